@@ -1,0 +1,22 @@
+"""Bayesian dose-response modelling of magnetic stimulation trials."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["columns", "effects", "figures", "shapes"],
+    submod_attrs={
+        "pymc_model": ["build"],
+        "columns": ["COLUMNS"],
+        "curves": ["band", "curve", "points"],
+        "shipped": ["dataset_path", "datasets", "load_dataset"],
+        "errors": ["ConvergenceWarning", "FitError", "ModelError", "Problem", "StimdoseError", "TrialsError"],
+        "model": ["Dose", "Intercept", "Model", "Moderator", "load_model", "models", "prior_table"],
+        "optima": ["Optimum", "optimum"],
+        "predictive": ["replication", "study_effects"],
+        "priors": ["Prior"],
+        "sampling": ["Fit", "fit", "load_fit"],
+        "trials": ["Trials", "read_trials"],
+    },
+)
+__version__ = "0.1.0"

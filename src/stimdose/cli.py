@@ -1,0 +1,224 @@
+"""The command line."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import StimdoseError
+
+app = typer.Typer(
+    help="Bayesian dose-response modelling of magnetic stimulation trials.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+Trials = Annotated[str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="a column that is the same in every row: --set comparator=sham")]
+Where = Annotated[list[str] | None, typer.Option("--where", help="use only rows with this value: --where outcome=FMA-UE")]
+FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="a saved fit, such as DIR/fit.nc")]
+By = Annotated[str | None, typer.Option(help="a group column of the model: one curve in each of its groups")]
+Range = Annotated[tuple[float, float] | None, typer.Option("--range", help="lowest and highest dose; the observed range by default")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="folder to write to")]
+Delta = Annotated[float | None, typer.Option(help="smallest difference in effect that matters; 0.1 for standardised effects")]
+
+
+def main() -> None:
+    """Run the command line; what is wrong is said in one message, and the exit code is 1."""
+    try:
+        app()
+    except StimdoseError as error:
+        _console(stderr=True).print(f"[bold red]Error:[/] {_escape(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+@app.command(epilog="Example: stimdose fit sessions-by-phase trials.csv -o results --seed 1")
+def fit(
+    model: Annotated[str, typer.Argument(help="a shipped model (see `stimdose models`) or a .toml file")],
+    trials: Trials,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")],
+    seed: Annotated[int | None, typer.Option(help="the same seed gives the same numbers")] = None,
+    draws: Annotated[int, typer.Option(min=100, help="draws a chain")] = 1000,
+    tune: Annotated[int, typer.Option(min=100, help="warm-up draws a chain")] = 1000,
+    chains: Annotated[int, typer.Option(min=2)] = 4,
+    target_accept: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    outcome_sd: Annotated[float | None, typer.Option(help="one standard deviation of the outcome in the units of the effect, where it is not standardised")] = None,
+    missing: Annotated[str, typer.Option(help="error, or drop: leave out rows that lack what the model needs")] = "error",
+    allow_mixed: Annotated[list[str] | None, typer.Option(help="let rows differ in measure, comparator, design or score")] = None,
+    set_: Set = None,
+    where: Where = None,
+    delta: Delta = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
+) -> None:
+    """Fit a model to a table; write the fit, tables and figures to a folder, and print the verdicts."""
+    from .model import load_model
+    from .outputs import make_folder, write_fit
+    from .sampling import fit as fit_model
+
+    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
+    table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep")
+    folder = make_folder(out)
+    found = fit_model(
+        spec, table, seed=seed, draws=draws, tune=tune, chains=chains, target_accept=target_accept, missing=missing, allow_mixed=tuple(allow_mixed or ()), progress=not quiet
+    )
+    _notes(found.trials)
+    written, optima = write_fit(found, folder, delta=delta)
+    _report(found, optima)
+    _console().print(f"Wrote {len(written)} files to {folder}")
+
+
+@app.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results")
+def curve(fit: FitFile, column: str, by: By = None, range_: Range = None, out: Out = None) -> None:
+    """Print a dose-response curve; with -o write it as CSV, PDF and PNG."""
+    from .curves import band
+    from .curves import curve as curve_of
+    from .outputs import make_folder, write_curve
+    from .sampling import load_fit
+
+    found = load_fit(fit)
+    mean = curve_of(found, column, by=by, over=range_, size=9)
+    _table(band(mean), f"Mean effect by {column}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
+    _warn(found)
+    if out:
+        _console().print("Wrote " + ", ".join(str(path) for path in write_curve(found, column, by, make_folder(out), range_)))
+
+
+@app.command(epilog="Example: stimdose optimum results/fit.nc frequency_hz --range 1 50")
+def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delta: Delta = None, out: Out = None) -> None:
+    """Print the verdict on the best dose, and its posterior; with -o write the table as CSV."""
+    from .optima import optimum as optimum_of
+    from .outputs import make_folder
+    from .sampling import load_fit
+
+    found = optimum_of(load_fit(fit), column, by=by, over=range_, delta=delta)
+    _console().print(_escape(found.explanation), soft_wrap=True)
+    _table(found.table().T.reset_index(names=""), f"Best {column}")
+    if out:
+        path = make_folder(out) / f"optimum-{column}.csv"
+        found.table().to_csv(path, float_format="%.6g")
+        _console().print(f"Wrote {path}")
+
+
+@app.command("check-table", epilog="Example: stimdose check-table trials.xlsx --set direction=higher")
+def check_table(trials: Trials, set_: Set = None, where: Where = None) -> None:
+    """Read a table and list everything that is wrong with it, what was computed, and which cells are empty."""
+    from .columns import DOSES
+
+    table = _read(trials, set_, where, missing="keep")
+    _console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
+    _notes(table)
+    for kind, values in table.mixtures().items():
+        _console().print(f"Mixed {kind}: {', '.join(values)}; one fit takes one of them (--where {kind}=...)", soft_wrap=True)
+    doses = tuple(name for name in DOSES if name in table.table)
+    gaps = table.gaps(doses)
+    complete = len(table) - len({problem.row for problem in gaps if problem.row is not None})
+    counts = {name: sum(problem.column == name for problem in gaps) for name in dict.fromkeys(problem.column for problem in gaps)}
+    for name, count in counts.items():
+        _console().print(f"{name}: empty in {count} of {len(table)} rows")
+    needed = table.gaps()
+    for problem in needed:
+        _console().print(f"  - {_escape(str(problem))}", soft_wrap=True)
+    _console().print(f"{complete} rows have everything, all doses included")
+    if needed:
+        raise StimdoseError(f"{len(needed)} cells that every fit needs are empty")
+
+
+@app.command()
+def datasets(name: Annotated[str | None, typer.Argument(help="print the README of this table")] = None) -> None:
+    """List the shipped tables, or print the README of one."""
+    from . import shipped
+
+    if name:
+        typer.echo((shipped.dataset_path(name).parent / "README.md").read_text(encoding="utf-8"))
+    else:
+        _table(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables")
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(help="print this model and its priors")] = None) -> None:
+    """List the shipped models, or print the priors of one with their reasons."""
+    from .model import load_model, prior_table
+    from .model import models as shipped_models
+
+    if name:
+        spec = load_model(name)
+        _console().print(_escape(f"{spec.name}: {spec.description}"), soft_wrap=True)
+        _table(prior_table(spec).reset_index(), "Priors, 95 % interval, and why")
+    else:
+        _table(shipped_models().reset_index(), "Shipped models")
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False) -> None:
+    """Fit three models to three shipped tables and draw their figures (about a minute and a half)."""
+    from .demo import run_demo
+
+    run_demo(out, _console(), progress=not quiet)
+
+
+def _read(source: str, constants: list[str] | None, where: list[str] | None, missing: str):
+    from . import shipped
+    from .trials import read_trials
+
+    given, wanted = (dict(_pair(item) for item in items or []) for items in (constants, where))
+    path = Path(source)
+    if path.suffix or path.exists():
+        table = read_trials(path, missing=missing, **given)
+    else:
+        table = shipped.load_dataset(source)
+    return table.subset(**wanted) if wanted else table
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise StimdoseError(f"write column=value, not {item!r}")
+    return name, value
+
+
+def _report(found, optima: dict) -> None:
+    console = _console()
+    _warn(found)
+    console.print(f"Sampling {_escape(found.diagnosis.message)}", soft_wrap=True)
+    for column, best in optima.items():
+        console.print(f"\n[bold]{column}[/]\n{_escape(best.explanation)}", soft_wrap=True)
+        shown = best.table()[["verdict", "best_dose", "low", "high", "effect_at_best", "p_at_low_end", "p_at_high_end", "near_best_low", "near_best_high", "prior_low", "prior_high"]]
+        _table(shown.T.reset_index(names=""), f"Best {column} between {best.table()['from'].iloc[0]:g} and {best.table()['to'].iloc[0]:g}")
+    if (contrast := found.more_is_better()) is not None:
+        _table(contrast, "Is more better? Highest less lowest observed dose, free intercept")
+
+
+def _warn(found) -> None:
+    if not found.diagnosis.converged:
+        _console(stderr=True).print(f"[bold red]Warning:[/] the fit {_escape(found.diagnosis.message)}", soft_wrap=True)
+
+
+def _notes(table) -> None:
+    for note in table.notes:
+        _console().print(f"Note: {_escape(note)}", soft_wrap=True)
+    for problem in table.dropped:
+        _console().print(f"Left out: {_escape(str(problem))}", soft_wrap=True)
+
+
+def _table(frame, title: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=_escape(title), title_justify="left")
+    for name in frame.columns:
+        table.add_column(_escape(str(name)), overflow="fold")
+    for record in frame.itertuples(index=False):
+        table.add_row(*(_escape(f"{value:.3g}" if isinstance(value, float) else str(value)) for value in record))
+    _console().print(table)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _console(stderr: bool = False):
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, width=None if sys.stdout.isatty() else 120)

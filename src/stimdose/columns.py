@@ -1,0 +1,148 @@
+"""The vocabulary: every column stimdose knows, with unit, meaning and allowed values. The data dictionary is printed from it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One known column of a trials table.
+
+    kind: identity, estimand, effect, arm, dose, moderator or text. low and high bound the allowed values (exclusive where `open_low`).
+    For doses, `usual` is the range that holds about 95 % of protocols in use (it centres default priors), `reference` the dose at
+    which default priors are stated, and `true_zero` whether dose zero means no stimulation.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    unit: str = ""
+    levels: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    required: bool = False
+    usual: tuple[float, float] | None = None
+    reference: float | None = None
+    true_zero: bool = True
+
+    @property
+    def label(self) -> str:
+        """Name for an axis: the words of the name, its unit in brackets."""
+        return AXIS_LABELS.get(self.name) or self.name.replace("_", " ").capitalize()
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.kind in ("effect", "arm", "dose") or self.low is not None
+
+
+def _text(name: str, kind: str, meaning: str, **more) -> Column:
+    return Column(name, kind, meaning, **more)
+
+
+def _number(name: str, kind: str, meaning: str, unit: str = "", low: float = float("-inf"), **more) -> Column:
+    return Column(name, kind, meaning, unit, low=low, **more)
+
+
+def _dose(name: str, meaning: str, unit: str, usual: tuple[float, float], reference: float, **more) -> Column:
+    return Column(name, "dose", meaning, unit, low=0.0, usual=usual, reference=reference, **more)
+
+
+def _arm_summaries() -> list[Column]:
+    columns = []
+    for arm in ("active", "control"):
+        columns.append(_number(f"n_{arm}", "arm", f"people analysed in the {arm} arm", "people", low=1.0))
+        for prefix, when in (("", "at the end"), ("baseline_", "before treatment"), ("change_", "of the change from baseline")):
+            columns.append(_number(f"{prefix}mean_{arm}", "arm", f"mean {when}, {arm} arm", "outcome units"))
+            columns.append(_number(f"{prefix}sd_{arm}", "arm", f"standard deviation {when}, {arm} arm", "outcome units", low=0.0, open_low=True))
+    return columns
+
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in [
+        _text("study", "identity", "name of the trial; rows with the same name share a study effect", required=True),
+        _text("outcome", "identity", "outcome scale, such as FMA-UE or MAS"),
+        _text("arm", "identity", "name of the arm or group, where one trial gives several rows"),
+        _text("timepoint", "identity", "when the outcome was measured"),
+        _text("control_group", "identity", "rows of a study with the same value share a control arm"),
+        _text("sample", "identity", "rows of a study with the same value were measured on the same people"),
+        _text("direction", "estimand", "whether a higher or a lower score is better", levels=("higher", "lower"), required=True),
+        _text(
+            "measure",
+            "estimand",
+            "effect measure: SMD (Hedges g), MD (mean difference), SMCC or SMCR (standardised mean change), MC (mean change), "
+            "ROM (log ratio of means), logOR, logRR",
+            levels=("SMD", "MD", "SMCC", "SMCR", "MC", "ROM", "logOR", "logRR"),
+            required=True,
+        ),
+        _text(
+            "comparator",
+            "estimand",
+            "what the active arm is compared with; 'sham or add-on' where a source pools both or does not say which; "
+            "'none' for change within a group",
+            levels=("sham", "add-on", "sham or add-on", "active", "none"),
+            required=True,
+        ),
+        _text(
+            "design",
+            "estimand",
+            "where the row comes from; 'stratum' is a pooled effect of several trials",
+            levels=("parallel", "crossover", "within-group", "stratum"),
+            required=True,
+        ),
+        _text("score", "estimand", "scores at the end, or changes from baseline", levels=("change", "final")),
+        _number("effect", "effect", "effect as printed: active minus control, or change of the group", "of the measure"),
+        _number("se", "effect", "standard error of the effect", "of the measure", low=0.0, open_low=True),
+        _number("variance", "effect", "sampling variance of the effect", "of the measure, squared", low=0.0, open_low=True),
+        _number("ci_low", "effect", "lower confidence limit of the effect", "of the measure"),
+        _number("ci_high", "effect", "upper confidence limit of the effect", "of the measure"),
+        _number("ci_level", "effect", "level of the confidence interval, 0.95 if empty", low=0.0, high=1.0, open_low=True),
+        *_arm_summaries(),
+        _text("modality", "moderator", "rTMS, iTBS, cTBS, rPMS, ..."),
+        _dose("frequency_hz", "stimulation frequency", "Hz", (1, 50), 10, open_low=True, true_zero=False),
+        _dose("pulses_per_session", "pulses in one session", "pulses", (200, 6000), 1000),
+        _dose("session_min", "length of one session", "minutes", (3, 60), 20),
+        _dose("sessions", "number of sessions", "sessions", (3, 40), 10),
+        _dose("total_pulses", "pulses over the whole treatment", "pulses", (1000, 100000), 10000),
+        _dose("treatment_days", "days from first to last session", "days", (3, 60), 14),
+        _dose("intensity_percent_rmt", "intensity, percent of resting motor threshold", "% RMT", (60, 130), 100),
+        _dose("intensity_percent_mso", "intensity, percent of maximum stimulator output", "% MSO", (10, 90), 50),
+        _dose("therapy_hours", "scheduled therapy over the whole treatment", "hours", (1, 150), 20),
+        _text("site", "moderator", "where the coil is: hemisphere, nerve, muscle, ..."),
+        _text("phase", "moderator", "time since stroke; 'mixed' where a trial pools phases", levels=("acute", "subacute", "chronic", "mixed")),
+        _number("days_since_stroke", "moderator", "days from stroke to the start of treatment", "days", low=0.0),
+        _text("risk_of_bias", "moderator", "overall risk of bias (RoB 2), such as low, some concerns, high"),
+        _number("baseline_severity", "moderator", "severity before treatment, on the scale the table states"),
+        _text("cotherapy", "moderator", "therapy given to both arms"),
+        _number("k_studies", "text", "number of trials behind a stratum", "trials", low=1.0),
+        _text("source", "text", "where the numbers were read"),
+        _text("note", "text", "doubts and remarks"),
+    ]
+}
+
+DOSES = tuple(name for name, column in COLUMNS.items() if column.kind == "dose")
+STANDARDISED_MEASURES = ("SMD", "SMCC", "SMCR")
+"""Measures in standard deviations of the outcome: the default priors and the default near-best margin apply to these."""
+
+CONTROLS_INACTIVE = ("sham", "add-on", "sham or add-on")
+"""Comparators at which dose is zero: only contrasts with these may be anchored."""
+
+PHASE_LIMITS_DAYS = (14.0, 183.0)
+"""A stroke is acute before day 14, subacute before day 183 (six months), chronic from then on."""
+
+AXIS_LABELS = {
+    "frequency_hz": "Frequency (Hz)",
+    "pulses_per_session": "Pulses per session",
+    "session_min": "Session length (min)",
+    "sessions": "Sessions",
+    "total_pulses": "Total pulses",
+    "treatment_days": "Treatment (days)",
+    "intensity_percent_rmt": "Intensity (% RMT)",
+    "intensity_percent_mso": "Intensity (% MSO)",
+    "therapy_hours": "Scheduled therapy (hours)",
+}
+
+
+def axis_label(name: str) -> str:
+    """Axis label of a column, known or not."""
+    return COLUMNS[name].label if name in COLUMNS else name.replace("_", " ").capitalize()

@@ -1,0 +1,125 @@
+"""Posterior (or prior) dose-response curves as labelled arrays."""
+
+import json
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .columns import COLUMNS, axis_label
+from .errors import StimdoseError
+from .grid import curve_draws, dose_grid, held_values, observed_range
+from .sampling import Fit
+
+Kind = Literal["mean", "new study"]
+
+
+def effect_label(fit: Fit) -> str:
+    """Axis label of the effect: the measure, and which way is benefit."""
+    return f"{fit.trials.measure} (positive = benefit)"
+
+
+def curve(
+    fit: Fit,
+    column: str,
+    *,
+    by: str | None = None,
+    kind: Kind = "mean",
+    over: tuple[float, float] | None = None,
+    grid: np.ndarray | None = None,
+    at: dict | None = None,
+    group: Literal["posterior", "prior", "free_intercept"] = "posterior",
+    size: int = 201,
+) -> xr.DataArray:
+    """Draws of the effect along one dose.
+
+    by: a group column of the model, for a curve in each of its groups; groups that are neither named here nor held are averaged over the rows
+        of the table.
+    kind: "mean" is the average effect over studies; "new study" adds what a study not seen would differ by (its intercept and slopes, and
+        the within-study level).
+    over: range of doses, by default the observed one; or `grid`, the doses themselves (dose units).
+    group: the draws used: "posterior", "prior", or "free_intercept" (of an anchored model).
+    at: what other doses, moderators and groups are held at; by default the usual (median) dose and the mean.
+
+    Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). attrs: dose, unit, kind, held, observed, log_axis,
+    effect_label, and `warning` where the fit did not converge.
+    Raises StimdoseError for a dose, group or level that the model does not have.
+    """
+    if kind not in ("mean", "new study"):
+        raise StimdoseError(f"kind is 'mean' or 'new study', not {kind!r}")
+    rows, model = fit.rows, fit.group_model(group)
+    held = held_values(model, rows, column, by, at or {})
+    observed = observed_range(rows, column)
+    grid = np.asarray(grid, float) if grid is not None else dose_grid(*_range(column, over or observed), size)
+    rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 4]) if kind == "new study" else None
+    draws = curve_draws(model, rows, fit.values(group), column, grid, by, held, rng)
+    source = fit.tree[group]
+    coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | ({by: rows.levels[by]} if by else {})
+    shape = (source.sizes["chain"], source.sizes["draw"], len(grid)) + ((len(rows.levels[by]),) if by else ())
+    attrs = {
+        "dose": column,
+        "unit": COLUMNS[column].unit if column in COLUMNS else "",
+        "kind": kind,
+        "held": _held_in_words(held),
+        "observed": list(observed),
+        "log_axis": int(grid[0] > 0 and grid[-1] / grid[0] >= 5),
+        "effect_label": effect_label(fit),
+    }
+    if by:
+        attrs["observed_by_group"] = json.dumps(_observed_by_group(fit, column, by))
+    if not fit.diagnosis.converged:
+        attrs["warning"] = "did not converge"
+    return xr.DataArray(draws.reshape(shape), coords, ("chain", "draw", column) + ((by,) if by else ()), f"effect of {column}", attrs)
+
+
+def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
+    """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study and group.
+
+    Effects are as reported, aligned to benefit; they are not adjusted for the other doses.
+    """
+    table = fit.trials.table
+    low, high = (table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan) for end in ("low", "high"))
+    middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
+    frame = pd.DataFrame(
+        {
+            "study": table["study"],
+            "dose": table[column].where(table[column].notna(), middle),
+            "dose_low": low,
+            "dose_high": high,
+            "effect": table["effect"],
+            "se": np.sqrt(table["variance"]),
+        }
+    )
+    return frame.assign(**{by: table[by].astype(str)}) if by else frame
+
+
+def band(draws: xr.DataArray, prob: float = 0.95) -> pd.DataFrame:
+    """Mean and equal-tailed interval of a curve, one line per dose and group."""
+    over = ("chain", "draw")
+    low, high = (draws.quantile(q, over) for q in ((1 - prob) / 2, (1 + prob) / 2))
+    parts = {"mean": draws.mean(over), "low": low.drop_vars("quantile"), "high": high.drop_vars("quantile")}
+    return xr.Dataset(parts).to_dataframe().reset_index()
+
+
+def _range(column: str, over: tuple[float, float]) -> tuple[float, float]:
+    low, high = map(float, over)
+    if not (np.isfinite(low) and np.isfinite(high) and 0 <= low < high):
+        raise StimdoseError(f"the range of {column} must be two doses, low < high, got {low:g} to {high:g}")
+    return low, high
+
+
+def _held_in_words(held: dict) -> str:
+    words = [f"{axis_label(name).split(' (')[0].lower()} {value if isinstance(value, str) else f'{value:,.4g}'}" for name, value in held.items() if value is not None]
+    averaged = [axis_label(name).lower() for name, value in held.items() if value is None]
+    return ", ".join(words + [f"averaged over {' and '.join(averaged)}"] * bool(averaged))
+
+
+def _observed_by_group(fit: Fit, column: str, by: str) -> dict[str, list[float]]:
+    found = {}
+    seen = points(fit, column, by=by)
+    for level, part in seen.groupby(by):
+        values = part[["dose", "dose_low", "dose_high"]].to_numpy().ravel()
+        values = values[np.isfinite(values) & (values > 0) | (values == part["dose"].min())]
+        found[str(level)] = [float(values.min()), float(values.max())]
+    return found

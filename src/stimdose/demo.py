@@ -1,0 +1,65 @@
+"""The demo: three tables, three models, and what each can and cannot say."""
+
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+from rich.markup import escape
+
+from .errors import ConvergenceWarning
+from .model import load_model
+from .outputs import make_folder, write_fit
+from .sampling import fit
+from .shipped import load_dataset
+
+PARTS = [
+    (
+        "hours-by-phase",
+        "stroke_therapy_hours",
+        {},
+        "Real trials, but hours of therapy and not stimulation. Every row is the change within one group of patients, experimental or control: recovery "
+        "without therapy is part of it, and a slope over hours is not a randomised comparison.",
+    ),
+    (
+        "sessions-by-phase",
+        "rtms_upper_limb_strata",
+        {"stratified_by": "sessions"},
+        "Published pooled effects of rTMS (Chen 2022), eight strata of session number and stroke phase. Strata are not trials: they can say little "
+        "about dose, and the verdict should say so.",
+    ),
+    (
+        "stimulation",
+        "synthetic_rpms_upper_limb",
+        {},
+        "Synthetic trials from a stated truth with the best frequency at 16 Hz. They show what the package does with a complete table, and nothing about rPMS.",
+    ),
+]
+
+
+def run_demo(folder: str | Path, console: Console, progress: bool = True) -> None:
+    """Fit the three, write everything to `folder`, and print the verdicts."""
+    folder = make_folder(folder)
+    for number, (name, dataset, rows, about) in enumerate(PARTS, start=1):
+        console.rule(f"{number} of {len(PARTS)}: {name} on {dataset}")
+        console.print(escape(about))
+        started = perf_counter()
+        trials = load_dataset(dataset)
+        console.print(f"Compiling and sampling {len(trials.subset(**rows) if rows else trials)} rows ...")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict below says it
+            found = fit(load_model(name), trials.subset(**rows) if rows else trials, seed=1, progress=progress)
+        part = make_folder(folder / name)
+        _, optima = write_fit(found, part)
+        console.print(f"Sampling {escape(found.diagnosis.message)}")
+        for column, best in optima.items():
+            console.print(f"[bold]{column}[/]: {escape(best.explanation)}")
+            for group, line in best.table().iterrows():
+                console.print(
+                    escape(
+                        f"  {group or 'all'}: best dose {line.best_dose:.3g}, 95 % {line.low:.3g} to {line.high:.3g} "
+                        f"(prior: {line.prior_low:.3g} to {line.prior_high:.3g}); searched {line['from']:.3g} to {line['to']:.3g}"
+                    )
+                )
+        console.print(f"{perf_counter() - started:.0f} s. Figures and tables: {part}\n")
+    console.print(f"All results are in {folder.resolve()}")

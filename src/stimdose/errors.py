@@ -1,0 +1,51 @@
+"""Everything stimdose raises or warns: what is wrong, where, and what to do about it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class StimdoseError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ModelError(StimdoseError):
+    """A model spec that cannot be read, or that does not fit the table it is used with."""
+
+
+class Problem(NamedTuple):
+    """One fault of a trials table.
+
+    row is the line of the file (the header is line 1), or the index label of a DataFrame; None where a fault concerns the
+    whole table.
+    """
+
+    row: object
+    study: str
+    column: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        where = [] if self.row is None else [f"row {self.row}"]
+        where += [f"study {self.study!r}"] if self.study else []
+        where += [f"{self.column} = {self.value!r}" if self.value else self.column] if self.column else []
+        return ", ".join(where) + f": {self.rule}" if where else self.rule
+
+
+class TrialsError(StimdoseError):
+    """All faults of a table at once, as `problems`."""
+
+    def __init__(self, headline: str, problems: Sequence[Problem]):
+        self.headline, self.problems = headline, list(problems)
+        super().__init__(headline, self.problems)
+
+    def __str__(self) -> str:
+        return "\n  - ".join([self.headline, *map(str, self.problems)])
+
+
+class FitError(StimdoseError):
+    """A fit, or a saved fit, that cannot give what was asked of it."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""

@@ -1,0 +1,200 @@
+"""What all figures share: house style, colours, limits, dose axes, warnings, saving."""
+
+import os
+import textwrap
+from contextlib import nullcontext
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import FigureBase
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+SINGLE, DOUBLE = 3.5, 7.2
+"""Widths of one and of two journal columns, inches."""
+
+BLUE, GREY, RED = "#0072B2", "#4D4D4D", "#B2182B"
+SMALL = 7.0
+"""Font size of legends, table columns and notes, points."""
+
+HOUSE = {
+    "font.family": "sans-serif",
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.0,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "axes.unicode_minus": True,
+    "axes.grid": False,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+}
+EMBEDDED_FONTS = {"pdf.fonttype": 42, "ps.fonttype": 42}
+
+
+def house(new_figure: bool):
+    """Context in which a figure is drawn: the house style for a new one, the caller's own for given Axes."""
+    return mpl.rc_context(HOUSE) if new_figure else nullcontext()
+
+
+def number(value: float, digits: int | None = None) -> str:
+    """A plain number with a true minus sign: fixed decimals, or as short as it goes (20,000 and 0.5, never 2e4)."""
+    text = f"{value:,.10g}" if digits is None else f"{value:.{digits}f}"
+    if digits is not None and float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def percent(prob: float) -> str:
+    """0.95 as "95 %"; ValueError unless 0 < prob < 1."""
+    if not 0 < prob < 1:
+        raise ValueError(f"prob = {prob}: the probability of an interval lies between 0 and 1, such as 0.95")
+    return f"{100 * prob:.10g} %"
+
+
+def limits(core, extra, reach: float = 0.5, pad: float = 0.05) -> tuple[float, float]:
+    """Axis limits around all of `core` and zero, and around the values of `extra` that lie no further out than `reach` spans.
+
+    So that no outlier squashes what the figure is about. Both are arrays of any shape, in axis units.
+    """
+    core = np.append(np.ravel(core), 0.0)
+    low, high = core.min(), core.max()
+    span = (high - low) or 1.0
+    extra = np.ravel(extra)
+    near = extra[(extra >= low - reach * span) & (extra <= high + reach * span)]
+    low, high = min([low, *near]), max([high, *near])
+    margin = pad * ((high - low) or 1.0)
+    return float(low - margin), float(high + margin)
+
+
+def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
+    """Width of one line of text in points."""
+    width, _, _ = TextToPath().get_text_width_height_descent(text, FontProperties(size=size, weight=weight), ismath=False)
+    return width
+
+
+def log_ticks(low: float, high: float, points: float) -> np.ndarray:
+    """Doses to mark on a log axis `points` wide: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = np.outer(decades, steps).ravel()
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        at = points * np.log(ticks / low) / np.log(high / low)
+        widths = np.array([text_width(number(tick)) for tick in ticks])
+        if len(ticks) >= 3 and np.all(np.diff(at) > (widths[1:] + widths[:-1]) / 2 + 4):
+            return ticks
+    ticks = MaxNLocator(4).tick_values(low, high)
+    return ticks[(ticks >= low) & (ticks <= high)]
+
+
+def dose_axis(ax, low: float, high: float, log: bool) -> None:
+    """Limits and plainly numbered ticks of a dose axis, in dose units."""
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high, ax.get_window_extent().width * 72 / ax.figure.dpi)))
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(lambda value, _: number(value))
+    ax.set_xlim(low, high)
+
+
+def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
+    """Small heads ("<" or ">") at x, y in axis units: what they end goes on beyond the axis."""
+    x, y = np.broadcast_arrays(x, y)
+    if y.size:  # an empty, unclipped line would count as a point at the corner of the figure in its layout
+        ax.plot(x, y, marker=marker, markersize=3, color=color, linestyle="none", clip_on=False, zorder=4, label="_beyond")
+
+
+def edge_marks(ax, x, y) -> list[float]:
+    """Mark points beyond the y limits by a triangle at the edge with its value; side by side where they fit, else stacked.
+
+    x, y: shape (point,), axis units. Returns the height at which each point is marked.
+    """
+    (bottom, top), box = ax.get_ylim(), ax.get_window_extent()
+    to_points, heights, taken = 72 / ax.figure.dpi, [], set()
+    for dose, value in zip(x, y, strict=True):
+        text, above = number(value, 1), value > top
+        start, width = (ax.transData.transform((dose, bottom))[0] - box.x0) * to_points, text_width(text) + 8
+        side = 1 if start + width < box.width * to_points else -1
+        cells = {int(step // 4) for step in start + side * np.arange(-4, width)}
+        row = next(row for row in range(len(y)) if not taken & {(above, row, cell) for cell in cells})
+        taken |= {(above, row, cell) for cell in cells}
+        inset = (8 + 11 * row) / (box.height * to_points) * (top - bottom)
+        heights.append(top - inset if above else bottom + inset)
+        ax.plot(dose, heights[-1], "^" if above else "v", markersize=4, color=GREY, zorder=6, label="_outlier")
+        look = {"ha": "left" if side == 1 else "right", "va": "bottom", "fontsize": SMALL - 0.5, "color": GREY, "zorder": 6}
+        ax.annotate(text, (dose, heights[-1]), (4 * side, 1), textcoords="offset points", **look)
+    return heights
+
+
+def wrap(text: str, points: float) -> str:
+    """Text broken into lines about `points` wide at the small size."""
+    return textwrap.fill(text, max(20, int(points / text_width("n"))))
+
+
+def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
+    """Print a warning in red, bold and wrapped: across the top of our own figure (at y, if given), above the caller's Axes."""
+    look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
+    if own:
+        ax.figure.suptitle(wrap(text, 72 * ax.figure.get_figwidth() - 20), x=0.01, y=y, va="top", **look)
+    else:
+        text, above = wrap(text, ax.get_window_extent().width * 72 / ax.figure.dpi), (0, 16 if ax.get_title() else 4)
+        ax.annotate(text, (0, 1), above, xycoords="axes fraction", textcoords="offset points", va="bottom", **look)
+
+
+def tint(strength: float, color: str = BLUE) -> tuple[float, ...]:
+    """The colour mixed with white (strength 0 to 1): opaque, so that bands look alike wherever they overlap."""
+    return tuple(1 - strength * (1 - part) for part in to_rgb(color))
+
+
+def save(figure, path, formats=("pdf", "png")) -> list[Path]:
+    """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins.
+
+    Parameters
+    ----------
+    figure : Figure, Axes or array of Axes
+    path : file name without suffix, in a folder that exists
+    formats : suffixes without dot, such as "pdf", "png", "svg"
+
+    Returns
+    -------
+    list of Path, one per format. An existing file is replaced only once the new one is complete.
+
+    Raises
+    ------
+    FileNotFoundError if the folder does not exist; ValueError for an unknown format (nothing is then written).
+    """
+    path = Path(path)
+    figure = (figure if isinstance(figure, FigureBase) else np.ravel(figure)[0]).get_figure(root=True)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot save figure {path.name!r}: folder {path.parent} does not exist; create it first")
+    formats = [formats] if isinstance(formats, str) else list(formats)
+    known = figure.canvas.get_supported_filetypes()
+    if unknown := [name for name in formats if name not in known]:
+        raise ValueError(f"cannot save figure as {', '.join(unknown)}; known formats: {', '.join(sorted(known))}")
+    saved = []
+    for name in formats:
+        target = path.with_name(f"{path.name}.{name}")
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)  # same figure, same bytes
+        try:
+            with mpl.rc_context(EMBEDDED_FONTS):
+                figure.savefig(unfinished, format=name, dpi=300, bbox_inches="tight", pad_inches=0.03, metadata=undated)
+            os.replace(unfinished, target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        saved.append(target)
+    return saved

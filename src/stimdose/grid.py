@@ -1,0 +1,109 @@
+"""The mean effect along one dose, from draws of the parameters: what curves, optima and their diagnosis are made of."""
+
+import numpy as np
+
+from .errors import StimdoseError
+from .model import Model
+from .predictor import mean_effect, study_effects, terms
+from .rows import DosePoints, Points, Rows
+
+
+def observed_range(rows: Rows, column: str) -> tuple[float, float]:
+    """Lowest and highest dose that any row names; open ends count with the end that is printed."""
+    points = rows.points.doses[column]
+    printed = rows.table[column].to_numpy(float)
+    bounds = [printed[np.isfinite(printed)]]
+    for end in ("low", "high"):
+        if f"{column}_{end}" in rows.table:
+            values = rows.table[f"{column}_{end}"].to_numpy(float)
+            bounds.append(values[np.isfinite(values) & (values > 0)])
+    found = np.concatenate(bounds)
+    return (float(found.min()), float(found.max())) if len(found) else (float(points.values.min()), float(points.values.max()))
+
+
+def usual_dose(rows: Rows, column: str) -> float:
+    """Median dose of the rows; an interval counts with its geometric middle."""
+    points = rows.points.doses[column]
+    values = points.values.copy()
+    values[points.uncertain] = np.exp(points.log_bounds.mean(axis=1))
+    for row in np.unique(points.row_of_node):
+        values[row] = np.median(points.nodes[points.row_of_node == row])
+    return float(np.median(values))
+
+
+def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict) -> dict:
+    """What everything but `column` is held at: the values in `at`, else usual doses, mean moderators, and None for groups, which are averaged
+    over the rows of the table.
+
+    Raises StimdoseError for names the model does not have and levels the table does not have.
+    """
+    doses, numeric = [d.column for d in model.dose], list(rows.scales)
+    if column not in doses:
+        raise StimdoseError(f"the model has no dose {column!r}; it has {', '.join(doses) or 'none'}")
+    if by is not None and by not in rows.levels:
+        raise StimdoseError(f"the model has no groups {by!r}; it has {', '.join(rows.levels) or 'none'}")
+    can_be_held = [name for name in (*doses, *numeric, *rows.levels) if name not in (column, by)]
+    for name, value in at.items():
+        if name not in can_be_held:
+            raise StimdoseError(f"cannot hold {name!r}; what can be held is {', '.join(can_be_held) or 'nothing'}")
+        if name in rows.levels and value not in rows.levels[name]:
+            raise StimdoseError(f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}")
+        if name not in rows.levels and not np.isfinite(np.float64(value)):
+            raise StimdoseError(f"{name} cannot be held at {value!r}")
+    held = {name: at.get(name, usual_dose(rows, name)) for name in doses if name != column}
+    held |= {name: at.get(name, rows.scales[name][0]) for name in numeric}
+    return held | {name: at.get(name) for name in rows.levels if name != by}
+
+
+def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int], float]]:
+    """The combinations of groups to average over, as level numbers, and their share of the rows."""
+    fixed = {name: rows.levels[name].index(held[name]) for name in rows.levels if held.get(name) is not None}
+    free = [name for name in rows.levels if name != by and name not in fixed]
+    combinations, counts = np.unique(np.column_stack([rows.points.groups[name] for name in free] or [np.zeros(1)]), axis=0, return_counts=True)
+    return [(fixed | dict(zip(free, map(int, levels), strict=False)), n / counts.sum()) for levels, n in zip(combinations, counts, strict=True)]
+
+
+def curve_draws(model: Model, rows: Rows, values: dict, column: str, grid: np.ndarray, by: str | None, held: dict, rng=None) -> np.ndarray:
+    """Draws (draws, grid, groups) of the mean effect; with `rng`, of the effect in a new study."""
+    groups, draws = len(rows.levels[by]) if by else 1, len(values["between_study"])
+    size = len(grid) * groups
+    doses = {d.column: DosePoints(np.repeat(grid, groups) if d.column == column else np.full(size, float(held[d.column]))) for d in model.dose}
+    moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
+    shifts = None if rng is None else rng.standard_normal((2 + sum(len(d.basis.coefficients) for d in model.dose), draws, 1))
+    total = np.zeros((draws, size))
+    for levels, share in _mixes(rows, by, held):
+        index = {name: np.full(size, level) for name, level in levels.items()} | ({by: np.tile(np.arange(groups), len(grid))} if by else {})
+        found = terms(model, rows, Points(size, doses, index, moderators), values)
+        total += share * mean_effect(found, values)
+        if shifts is not None:
+            columns = {term.name: term.column for term in found}
+            for shift, (column_of, spread) in zip(shifts, study_effects(model, rows).values(), strict=False):
+                total += share * values[spread][:, None] * shift * (1.0 if column_of is None else columns[column_of])
+    if shifts is not None and rows.has_within_study:
+        total += values["within_study"][:, None] * shifts[-1]
+    return total.reshape(draws, len(grid), groups)
+
+
+def dose_grid(low: float, high: float, size: int) -> np.ndarray:
+    """A grid from low to high: evenly spaced in the logarithm where the range spans a factor of five or more, else evenly."""
+    if low > 0 and high / low >= 5:
+        return np.geomspace(low, high, size)
+    return np.linspace(low, high, size)
+
+
+def best_dose(grid: np.ndarray, curves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dose of the highest point and its height (draws, groups), refined by a parabola through the three points around it.
+
+    grid (grid,), curves (draws, grid, groups). A maximum at an end of the grid stays there.
+    """
+    k = curves.argmax(axis=1)
+    inside = np.clip(k, 1, len(grid) - 2)
+    around = np.stack([np.take_along_axis(curves, (inside + step)[:, None], axis=1)[:, 0] for step in (-1, 0, 1)])
+    x = np.stack([grid[inside + step] for step in (-1, 0, 1)])
+    slope_1, slope_2 = (around[1] - around[0]) / (x[1] - x[0]), (around[2] - around[1]) / (x[2] - x[1])
+    bend = (slope_2 - slope_1) / (x[2] - x[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = (x[0] + x[1]) / 2 - slope_1 / (2 * bend)
+        height = around[1] + slope_1 * (vertex - x[1]) + bend * (vertex - x[0]) * (vertex - x[1])
+    use = (k > 0) & (k < len(grid) - 1) & (bend < 0) & (vertex > x[0]) & (vertex < x[2])
+    return np.where(use, vertex, grid[k]), np.where(use, height, np.take_along_axis(curves, k[:, None], axis=1)[:, 0])

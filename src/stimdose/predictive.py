@@ -1,0 +1,106 @@
+"""What the model says about the trials it has seen: shrunken effects, the pooled effect, and whether replicated effects look like the table."""
+
+import numpy as np
+import pandas as pd
+
+from . import effects
+from .columns import axis_label
+from .curves import effect_label
+from .posterior import fitted, true_effects
+from .sampling import Fit
+
+
+def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> pd.DataFrame:
+    """Reported and shrunken effects by row, for a forest plot.
+
+    Columns: label, dose, group, effect, low, high (as reported, with an interval of probability `prob`), shrunken, shrunken_low, shrunken_high
+    (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table, at their doses), `prediction` (effect
+    of a new study, averaged over the same doses), effect_label, prob, and `warning` where the fit did not converge.
+    """
+    rows, values = fit.rows, fit.values()
+    seed = int(fit.tree.attrs["seed"])
+    draws = true_effects(fit.model, rows, values, np.random.default_rng([seed, 5]))
+    ends = [(1 - prob) / 2, (1 + prob) / 2]
+    low, high = effects.interval_from_se(rows.effect, np.sqrt(rows.variance), prob)
+    shrunken_low, shrunken_high = np.quantile(draws, ends, axis=0)
+    table = pd.DataFrame(
+        {
+            "label": _labels(rows.table),
+            "effect": rows.effect,
+            "low": low,
+            "high": high,
+            "shrunken": draws.mean(axis=0),
+            "shrunken_low": shrunken_low,
+            "shrunken_high": shrunken_high,
+        }
+    )
+    doses = [dose.column for dose in fit.model.dose]
+    if doses:
+        table["dose"] = [" / ".join(_printed(row, column) for column in doses) for _, row in rows.table.iterrows()]
+    if group:
+        table["group"] = rows.table[group].astype(str).to_numpy()
+    mean, new = _pooled(fit, np.random.default_rng([seed, 6]))
+    table.attrs = {
+        "pooled": {"label": "Mean over the rows" if doses else "Pooled effect", "mean": float(mean.mean()), **_ends(mean, ends)},
+        "prediction": _ends(new, ends),
+        "effect_label": effect_label(fit),
+        "prob": prob,
+        "dose_label": " / ".join(axis_label(column) for column in doses),
+    }
+    if not fit.diagnosis.converged:
+        table.attrs["warning"] = "did not converge"
+    return table
+
+
+def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
+    """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated > reported)."""
+    draws = fit.tree["posterior_predictive"]["effect"].values.reshape(-1, len(fit.rows.effect))
+    low, high = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+    effect = fit.rows.effect
+    return pd.DataFrame(
+        {
+            "row": fit.rows.labels,
+            "study": fit.rows.table["study"],
+            "effect": effect,
+            "low": low,
+            "high": high,
+            "inside": (effect >= low) & (effect <= high),
+            "p_higher": (draws > effect).mean(axis=0),
+        }
+    )
+
+
+def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the mean effect over the rows without study effects, and of the same in a new study."""
+    rows, values = fit.rows, fit.values()
+    zero = {name: np.zeros_like(v) for name, v in values.items() if name.endswith("study_effect")}
+    mean = fitted(fit.model, rows, values | zero).mean(axis=1)
+    new = {name: np.repeat(values[_spread(name)][:, None] * rng.standard_normal((len(mean), 1)), v.shape[1], axis=1) for name, v in zero.items()}
+    shifted = fitted(fit.model, rows, values | new).mean(axis=1)
+    within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
+    return mean, shifted + within
+
+
+def _spread(study_effect: str) -> str:
+    return study_effect.removesuffix("study_effect") + "between_study"
+
+
+def _ends(draws: np.ndarray, ends: list[float]) -> dict[str, float]:
+    low, high = np.quantile(draws, ends)
+    return {"low": float(low), "high": float(high)}
+
+
+def _labels(table: pd.DataFrame) -> list[str]:
+    labels = table["study"].astype(str)
+    for name in ("arm", "outcome", "timepoint"):
+        repeated = labels.duplicated(keep=False)
+        if name in table and repeated.any():
+            labels = labels.where(~repeated | table[name].isna(), labels + ", " + table[name].astype(str))
+    return labels.tolist()
+
+
+def _printed(row: pd.Series, column: str) -> str:
+    if not pd.isna(row[column]):
+        return f"{row[column]:g}"
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    return f"≥{low:g}" if np.isinf(high) else f"<{high:g}" if low == 0 else f"{low:g}–{high:g}"

@@ -1,0 +1,156 @@
+"""The mean effect as a list of terms. One definition serves the likelihood (PyTensor), posterior draws and curves (NumPy).
+
+`values` maps posterior variable names, and the constants `<name>_prior_mu`, `<name>_prior_sigma` of Gaussian coefficients, to PyTensor
+variables or to arrays of draws (draws, ...) with group dimensions last.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .model import Dose, Model
+from .rows import DosePoints, Points, Rows
+
+
+@dataclass(frozen=True)
+class Term:
+    """One coefficient, or one per group, times a column.
+
+    name: posterior variable of the population coefficient; None for a moderator of words, which has deviations only.
+    column: (..., points). group: its column, or None. index: (points,) group of each point.
+    grouped: posterior variable of the coefficients by group (..., groups). spread: of their standard deviation.
+    is_gaussian: the population coefficient has a normal prior and can be integrated out.
+    """
+
+    column: object
+    name: str | None
+    is_gaussian: bool = True
+    group: str | None = None
+    index: np.ndarray | None = None
+    grouped: str | None = None
+    spread: str | None = None
+
+    def contribution(self, values: dict):
+        """Contribution to the mean effect (..., points), given the coefficients."""
+        if self.index is not None:
+            return values[self.grouped][..., self.index] * self.column
+        return values[self.name][..., None] * self.column
+
+
+def array_library(*arrays):
+    """numpy, or pytensor.tensor if any of the arrays is symbolic."""
+    if any(type(array).__module__.startswith("pytensor") for array in arrays):
+        import pytensor.tensor as pt
+
+        return pt
+    return np
+
+
+def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
+    """The terms of the mean effect at `points`; non-linear parameters come from `values`."""
+    ones = np.ones(points.size)
+    found = []
+    if model.intercept:
+        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, model.intercept.by, points))
+    for dose in model.dose:
+        columns = dose_columns(dose, points.doses[dose.column], points.groups.get(dose.by), values)
+        for name, column in zip(dose.basis.coefficients, columns, strict=True):
+            variable = f"{dose.column}_{name}"
+            found.append(_term(variable, column, dose.prior(name).is_gaussian, dose.by, points))
+    for moderator in model.moderator:
+        if moderator.is_numeric:
+            found.append(Term(points.moderators[moderator.column], f"{moderator.column}_effect", moderator.prior.is_gaussian))
+        else:
+            name = moderator.column
+            found.append(Term(ones, None, True, name, points.groups[name], f"{name}_effect", f"between_{name}"))
+    return found
+
+
+def _term(name: str, column, is_gaussian: bool, by: str | None, points: Points) -> Term:
+    index = points.groups.get(by)
+    if index is None:
+        return Term(column, name, is_gaussian)
+    return Term(column, name, is_gaussian, by, index, f"{name}_by_{by}", f"{name}_between_{by}")
+
+
+def dose_columns(dose: Dose, points: DosePoints, groups: np.ndarray | None, values: dict) -> list:
+    """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the rows."""
+    parts = [points.values]
+    if len(points.uncertain):
+        true = values[f"{dose.column}_true"]
+        parts = [np.broadcast_to(points.values, (*true.shape[:-1], len(points.values)))] if array_library(true) is np else parts
+        parts.append(true)
+    if len(points.nodes):
+        lead = parts[-1].shape[:-1] if array_library(*parts) is np else ()
+        parts.append(np.broadcast_to(points.nodes, (*lead, len(points.nodes))))
+    x = parts[0] if len(parts) == 1 else array_library(*parts).concatenate(parts, axis=-1)
+
+    nonlinear = {}
+    for name in dose.basis.nonlinear:
+        variable = f"{dose.column}_{name}"
+        if groups is None:
+            nonlinear[name] = values[variable][..., None]
+        else:
+            nonlinear[name] = values[f"{variable}_by_{dose.by}"][..., groups[points.row_of_point]]
+    return [_rows(column, points) for column in dose.basis.columns(x, dose.reference, **nonlinear)]
+
+
+def _rows(column, points: DosePoints):
+    if points.order is None:
+        return column
+    if len(points.nodes):
+        single = len(points.row_of_point) - len(points.nodes)
+        strata = column[..., single:] @ points.average
+        column = array_library(column).concatenate([column[..., :single], strata], axis=-1)
+    return column[..., points.order]
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One coefficient of y = X beta + ...: its column (..., rows), and the mean and standard deviation of beta (0 where it is sampled).
+
+    name: posterior variable of a population coefficient, or of the coefficients by group, with `group` the group's number.
+    """
+
+    column: object
+    mean: object
+    sd: object
+    name: str
+    group: int | None = None
+
+
+def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficient]:
+    """The coefficients of X: for every term its population coefficient, then the deviation of each group."""
+    system = []
+    for term in found:
+        if term.name is not None:
+            mean, sd = (values[f"{term.name}_prior_mu"], values[f"{term.name}_prior_sigma"]) if term.is_gaussian else (values[term.name], 0.0)
+            system.append(Coefficient(term.column, mean, sd, term.name))
+        if term.index is not None:
+            for group in range(len(rows.levels[term.group])):
+                system.append(Coefficient(term.column * (term.index == group), 0.0, values[term.spread], term.grouped, group))
+    return system
+
+
+def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]:
+    """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and their spread."""
+    found: dict[str, tuple[str | None, str]] = {"study_effect": (None, "between_study")}
+    for dose in model.dose:
+        for name in dose.basis.coefficients if dose.column in rows.slopes else ():
+            found[f"{dose.column}_{name}_study_effect"] = (f"{dose.column}_{name}", f"{dose.column}_{name}_between_study")
+    return found
+
+
+def coefficients(found: list[Term], system: list[Coefficient], beta: np.ndarray) -> dict[str, np.ndarray]:
+    """Posterior variables from draws beta (draws, p) of the coefficients of `linear_system`; group totals, not deviations."""
+    drawn = {coefficient.name: beta[:, k] for k, coefficient in enumerate(system) if coefficient.group is None}
+    for term in found:
+        if term.index is not None:
+            deviations = beta[:, [k for k, coefficient in enumerate(system) if coefficient.name == term.grouped]]
+            drawn[term.grouped] = deviations if term.name is None else drawn[term.name][:, None] + deviations
+    return drawn
+
+
+def mean_effect(found: list[Term], values: dict):
+    """The mean effect (..., points), given all coefficients."""
+    return sum(term.contribution(values) for term in found)

@@ -1,0 +1,140 @@
+"""Model + Trials -> a plain pm.Model. The whole statistical model on one screen.
+
+    effect_i ~ Normal(mean_i + study effects, variance_i + within_study^2)      mean_i = sum of the terms of `predictor`
+
+With integrate=True (the default) coefficients with normal priors, group deviations and study effects are integrated out exactly
+(`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With integrate=False
+everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
+"""
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from .model import Model
+from .op import integrated_normal
+from .predictor import linear_system, mean_effect, study_effects, terms
+from .priors import Prior
+from .rows import DosePoints, Rows, prepare, rows_of
+from .trials import Trials
+
+
+def build(model: Model, trials: Trials, *, integrate: bool = True, allow_mixed: tuple[str, ...] = ()) -> pm.Model:
+    """The model as a pm.Model, observations and prior constants as pm.Data.
+
+    Raises ModelError or TrialsError where model and table do not fit.
+    """
+    rows = rows_of(model, prepare(model, trials, allow_mixed=allow_mixed))
+    return build_rows(model, rows, integrate=integrate)
+
+
+def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
+    """`build` from arrays that are ready."""
+    # An anchored model is the free one whose intercept is N(0, 0): one compilation serves both.
+    written = model.with_free_intercept() if integrate else model
+    coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
+    coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    with pm.Model(coords=coords) as built:
+        numbers = prior_constants(written) | ({"intercept_prior_sigma": 0.0} if integrate and model.is_anchored else {})
+        data = pm.Data("prior_constants", np.array(list(numbers.values())))
+        values = _parameters(written, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
+        found = terms(written, rows, rows.points, values)
+        system = linear_system(found, rows, values)
+        study = study_effects(written, rows)
+        effect, variance = pm.Data("effect", rows.effect, dims="row"), pm.Data("variance", rows.variance, dims="row")
+        within = values["within_study"] ** 2 if rows.has_within_study else 0.0
+        if integrate:
+            pm.Potential("log_likelihood", _integrated(rows, system, study, values, effect, variance, within))
+        else:
+            mean = mean_effect(found, values)
+            columns = {coefficient.name: coefficient.column for coefficient in system if coefficient.group is None}
+            for name, (column_of, spread) in study.items():
+                column = 1.0 if column_of is None else columns[column_of]
+                mean = mean + values[spread] * pm.Normal(f"{name}_z", 0, 1, dims="study")[rows.study] * column
+            pm.Normal("effect_observed", mean, pt.sqrt(variance + within), observed=effect, dims="row")
+    return built
+
+
+def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance, within):
+    """The marginal likelihood; columns that no parameter moves come first, so that the kernel need not differentiate them."""
+    order = sorted(range(len(system)), key=lambda k: not isinstance(system[k].column, np.ndarray))
+    fixed = [system[k].column for k in order if isinstance(system[k].column, np.ndarray)]
+    moving = [system[k].column for k in order[len(fixed) :]]
+    place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: -1}
+    return integrated_normal(
+        effect,
+        np.column_stack(fixed) if fixed else np.empty((len(rows.effect), 0)),
+        pt.stack(moving, axis=-1) if moving else np.empty((len(rows.effect), 0)),
+        pt.stack([pt.as_tensor(system[k].mean, dtype="float64") for k in order]),
+        pt.stack([pt.as_tensor(system[k].sd, dtype="float64") for k in order]),
+        pt.stack([values[spread] for _, spread in study.values()]),
+        np.array([place[column_of] for column_of, _ in study.values()]),
+        variance,
+        pt.as_tensor(within, dtype="float64"),
+        rows.start,
+    )[0]
+
+
+def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
+    """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside them."""
+    unused = {f"{dose.column}_true" for dose in model.dose}
+    unused |= set() if rows.has_within_study else {"within_study"}
+    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.basis.coefficients}
+    unused |= set(gaussian_coefficients(model)) if integrate else set()
+    return {name: prior for name, prior in model.priors().items() if name not in unused}
+
+
+def gaussian_coefficients(model: Model) -> dict[str, Prior]:
+    """Population coefficients with a normal prior, by posterior variable name."""
+    names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.basis.coefficients}
+    names |= {f"{m.column}_effect" for m in model.moderator}
+    return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
+
+
+def prior_constants(model: Model) -> dict[str, float]:
+    """The parameters of every prior as `<name>_prior_<parameter>`."""
+    return {f"{name}_prior_{key}": value for name, prior in model.priors().items() for key, value in prior.parameters.items()}
+
+
+def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> dict:
+    """What the terms need: sampled variables, parameters by group, uncertain doses, and the constants of the priors."""
+    values = dict(constants)
+    for name, prior in sampled_priors(model, rows, integrate).items():
+        values[name] = prior.variable(name, {key: constants[f"{name}_prior_{key}"] for key in prior.parameters})
+    for name, by, is_log in _grouped(model, integrate):
+        z = pm.Normal(f"{name}_z", 0, 1, dims=by)
+        values[name] = pm.Deterministic(name, _group_value(values, name, by, z, is_log), dims=by)
+    for dose in model.dose:
+        points = rows.points.doses[dose.column]
+        if len(points.uncertain):
+            values[f"{dose.column}_true"] = _uncertain_dose(f"{dose.column}_true", points, constants)
+    return values
+
+
+def _grouped(model: Model, integrate: bool) -> list[tuple[str, str, bool]]:
+    """Parameters by group that are sampled: name, group column, and whether groups differ by a factor (or by a difference)."""
+    found = [(f"{d.column}_{name}_by_{d.by}", d.by, True) for d in model.dose if d.by for name in d.basis.nonlinear]
+    if not integrate:
+        if model.intercept and model.intercept.by:
+            found.append((f"intercept_by_{model.intercept.by}", model.intercept.by, False))
+        found += [(f"{d.column}_{name}_by_{d.by}", d.by, False) for d in model.dose if d.by for name in d.basis.coefficients]
+        found += [(f"{m.column}_effect", m.column, False) for m in model.moderator if not m.is_numeric]
+    return found
+
+
+def _group_value(values: dict, name: str, by: str, z, is_log: bool):
+    population = name.removesuffix(f"_by_{by}")
+    if is_log:
+        return values[population] * pt.exp(values[f"{population}_between_{by}"] * z)
+    if population == name:  # a moderator of words has deviations only
+        return values[f"between_{by}"] * z
+    return values[population] + values[f"{population}_between_{by}"] * z
+
+
+def _uncertain_dose(name: str, points: DosePoints, constants: dict):
+    """Doses printed as intervals: the log-normal prior times the indicator of the interval, on the log scale."""
+    low, high = points.log_bounds.T
+    log_dose = low + (high - low) * pm.Uniform(f"{name}_position", 0, 1, shape=len(low))
+    distance = (log_dose - constants[f"{name}_prior_mu"]) / constants[f"{name}_prior_sigma"]
+    pm.Potential(f"{name}_prior", -0.5 * (distance**2).sum())
+    return pm.Deterministic(name, pt.exp(log_dose), dims=f"{name}_row")

@@ -1,0 +1,204 @@
+"""Model + Trials -> the arrays of the likelihood: rows sorted by study, doses as points, groups as indices."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES
+from .errors import ModelError
+from .model import Dose, Model
+from .trials import Missing, Trials
+
+NODES = 9
+"""Gauss-Legendre nodes over the log dose of an interval that a stratum prints."""
+OPEN_END = 1e-4
+"""An open end is cut where its prior leaves this much: nobody stimulates with less, or more."""
+
+
+@dataclass(frozen=True)
+class DosePoints:
+    """Where a dose is evaluated, and how the points become rows.
+
+    The points are the `values` (rows,), then the sampled doses of the rows `uncertain`, then the nodes of the rows that are strata with
+    an interval; `average` (nodes, strata) takes the mean of a column over each stratum, and `order` (rows,) picks each row's entry.
+    """
+
+    values: np.ndarray
+    uncertain: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    log_bounds: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    nodes: np.ndarray = field(default_factory=lambda: np.empty(0))
+    average: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    row_of_node: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    order: np.ndarray | None = None
+
+    @property
+    def row_of_point(self) -> np.ndarray:
+        return np.concatenate([np.arange(len(self.values)), self.uncertain, self.row_of_node])
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where the mean effect is evaluated: doses, group numbers (points,) and standardised moderators (points,)."""
+
+    size: int
+    doses: dict[str, DosePoints]
+    groups: dict[str, np.ndarray]
+    moderators: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the likelihood of a model needs of a table, rows sorted by study (stable).
+
+    effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
+    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any study
+    has several rows.
+    """
+
+    effect: np.ndarray
+    variance: np.ndarray
+    study: np.ndarray
+    studies: np.ndarray
+    labels: np.ndarray
+    start: np.ndarray
+    points: Points
+    levels: dict[str, list[str]]
+    scales: dict[str, tuple[float, float]]
+    slopes: tuple[str, ...]
+    has_within_study: bool
+    table: pd.DataFrame
+
+
+def needed_columns(model: Model) -> tuple[str, ...]:
+    """Columns of the table that the model reads, besides effect and variance."""
+    found = [dose.column for dose in model.dose] + [moderator.column for moderator in model.moderator] + group_columns(model)
+    return tuple(dict.fromkeys(found))
+
+
+def group_columns(model: Model) -> list[str]:
+    """Columns whose groups the model gives parameters of their own."""
+    found = [model.intercept.by] if model.intercept and model.intercept.by else []
+    found += [dose.by for dose in model.dose if dose.by] + [moderator.column for moderator in model.moderator if not moderator.is_numeric]
+    return list(dict.fromkeys(found))
+
+
+def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()) -> Trials:
+    """The trials that the model will see: complete, and of one estimand that suits it.
+
+    Raises TrialsError for empty cells and mixed estimands, ModelError where model and table do not fit.
+    """
+    problems = []
+    if model.is_anchored and not set(trials.table["comparator"].dropna()) <= set(CONTROLS_INACTIVE):
+        problems.append(
+            "an anchored model (zero dose, zero effect) needs contrasts with sham or add-on; this table has other comparators. "
+            "Give the model an intercept, or spontaneous recovery is booked as dose"
+        )
+    if model.outcome_sd is None and not set(trials.table["measure"].dropna()) <= set(STANDARDISED_MEASURES):
+        problems.append(f"priors are stated in standard deviations of the outcome, and the effects are {trials.measure}: state `outcome_sd` in the model, the size of one in the units of the effect")
+    for column in group_columns(model):
+        if column in trials.table and column in COLUMNS and COLUMNS[column].is_numeric:
+            problems.append(f"{column!r} is numeric and cannot be a group; cut it into levels first")
+    for moderator in model.moderator:
+        if moderator.is_numeric and moderator.column in trials.table and not pd.api.types.is_numeric_dtype(trials.table[moderator.column]):
+            problems.append(f"moderator {moderator.column!r} holds words; state `spread` in place of `prior`, or give it numbers")
+    for dose in model.dose:
+        if dose.column in trials.table and not pd.api.types.is_numeric_dtype(trials.table[dose.column]):
+            problems.append(f"dose {dose.column!r} is not numeric")
+    if problems:
+        raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
+    trials = trials.complete(needed_columns(model), missing)
+    trials.require_one_estimand(allow_mixed)
+    return trials
+
+
+def rows_of(model: Model, trials: Trials) -> Rows:
+    """The arrays of `prepare`d trials."""
+    table = trials.table
+    first_seen = {study: k for k, study in enumerate(pd.unique(table["study"]))}
+    order = np.argsort(table["study"].map(first_seen).to_numpy(), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
+    trials = Trials(table)
+    study = table["study"].map(first_seen).to_numpy()
+    start = np.concatenate([np.searchsorted(study, np.arange(len(first_seen))), [len(study)]])
+
+    levels, groups = {}, {}
+    for column in group_columns(model):
+        present = {str(value) for value in table[column]}
+        known = COLUMNS[column].levels if column in COLUMNS else ()
+        levels[column] = [level for level in known if level in present] + sorted(present - set(known))
+        groups[column] = table[column].map(str).map(levels[column].index).to_numpy()
+
+    scales, moderators = {}, {}
+    for moderator in model.moderator:
+        if moderator.is_numeric:
+            values = table[moderator.column].to_numpy(float)
+            center = values.mean() if moderator.center is None else moderator.center
+            per = moderator.per or (values.std(ddof=1) if len(values) > 1 else 1.0)
+            if per == 0:
+                raise ModelError(f"moderator {moderator.column!r} is the same in every row: it has no effect to estimate")
+            scales[moderator.column] = (float(center), float(per))
+            moderators[moderator.column] = (values - center) / per
+
+    doses = {dose.column: _dose_points(dose, trials) for dose in model.dose}
+    slopes = tuple(dose.column for dose in model.dose if dose.by_study and _several_doses(trials, dose.column, study))
+    sizes = np.diff(start)
+    return Rows(
+        effect=table["effect"].to_numpy(float),
+        variance=table["variance"].to_numpy(float),
+        study=study,
+        studies=np.array(list(first_seen), dtype=object),
+        labels=np.array([str(row) for row in table["row"]], dtype=object),
+        start=start,
+        points=Points(len(table), doses, groups, moderators),
+        levels=levels,
+        scales=scales,
+        slopes=slopes,
+        has_within_study=bool((sizes > 1).any()),
+        table=table,
+    )
+
+
+def _several_doses(trials: Trials, column: str, study: np.ndarray) -> bool:
+    low, high = trials.bounds(column)
+    frame = pd.DataFrame({"study": study, "low": low, "high": high}).drop_duplicates()
+    return bool(frame["study"].duplicated().any())
+
+
+def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
+    low, high = trials.bounds(dose.column)
+    interval = np.flatnonzero(low < high)
+    if not len(interval):
+        return DosePoints(low)
+    prior = dose.prior("true")
+    log_bounds = np.column_stack([np.log(np.maximum(low[interval], prior.distribution.ppf(OPEN_END))), np.log(np.minimum(high[interval], prior.distribution.isf(OPEN_END)))])
+    # an interval beyond the prior's reach keeps its printed end, and its open end lies one prior standard deviation further
+    sigma = prior.parameters["sigma"]
+    with np.errstate(divide="ignore"):
+        printed = np.log(np.column_stack([low[interval], high[interval]]))
+    log_bounds[:, 0] = np.where(np.isfinite(printed[:, 0]), printed[:, 0], np.minimum(log_bounds[:, 0], printed[:, 1] - sigma))
+    log_bounds[:, 1] = np.where(np.isfinite(printed[:, 1]), printed[:, 1], np.maximum(log_bounds[:, 1], printed[:, 0] + sigma))
+
+    stratum = (trials.table["design"].iloc[interval] == "stratum").to_numpy()
+    uncertain, strata = interval[~stratum], interval[stratum]
+    node, weight = np.polynomial.legendre.leggauss(NODES)
+    centre, half = log_bounds[stratum].mean(axis=1), np.diff(log_bounds[stratum], axis=1)[:, 0] / 2
+    log_nodes = centre[:, None] + half[:, None] * node
+    weights = weight * np.exp(-0.5 * ((log_nodes - prior.parameters["mu"]) / sigma) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    average = np.zeros((len(strata) * NODES, len(strata)))
+    for k in range(len(strata)):
+        average[k * NODES : (k + 1) * NODES, k] = weights[k]
+
+    order = np.arange(len(low))
+    order[uncertain] = len(low) + np.arange(len(uncertain))
+    order[strata] = len(low) + len(uncertain) + np.arange(len(strata))
+    return DosePoints(
+        values=np.where(low < high, dose.reference, low),
+        uncertain=uncertain,
+        log_bounds=log_bounds[~stratum],
+        nodes=np.exp(log_nodes).ravel(),
+        average=average,
+        row_of_node=np.repeat(strata, NODES),
+        order=order,
+    )

@@ -1,0 +1,237 @@
+"""fit: sample the posterior of a model given trials. Fit: the only expensive thing, and so the only thing saved."""
+
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .pymc_model import build_rows, prior_constants
+from .diagnosis import Diagnosis, diagnose
+from .errors import ConvergenceWarning
+from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
+from .model import Model, model_from_toml, prior_table
+from .posterior import draw_coefficients, draw_prior, replicate
+from .rows import Rows, prepare, rows_of
+from .storage import read_tree, write_tree
+from .trials import Missing, Trials
+
+PRIOR_DRAWS = 1000
+VERSIONS = ("stimdose", "pymc", "nutpie", "arviz", "numpy", "xarray")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model.
+
+    trials: the rows that were used. tree: DataTree with posterior, prior, posterior_predictive, log_likelihood (by study),
+    observed_data, constant_data, sample_stats and, for anchored models, free_intercept. diagnosis: whether it converged.
+    """
+
+    model: Model
+    trials: Trials
+    tree: xr.DataTree
+    diagnosis: Diagnosis
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The arrays of the likelihood."""
+        return rows_of(self.model, self.trials)
+
+    def values(self, group: str = "posterior") -> dict[str, np.ndarray]:
+        """Draws (draws, ...) of every variable of a group, chains one after the other."""
+        return _stacked(self.tree[group].to_dataset())
+
+    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+        """Mean, sd, equal-tailed interval of probability `prob`, ESS and R-hat of every parameter that is not of a single study."""
+        posterior = _population(self.tree["posterior"].to_dataset())
+        table = az.summary(posterior, ci_prob=prob, ci_kind="eti", round_to="none")
+        low, high = (name for name in table.columns if name.startswith("eti"))
+        table = table.rename(columns={low: "low", high: "high"})
+        return table[["mean", "sd", "low", "high", "ess_bulk", "ess_tail", "r_hat"]].astype(float)
+
+    def prior_table(self) -> pd.DataFrame:
+        """The priors of the parameters that this fit has, each with its reason."""
+        table = prior_table(self.model)
+        return table[table.index.isin(list(self.tree["posterior"].data_vars))]
+
+    def group_model(self, group: str) -> Model:
+        """The model whose parameters a group of the tree holds: that of `free_intercept` has an intercept more."""
+        return self.model.with_free_intercept() if group == "free_intercept" else self.model
+
+    def more_is_better(self, prob: float = 0.95) -> pd.DataFrame | None:
+        """For an anchored model: the effect of the highest observed dose less that of the lowest, from a fit with a free intercept.
+
+        An anchored slope asks whether treatment works; this asks whether more is better. One line per dose and group of the model; None where
+        the model has an intercept.
+        """
+        if "free_intercept" not in self.tree:
+            return None
+        model, rows, values, records = self.group_model("free_intercept"), self.rows, self.values("free_intercept"), []
+        for dose in model.dose:
+            low, high = observed_range(rows, dose.column)
+            held = held_values(model, rows, dose.column, dose.by, {})
+            ends = curve_draws(model, rows, values, dose.column, np.array([low, high]), dose.by, held)
+            for k, group in enumerate(rows.levels[dose.by] if dose.by else [""]):
+                difference = ends[:, 1, k] - ends[:, 0, k]
+                interval = np.quantile(difference, [(1 - prob) / 2, (1 + prob) / 2])
+                records.append((dose.column, group, low, high, difference.mean(), *interval, (difference > 0).mean()))
+        names = ["dose", "group", "from", "to", "difference", "low", "high", "probability_positive"]
+        return pd.DataFrame(records, columns=names)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to one netCDF file: either the whole new file or, if anything fails, what was there before."""
+        return write_tree(path, self.tree, self.trials)
+
+
+def fit(
+    model: Model,
+    trials: Trials,
+    *,
+    seed: int | None = None,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.95,
+    integrate: bool = True,
+    missing: Missing = "error",
+    allow_mixed: tuple[str, ...] = (),
+    progress: bool = False,
+) -> Fit:
+    """Sample the posterior with nutpie (NUTS).
+
+    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score) that may differ
+    between rows. integrate=False samples every coefficient and study effect, for checking. The same seed gives the same draws.
+
+    Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains disagree.
+    """
+    import nutpie
+
+    used = prepare(model, trials, missing, tuple(allow_mixed))
+    rows = rows_of(model, used)
+    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "cores": cores or min(chains, os.cpu_count() or 1), "target_accept": target_accept}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="nutpie|pymc|pytensor")
+        compiled = nutpie.compile_pymc_model(
+            build_rows(model, rows, integrate=integrate), default_initialization_strategy="prior" if _may_have_modes(model) else "support_point"
+        )
+    raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
+    posterior, log_likelihood = _complete(model, rows, raw, integrate, np.random.default_rng([seed, 1]))
+    tree = _tree(model, rows, posterior, log_likelihood, raw, np.random.default_rng([seed, 2]))
+    if model.is_anchored and integrate:
+        free = model.with_free_intercept()
+        raw_free = nutpie.sample(compiled.with_data(prior_constants=np.array(list(prior_constants(free).values()))), seed=seed + 1, progress_bar=False, **settings)
+        tree["free_intercept"] = xr.DataTree(_population(_complete(free, rows, raw_free, True, np.random.default_rng([seed, 3]))[0]))
+    tree.attrs |= {
+        "model": model.to_toml(),
+        "trials_sha256": used.fingerprint,
+        "seed": seed,
+        "settings": json.dumps(settings | {"integrate": integrate, "allow_mixed": list(allow_mixed)}),
+        "versions": json.dumps({name: version(name) for name in VERSIONS}),
+    }
+    found = Fit(model, used, tree, _diagnose(model, rows, tree))
+    if not found.diagnosis.converged:
+        warnings.warn(f"{model.name}: {found.diagnosis.message}", ConvergenceWarning, stacklevel=2)
+    return found
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a saved fit. Raises FitError if the file is not one."""
+    tree, trials = read_tree(path)
+    model = model_from_toml(tree.attrs["model"])
+    return Fit(model, trials, tree, _diagnose(model, rows_of(model, trials), tree))
+
+
+def _may_have_modes(model: Model) -> bool:
+    """A bell that may be a trough has several modes: its chains start from draws of the prior."""
+    return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)
+
+
+def _complete(model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator) -> tuple[xr.Dataset, np.ndarray]:
+    """The posterior by public names, with everything that was integrated out drawn; log-likelihood (chain, draw, study)."""
+    sampled = raw["posterior"].to_dataset()
+    shape = sampled.sizes["chain"], sampled.sizes["draw"]
+    values = _stacked(sampled)
+    if not integrate:
+        for name in [name for name in values if name.endswith("study_effect_z")]:
+            spread = "between_study" if name == "study_effect_z" else name.removesuffix("study_effect_z") + "between_study"
+            values[name.removesuffix("_z")] = values[spread][:, None] * values[name]
+    values = {name: value for name, value in values.items() if not name.endswith(("_z", "_position"))}
+    drawn, log_likelihood = draw_coefficients(model, rows, values, rng)
+    values |= drawn
+    return _dataset(model, rows, values, shape), log_likelihood.reshape(*shape, -1)
+
+
+def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
+    ends = {f"_by_{group}": group for group in rows.levels} | {f"{m.column}_effect": m.column for m in model.moderator if not m.is_numeric}
+    coords = {group: levels for group, levels in rows.levels.items()} | {"study": list(rows.studies)}
+    variables = {}
+    for name in [*model.priors(), *sorted(set(values) - set(model.priors()))]:
+        if name not in values:
+            continue
+        dims: tuple[str, ...] = ("chain", "draw")
+        if name.endswith("study_effect"):
+            dims += ("study",)
+        elif name.endswith("_true"):
+            dims += (f"{name}_row",)
+            coords[f"{name}_row"] = list(rows.labels[rows.points.doses[name.removesuffix("_true")].uncertain])
+        else:
+            dims += tuple(group for end, group in ends.items() if name.endswith(end))
+        variables[name] = (dims, values[name].reshape(*shape, *values[name].shape[1:]))
+    return xr.Dataset(variables, {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])} | coords)
+
+
+def _tree(model: Model, rows: Rows, posterior: xr.Dataset, log_likelihood: np.ndarray, raw: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
+    row = {"row": list(rows.labels)}
+    groups = {
+        "posterior": posterior,
+        "prior": _dataset(model, rows, prior, (1, PRIOR_DRAWS)),
+        "posterior_predictive": xr.Dataset({"effect": (("chain", "draw", "row"), replicate(model, rows, _stacked(posterior), rng).reshape(*shape, -1))}, row),
+        "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
+        "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
+        "constant_data": xr.Dataset({"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row),
+        "sample_stats": raw["sample_stats"].to_dataset()[["diverging", "depth", "step_size", "energy", "logp"]],
+    }
+    return xr.DataTree.from_dict(groups)
+
+
+def _diagnose(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
+    """Diagnose the population parameters, and the best dose over the observed range of every dose column and group."""
+    quantities = _quantities(model, rows, tree["posterior"].to_dataset())
+    if "free_intercept" in tree:
+        free = _quantities(model.with_free_intercept(), rows, tree["free_intercept"].to_dataset())
+        quantities = quantities.merge(free.rename({name: f"{name} (free intercept)" for name in free.data_vars}))
+    return diagnose(quantities, int(tree["sample_stats"]["diverging"].sum()))
+
+
+def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
+    quantities = _population(posterior)
+    shape, values = (posterior.sizes["chain"], posterior.sizes["draw"]), _stacked(posterior)
+    for dose in model.dose:
+        low, high = observed_range(rows, dose.column)
+        if low < high:
+            grid = dose_grid(low, high, 101)
+            curves = curve_draws(model, rows, values, dose.column, grid, dose.by, held_values(model, rows, dose.column, dose.by, {}))
+            best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if dose.by else []))
+            quantities[f"best {dose.column}"] = (("chain", "draw", dose.by) if dose.by else ("chain", "draw"), best)
+    return quantities
+
+
+def _stacked(draws: xr.Dataset) -> dict[str, np.ndarray]:
+    """Arrays (draws, ...), chains one after the other."""
+    return {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in draws.items()}
+
+
+def _population(posterior: xr.Dataset) -> xr.Dataset:
+    return posterior[[name for name, v in posterior.items() if "study" not in v.dims and not str(name).endswith("_true")]]
