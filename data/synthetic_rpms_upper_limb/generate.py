@@ -77,7 +77,11 @@ def doses(rng: np.random.Generator, frequency_hz: int) -> dict[str, int]:
     minutes = int(rng.choice(SESSION_MIN))
     pulses = [round(frequency_hz * 60 * minutes * duty) for duty in DUTY_CYCLES]
     low, high = PULSES_BOUNDS
-    return {"frequency_hz": frequency_hz, "session_min": minutes, "pulses_per_session": int(rng.choice([p for p in pulses if low <= p <= high]))}
+    return {
+        "frequency_hz": frequency_hz,
+        "session_min": minutes,
+        "pulses_per_session": int(rng.choice([p for p in pulses if low <= p <= high])),
+    }
 
 
 def printed(form: str, active: np.ndarray, control: np.ndarray) -> dict[str, str]:
@@ -102,15 +106,15 @@ def simulate(rng: np.random.Generator) -> list[dict]:
     """All rows, with exact session lengths."""
     arms, phases, sites, order = (rng.permutation(values).tolist() for values in (ARMS, PHASES, SITES, range(len(ARMS))))
     rows_before = np.cumsum([arms[k] for k in order]) - 0.5 * np.array([arms[k] for k in order])
-    forms = {k: next(form for form, share in FORMS if before / sum(ARMS) <= share) for k, before in zip(order, rows_before)}
+    forms = {k: next(form for form, share in FORMS if before / sum(ARMS) <= share) for k, before in zip(order, rows_before, strict=True)}
     rows = []
-    for k, (n_arms, phase, site) in enumerate(zip(arms, phases, sites)):
+    for k, (n_arms, phase, site) in enumerate(zip(arms, phases, sites, strict=True)):
         sessions, per_week = int(rng.choice(SESSIONS)), int(rng.choice([5, 5, 3]))
         comparator = "add-on" if rng.random() < ADD_ON_SHARE else "sham"
         study_effect = rng.normal(0, BETWEEN_STUDY_SD)
         control_mean, sd = rng.uniform(*CONTROL_MEAN), rng.uniform(*OUTCOME_SD)
         frequencies = rng.choice(FREQUENCIES_HZ, size=n_arms, replace=False, p=FREQUENCY_WEIGHTS).tolist()
-        for arm, frequency in zip("ABC", frequencies):
+        for arm, frequency in zip("ABC", frequencies, strict=False):
             dose = doses(rng, frequency)
             mean = true_effect(phase, site, dose["frequency_hz"], dose["session_min"], dose["pulses_per_session"])
             effect = mean + study_effect + rng.normal(0, WITHIN_STUDY_SD)
@@ -118,12 +122,20 @@ def simulate(rng: np.random.Generator) -> list[dict]:
             n_control = int(np.clip(n_active + rng.integers(-2, 3), *N_BOUNDS))
             active, control = rng.normal(control_mean + effect * sd, sd, n_active), rng.normal(control_mean, sd, n_control)
             rows.append(
-                {"study": f"Synthetic trial {k + 1:02d}", "arm": arm if n_arms > 1 else "", "outcome": "FMA-UE", "direction": "higher"}
+                {
+                    "study": f"Synthetic trial {k + 1:02d}",
+                    "arm": arm if n_arms > 1 else "",
+                    "outcome": "FMA-UE",
+                    "direction": "higher",
+                }
                 | {"measure": "SMD", "comparator": comparator, "design": "parallel", "score": "final", "modality": "rPMS"}
                 | printed(forms[k], active, control)
                 | dose
                 | {"sessions": sessions, "treatment_days": treatment_days(sessions, per_week), "site": site, "phase": phase}
-                | {"source": "simulated, generate.py", "note": "own control sample, not shared with the other arms" if n_arms > 1 else ""}
+                | {
+                    "source": "simulated, generate.py",
+                    "note": "own control sample, not shared with the other arms" if n_arms > 1 else "",
+                }
             )
     return rows
 

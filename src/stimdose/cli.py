@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,14 +14,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-Trials = Annotated[str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")]
+Trials = Annotated[
+    str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="a column that is the same in every row: --set comparator=sham")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="use only rows with this value: --where outcome=FMA-UE")]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="a saved fit, such as DIR/fit.nc")]
 By = Annotated[str | None, typer.Option(help="a group column of the model: one curve in each of its groups")]
-Range = Annotated[tuple[float, float] | None, typer.Option("--range", help="lowest and highest dose; the observed range by default")]
+Range = Annotated[
+    tuple[float, float] | None, typer.Option("--range", help="lowest and highest dose; the observed range by default")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="folder to write to")]
 Delta = Annotated[float | None, typer.Option(help="smallest difference in effect that matters; 0.1 for standardised effects")]
+
+
+BEST = [
+    "verdict",
+    "best_dose",
+    "low",
+    "high",
+    "effect_at_best",
+    "p_at_low_end",
+    "p_at_high_end",
+    "near_best_low",
+    "near_best_high",
+]
+BEST += ["prior_low", "prior_high", "contraction", "r_hat", "ess"]
 
 
 def main() -> None:
@@ -43,8 +61,13 @@ def fit(
     tune: Annotated[int, typer.Option(min=100, help="warm-up draws a chain")] = 1000,
     chains: Annotated[int, typer.Option(min=2)] = 4,
     target_accept: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
-    outcome_sd: Annotated[float | None, typer.Option(help="one standard deviation of the outcome in the units of the effect, where it is not standardised")] = None,
-    missing: Annotated[str, typer.Option(help="error, or drop: leave out rows that lack what the model needs")] = "error",
+    outcome_sd: Annotated[
+        float | None,
+        typer.Option(help="one standard deviation of the outcome in the units of the effect, where it is not standardised"),
+    ] = None,
+    missing: Annotated[
+        Literal["error", "drop"], typer.Option(help="drop: leave out rows that lack what the model needs, and name them")
+    ] = "error",
     allow_mixed: Annotated[list[str] | None, typer.Option(help="let rows differ in measure, comparator, design or score")] = None,
     set_: Set = None,
     where: Where = None,
@@ -59,8 +82,18 @@ def fit(
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep")
     folder = make_folder(out)
+    _console().print(f"Compiling and sampling {len(table)} rows ...")
     found = fit_model(
-        spec, table, seed=seed, draws=draws, tune=tune, chains=chains, target_accept=target_accept, missing=missing, allow_mixed=tuple(allow_mixed or ()), progress=not quiet
+        spec,
+        table,
+        seed=seed,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        target_accept=target_accept,
+        missing=missing,
+        allow_mixed=tuple(allow_mixed or ()),
+        progress=not quiet,
     )
     _notes(found.trials)
     written, optima = write_fit(found, folder, delta=delta)
@@ -93,7 +126,7 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
 
     found = optimum_of(load_fit(fit), column, by=by, over=range_, delta=delta)
     _console().print(_escape(found.explanation), soft_wrap=True)
-    _table(found.table().T.reset_index(names=""), f"Best {column}")
+    _table(_upright(found.table()), f"Best {column}")
     if out:
         path = make_folder(out) / f"optimum-{column}.csv"
         found.table().to_csv(path, float_format="%.6g")
@@ -150,7 +183,9 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False) -> None:
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False
+) -> None:
     """Fit three models to three shipped tables and draw their figures (about a minute and a half)."""
     from .demo import run_demo
 
@@ -163,10 +198,10 @@ def _read(source: str, constants: list[str] | None, where: list[str] | None, mis
 
     given, wanted = (dict(_pair(item) for item in items or []) for items in (constants, where))
     path = Path(source)
-    if path.suffix or path.exists():
-        table = read_trials(path, missing=missing, **given)
-    else:
-        table = shipped.load_dataset(source)
+    is_file = bool(path.suffix) or path.exists()
+    if given and not is_file:
+        raise StimdoseError("--set is for your own tables; shipped tables state what they are")
+    table = read_trials(path, missing=missing, **given) if is_file else shipped.load_dataset(source)
     return table.subset(**wanted) if wanted else table
 
 
@@ -183,10 +218,15 @@ def _report(found, optima: dict) -> None:
     console.print(f"Sampling {_escape(found.diagnosis.message)}", soft_wrap=True)
     for column, best in optima.items():
         console.print(f"\n[bold]{column}[/]\n{_escape(best.explanation)}", soft_wrap=True)
-        shown = best.table()[["verdict", "best_dose", "low", "high", "effect_at_best", "p_at_low_end", "p_at_high_end", "near_best_low", "near_best_high", "prior_low", "prior_high"]]
-        _table(shown.T.reset_index(names=""), f"Best {column} between {best.table()['from'].iloc[0]:g} and {best.table()['to'].iloc[0]:g}")
+        table = best.table()
+        _table(_upright(table[BEST]), f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}")
     if (contrast := found.more_is_better()) is not None:
         _table(contrast, "Is more better? Highest less lowest observed dose, free intercept")
+
+
+def _upright(table):
+    """One column per group, one line per quantity."""
+    return table.rename(index={"": "value"}).T.reset_index(names="quantity")
 
 
 def _warn(found) -> None:
@@ -208,8 +248,13 @@ def _table(frame, title: str) -> None:
     for name in frame.columns:
         table.add_column(_escape(str(name)), overflow="fold")
     for record in frame.itertuples(index=False):
-        table.add_row(*(_escape(f"{value:.3g}" if isinstance(value, float) else str(value)) for value in record))
+        table.add_row(*(_escape(_number(value) if isinstance(value, float) else str(value)) for value in record))
     _console().print(table)
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without exponents for the sizes that doses have."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _escape(text: str) -> str:

@@ -34,16 +34,17 @@ def curve(
 ) -> xr.DataArray:
     """Draws of the effect along one dose.
 
-    by: a group column of the model, for a curve in each of its groups; groups that are neither named here nor held are averaged over the rows
-        of the table.
-    kind: "mean" is the average effect over studies; "new study" adds what a study not seen would differ by (its intercept and slopes, and
-        the within-study level).
+    by: a group column of the model, for a curve in each of its groups; groups that are neither named here nor held are averaged
+        over the rows of the table.
+    kind: "mean" is the average effect over studies; "new study" adds what a study not seen would differ by (its intercept and
+        slopes, and the within-study level).
     over: range of doses, by default the observed one; or `grid`, the doses themselves (dose units).
     group: the draws used: "posterior", "prior", or "free_intercept" (of an anchored model).
     at: what other doses, moderators and groups are held at; by default the usual (median) dose and the mean.
 
-    Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). attrs: dose, unit, kind, held, observed, log_axis,
-    effect_label, and `warning` where the fit did not converge.
+    Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). attrs: dose, unit, kind, held,
+    observed, log_axis, effect_label, and `warning` where the fit did not converge.
+
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
     if kind not in ("mean", "new study"):
@@ -55,7 +56,9 @@ def curve(
     rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 4]) if kind == "new study" else None
     draws = curve_draws(model, rows, fit.values(group), column, grid, by, held, rng)
     source = fit.tree[group]
-    coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | ({by: rows.levels[by]} if by else {})
+    coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | (
+        {by: rows.levels[by]} if by else {}
+    )
     shape = (source.sizes["chain"], source.sizes["draw"], len(grid)) + ((len(rows.levels[by]),) if by else ())
     attrs = {
         "dose": column,
@@ -70,16 +73,22 @@ def curve(
         attrs["observed_by_group"] = json.dumps(_observed_by_group(fit, column, by))
     if not fit.diagnosis.converged:
         attrs["warning"] = "did not converge"
-    return xr.DataArray(draws.reshape(shape), coords, ("chain", "draw", column) + ((by,) if by else ()), f"effect of {column}", attrs)
+    return xr.DataArray(
+        draws.reshape(shape), coords, ("chain", "draw", column) + ((by,) if by else ()), f"effect of {column}", attrs
+    )
 
 
 def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
-    """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study and group.
+    """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study
+    and group.
 
     Effects are as reported, aligned to benefit; they are not adjusted for the other doses.
     """
     table = fit.trials.table
-    low, high = (table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan) for end in ("low", "high"))
+    low, high = (
+        table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan)
+        for end in ("low", "high")
+    )
     middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
     frame = pd.DataFrame(
         {
@@ -110,7 +119,12 @@ def _range(column: str, over: tuple[float, float]) -> tuple[float, float]:
 
 
 def _held_in_words(held: dict) -> str:
-    words = [f"{axis_label(name).split(' (')[0].lower()} {value if isinstance(value, str) else f'{value:,.4g}'}" for name, value in held.items() if value is not None]
+    words = []
+    for name, value in held.items():
+        if value is not None:
+            label, _, unit = axis_label(name).partition(" (")
+            amount = value if isinstance(value, str) else f"{value:,.4g} {unit.rstrip(')')}".strip()
+            words.append(f"{label.lower()} {amount}")
     averaged = [axis_label(name).lower() for name, value in held.items() if value is None]
     return ", ".join(words + [f"averaged over {' and '.join(averaged)}"] * bool(averaged))
 

@@ -18,21 +18,22 @@ PARTS = [
         "hours-by-phase",
         "stroke_therapy_hours",
         {},
-        "Real trials, but hours of therapy and not stimulation. Every row is the change within one group of patients, experimental or control: recovery "
-        "without therapy is part of it, and a slope over hours is not a randomised comparison.",
+        "Real trials, but hours of therapy and not stimulation. Every row is the change within one group of patients, experimental or "
+        "control: recovery without therapy is part of it, and a slope over hours is not a randomised comparison.",
     ),
     (
         "sessions-by-phase",
         "rtms_upper_limb_strata",
         {"stratified_by": "sessions"},
-        "Published pooled effects of rTMS (Chen 2022), eight strata of session number and stroke phase. Strata are not trials: they can say little "
-        "about dose, and the verdict should say so.",
+        "Published pooled effects of rTMS (Chen 2022), eight strata of session number and stroke phase. Strata are not trials: they can "
+        "say little about dose, and the verdict should say so.",
     ),
     (
         "stimulation",
         "synthetic_rpms_upper_limb",
         {},
-        "Synthetic trials from a stated truth with the best frequency at 16 Hz. They show what the package does with a complete table, and nothing about rPMS.",
+        "Synthetic trials from a stated truth with the best frequency at 16 Hz. They show what the package does with a complete table, "
+        "and nothing about rPMS.",
     ),
 ]
 
@@ -44,22 +45,21 @@ def run_demo(folder: str | Path, console: Console, progress: bool = True) -> Non
         console.rule(f"{number} of {len(PARTS)}: {name} on {dataset}")
         console.print(escape(about))
         started = perf_counter()
-        trials = load_dataset(dataset)
-        console.print(f"Compiling and sampling {len(trials.subset(**rows) if rows else trials)} rows ...")
+        trials = load_dataset(dataset).subset(**rows)
+        console.print(f"Compiling and sampling {len(trials)} rows ...")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict below says it
-            found = fit(load_model(name), trials.subset(**rows) if rows else trials, seed=1, progress=progress)
+            found = fit(load_model(name), trials, seed=1, progress=progress)
         part = make_folder(folder / name)
         _, optima = write_fit(found, part)
         console.print(f"Sampling {escape(found.diagnosis.message)}")
         for column, best in optima.items():
             console.print(f"[bold]{column}[/]: {escape(best.explanation)}")
             for group, line in best.table().iterrows():
-                console.print(
-                    escape(
-                        f"  {group or 'all'}: best dose {line.best_dose:.3g}, 95 % {line.low:.3g} to {line.high:.3g} "
-                        f"(prior: {line.prior_low:.3g} to {line.prior_high:.3g}); searched {line['from']:.3g} to {line['to']:.3g}"
-                    )
+                dose, low, high, prior_low, prior_high, first, last = (
+                    f"{line[name]:,.4g}" for name in ("best_dose", "low", "high", "prior_low", "prior_high", "from", "to")
                 )
+                prior = f"prior {prior_low} to {prior_high}, searched {first} to {last}"
+                console.print(f"  {group or 'all'}: best dose {dose}, 95 % {low} to {high} ({prior})")
         console.print(f"{perf_counter() - started:.0f} s. Figures and tables: {part}\n")
     console.print(f"All results are in {folder.resolve()}")

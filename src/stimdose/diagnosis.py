@@ -16,8 +16,8 @@ ESS_MIN = 400
 class Diagnosis:
     """Convergence of a fit.
 
-    table: R-hat and effective sample sizes by quantity. divergences: their number after tuning. failing: quantities with
-    R-hat > 1.01 or ESS < 400 (Vehtari et al. 2021).
+    table: R-hat and effective sample sizes by quantity. divergences: their number after tuning. failing: quantities with R-hat
+        > 1.01 or ESS < 400 (Vehtari et al. 2021).
     """
 
     table: pd.DataFrame
@@ -50,10 +50,15 @@ class Diagnosis:
 
 
 def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
-    """Diagnose draws (chain, draw, ...) of some quantities. Constant quantities (an optimum at the same edge in every draw) pass."""
+    """Diagnose draws (chain, draw, ...) of some quantities. Constant quantities (an optimum at the same edge in every draw)
+    pass."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning)  # of constant quantities
-        found = {"r_hat": az.rhat(quantities), "ess_bulk": az.ess(quantities, method="bulk"), "ess_tail": az.ess(quantities, method="tail")}
+        found = {
+            "r_hat": az.rhat(quantities),
+            "ess_bulk": az.ess(quantities, method="bulk"),
+            "ess_tail": az.ess(quantities, method="tail"),
+        }
     table = pd.DataFrame({name: _flat(values) for name, values in found.items()}, columns=list(found))
     return Diagnosis(table.dropna(subset="r_hat"), divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
 
@@ -63,6 +68,8 @@ def _flat(dataset: xr.Dataset) -> dict[str, float]:
     flat = {}
     for name, values in dataset.items():
         for index in np.ndindex(values.shape):
-            label = ", ".join(str(values[dim].values[k]) if dim in values.coords else str(k) for dim, k in zip(values.dims, index, strict=True))
+            label = ", ".join(
+                str(values[dim].values[k]) if dim in values.coords else str(k) for dim, k in zip(values.dims, index, strict=True)
+            )
             flat[f"{name}[{label}]" if label else str(name)] = float(values.values[index])
     return flat

@@ -32,8 +32,8 @@ def usual_dose(rows: Rows, column: str) -> float:
 
 
 def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict) -> dict:
-    """What everything but `column` is held at: the values in `at`, else usual doses, mean moderators, and None for groups, which are averaged
-    over the rows of the table.
+    """What everything but `column` is held at: the values in `at`, else usual doses, mean moderators, and None for groups,
+    which are averaged over the rows of the table.
 
     Raises StimdoseError for names the model does not have and levels the table does not have.
     """
@@ -59,20 +59,32 @@ def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int],
     """The combinations of groups to average over, as level numbers, and their share of the rows."""
     fixed = {name: rows.levels[name].index(held[name]) for name in rows.levels if held.get(name) is not None}
     free = [name for name in rows.levels if name != by and name not in fixed]
-    combinations, counts = np.unique(np.column_stack([rows.points.groups[name] for name in free] or [np.zeros(1)]), axis=0, return_counts=True)
-    return [(fixed | dict(zip(free, map(int, levels), strict=False)), n / counts.sum()) for levels, n in zip(combinations, counts, strict=True)]
+    combinations, counts = np.unique(
+        np.column_stack([rows.points.groups[name] for name in free] or [np.zeros(1)]), axis=0, return_counts=True
+    )
+    return [
+        (fixed | dict(zip(free, map(int, levels), strict=False)), n / counts.sum())
+        for levels, n in zip(combinations, counts, strict=True)
+    ]
 
 
-def curve_draws(model: Model, rows: Rows, values: dict, column: str, grid: np.ndarray, by: str | None, held: dict, rng=None) -> np.ndarray:
+def curve_draws(
+    model: Model, rows: Rows, values: dict, column: str, grid: np.ndarray, by: str | None, held: dict, rng=None
+) -> np.ndarray:
     """Draws (draws, grid, groups) of the mean effect; with `rng`, of the effect in a new study."""
     groups, draws = len(rows.levels[by]) if by else 1, len(values["between_study"])
     size = len(grid) * groups
-    doses = {d.column: DosePoints(np.repeat(grid, groups) if d.column == column else np.full(size, float(held[d.column]))) for d in model.dose}
+    doses = {
+        d.column: DosePoints(np.repeat(grid, groups) if d.column == column else np.full(size, float(held[d.column])))
+        for d in model.dose
+    }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
     shifts = None if rng is None else rng.standard_normal((2 + sum(len(d.basis.coefficients) for d in model.dose), draws, 1))
     total = np.zeros((draws, size))
     for levels, share in _mixes(rows, by, held):
-        index = {name: np.full(size, level) for name, level in levels.items()} | ({by: np.tile(np.arange(groups), len(grid))} if by else {})
+        index = {name: np.full(size, level) for name, level in levels.items()} | (
+            {by: np.tile(np.arange(groups), len(grid))} if by else {}
+        )
         found = terms(model, rows, Points(size, doses, index, moderators), values)
         total += share * mean_effect(found, values)
         if shifts is not None:

@@ -1,12 +1,14 @@
 """The normal likelihood with every Gaussian part integrated out, its gradient, and exact draws of what was integrated.
 
-    y = X beta + Z u + e      beta_j ~ N(mean_j, sd_j^2)      u_s ~ N(0, diag(spread^2)) for each study s      e ~ N(0, diag(v) + within I)
+    y = X beta + Z u + e      beta_j ~ N(mean_j, sd_j^2)      u_s ~ N(0, diag(spread^2)) for each study s      e ~ N(0, diag(v) +
+    within I)
 
-A column of X (rows, p) whose coefficient is known, or sampled elsewhere, has sd 0. Z is a choice of columns of X (`slopes`, -1 for a
-column of ones). The work is done in the standardised form y - X mean = H b + Z u + e with H = X sd, Z = Z spread, b and u standard
-normal, v including `within`. With B = diag(v) + blockdiag(Z_s Z_s'), the covariance is K = B + H H'. B is inverted study by study (q x q systems) and K
-by Woodbury's identity (one p x p system): O(rows p^2) time, O(rows p) memory, never a rows x rows matrix. Gradients follow from
-d log N / dK = (alpha alpha' - K^-1) / 2 with alpha = K^-1 y. Rows are sorted by study; start (studies + 1,) marks where each begins.
+A column of X (rows, p) whose coefficient is known, or sampled elsewhere, has sd 0. Z is a choice of columns of X (`slopes`, -1
+for a column of ones). The work is done in the standardised form y - X mean = H b + Z u + e with H = X sd, Z = Z spread, b and u
+standard normal, v including `within`. With B = diag(v) + blockdiag(Z_s Z_s'), the covariance is K = B + H H'. B is inverted
+study by study (q x q systems) and K by Woodbury's identity (one p x p system): O(rows p^2) time, O(rows p) memory, never a rows
+x rows matrix. Gradients follow from d log N / dK = (alpha alpha' - K^-1) / 2 with alpha = K^-1 y. Rows are sorted by study;
+start (studies + 1,) marks where each begins.
 """
 
 import numba
@@ -87,8 +89,12 @@ def study_solver(Z, v, first, last):
 
 
 @numba.njit(cache=True)
-def solve_study(R, Z, v, C_inverse, first, last, out):
-    """Write B_s^-1 R of one study to `out`: V^-1 R - V^-1 Z C^-1 Z'V^-1 R, for R (rows, columns)."""
+def solve_study(R, Z, v, C_inverse, first, last, out, gram):
+    """Of one study, write B_s^-1 R = V^-1 (R - Z G) to `out` and add R'B_s^-1 R to `gram` (lower triangle); G = C^-1 Z'V^-1 R.
+
+    R (rows, columns). R'B_s^-1 R is formed as (R - Z G)'V^-1 (R - Z G) + G'G: rounding in G enters squared, so that tiny
+    variances do no harm. Returns G, the mean of the study's effects for each column.
+    """
     q, columns = Z.shape[1], R.shape[1]
     ZR = np.zeros((q, columns))
     for i in range(first, last):
@@ -96,17 +102,25 @@ def solve_study(R, Z, v, C_inverse, first, last, out):
             weight = Z[i, j] / v[i]
             for k in range(columns):
                 ZR[j, k] += weight * R[i, k]
-    CZR = np.zeros((q, columns))
+    G = np.zeros((q, columns))
     for j in range(q):
         for m in range(q):
             for k in range(columns):
-                CZR[j, k] += C_inverse[j, m] * ZR[m, k]
+                G[j, k] += C_inverse[j, m] * ZR[m, k]
     for i in range(first, last):
         for k in range(columns):
-            total = R[i, k]
+            rest = R[i, k]
             for j in range(q):
-                total -= Z[i, j] * CZR[j, k]
-            out[i, k] = total / v[i]
+                rest -= Z[i, j] * G[j, k]
+            out[i, k] = rest / v[i]
+        for k in range(columns):
+            for m in range(k + 1):
+                gram[k, m] += out[i, k] * out[i, m] * v[i]
+    for j in range(q):
+        for k in range(columns):
+            for m in range(k + 1):
+                gram[k, m] += G[j, k] * G[j, m]
+    return G
 
 
 @numba.njit(cache=True)
@@ -117,19 +131,13 @@ def factor(y, H, Z, v, start):
     R = np.empty((n, p + 1))
     R[:, :p] = H
     R[:, p] = y
-    BR, C_inverses, logdet = np.empty((n, p + 1)), np.empty((studies, q, q)), 0.0
+    BR, C_inverses, logdet, gram = np.empty((n, p + 1)), np.empty((studies, q, q)), 0.0, np.zeros((p + 1, p + 1))
     for s in range(studies):
         C_inverses[s], logdet_s = study_solver(Z, v, start[s], start[s + 1])
         logdet += logdet_s
-        solve_study(R, Z, v, C_inverses[s], start[s], start[s + 1], BR)
-    A, Hy = np.eye(p), np.zeros(p)
-    for i in range(n):
-        for j in range(p):
-            Hy[j] += H[i, j] * BR[i, p]
-            for k in range(j + 1):
-                A[j, k] += H[i, j] * BR[i, k]
-    L = cholesky(A)
-    mean = solve_upper(L, solve_lower(L, Hy))
+        solve_study(R, Z, v, C_inverses[s], start[s], start[s + 1], BR, gram)
+    L = cholesky(np.eye(p) + gram[:p, :p])
+    mean = solve_upper(L, solve_lower(L, gram[p, :p]))
     return BR, C_inverses, logdet, L, mean
 
 
@@ -140,12 +148,16 @@ def log_density(y, H, Z, v, start):
     q = Z.shape[1]
     BR, C_inverses, logdet, L, mean = factor(y, H, Z, v, start)
     A_inverse = inverse(L)
-    alpha, quadratic, Halpha = np.empty(n), 0.0, np.zeros(p)
+    residual, solved, square = np.empty((n, 1)), np.empty((n, 1)), np.zeros((1, 1))
     for i in range(n):
-        alpha[i] = BR[i, p]
+        residual[i, 0] = y[i]
         for j in range(p):
-            alpha[i] -= BR[i, j] * mean[j]
-        quadratic += y[i] * alpha[i]
+            residual[i, 0] -= H[i, j] * mean[j]
+    for s in range(len(start) - 1):
+        solve_study(residual, Z, v, C_inverses[s], start[s], start[s + 1], solved, square)
+    quadratic = square[0, 0] + mean @ mean
+    alpha, Halpha = solved[:, 0].copy(), np.zeros(p)
+    for i in range(n):
         for j in range(p):
             Halpha[j] += H[i, j] * alpha[i]
     for j in range(p):
@@ -235,16 +247,16 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
 def draw(y, X, mean, sd, spread, slopes, variance, within, start, normal_b, normal_u):
     """Draw beta | y and u | beta, y from their exact conditionals, for every posterior draw.
 
-    y, variance (rows,); X (draws, rows, p); mean, sd (draws, p); spread (draws, q); within (draws,); normal_b (draws, p) and normal_u
-    (draws, studies, q) standard normals. Returns beta (draws, p), u (draws, studies, q) in effect units, and
-    log p(y_s | beta) (draws, studies), each study's u integrated out.
+    y, variance (rows,); X (draws, rows, p); mean, sd (draws, p); spread (draws, q); within (draws,); normal_b (draws, p) and
+    normal_u (draws, studies, q) standard normals. Returns beta (draws, p), u (draws, studies, q) in effect units, and log p(y_s
+    | beta) (draws, studies), each study's u integrated out.
     """
     draws, n, p = X.shape
     q, studies = len(slopes), len(start) - 1
     beta, u, log_likelihood = np.empty((draws, p)), np.empty((draws, studies, q)), np.empty((draws, studies))
     for d in range(draws):
         residual, H, Z, v = standardise(y, X[d], mean[d], sd[d], spread[d], slopes, variance, within[d])
-        BR, C_inverses, logdet, L, b_mean = factor(residual, H, Z, v, start)
+        _, _, _, L, b_mean = factor(residual, H, Z, v, start)
         b = b_mean + solve_upper(L, normal_b[d])
         beta[d] = mean[d] + sd[d] * b
         R, solved = np.empty((n, 1)), np.empty((n, 1))
@@ -255,13 +267,8 @@ def draw(y, X, mean, sd, spread, slopes, variance, within, start, normal_b, norm
         for s in range(studies):
             first, last = start[s], start[s + 1]
             C_inverse, logdet_s = study_solver(Z, v, first, last)
-            solve_study(R, Z, v, C_inverse, first, last, solved)
-            quadratic, ZR = 0.0, np.zeros(q)
-            for i in range(first, last):
-                quadratic += R[i, 0] * solved[i, 0]
-                for j in range(q):
-                    ZR[j] += Z[i, j] * solved[i, 0]
-            # the mean of u is Z'B^-1 r and its covariance C^-1
-            u[d, s] = spread[d] * (ZR + cholesky(C_inverse) @ normal_u[d, s])
-            log_likelihood[d, s] = -0.5 * (quadratic + logdet_s + (last - first) * LOG_2PI)
+            square = np.zeros((1, 1))
+            u_mean = solve_study(R, Z, v, C_inverse, first, last, solved, square)[:, 0]
+            u[d, s] = spread[d] * (u_mean + cholesky(C_inverse) @ normal_u[d, s])
+            log_likelihood[d, s] = -0.5 * (square[0, 0] + logdet_s + (last - first) * LOG_2PI)
     return beta, u, log_likelihood

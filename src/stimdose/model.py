@@ -3,7 +3,6 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 import tomli_w
@@ -15,11 +14,21 @@ from .errors import ModelError
 from .priors import Prior
 from .shapes import SHAPES, Shape
 
-_BETWEEN_STUDY = Prior("halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)")
+_BETWEEN_STUDY = Prior(
+    "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
+)
 _WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ less than trials do")
-_INTERCEPT = Prior("normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign")
-_SPREAD = Prior("halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides")
-_LOG_SPREAD = Prior("halfnormal", sigma=0.3, why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides")
+_INTERCEPT = Prior(
+    "normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign"
+)
+_SPREAD = Prior(
+    "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
+)
+_LOG_SPREAD = Prior(
+    "halfnormal",
+    sigma=0.3,
+    why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
+)
 _STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
 _MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
 
@@ -64,14 +73,18 @@ class Dose(_Part):
             raise ValueError(f"column {self.column!r} is not a dose")
         if self.reference is None:
             if known is None:
-                raise ValueError(f"{self.column!r} is not a dose of the vocabulary: state its `reference` dose, at which priors are stated")
+                raise ValueError(
+                    f"{self.column!r} is not a dose of the vocabulary: state its `reference` dose, at which priors are stated"
+                )
             object.__setattr__(self, "reference", known.reference)
         if self.usual is None:
             object.__setattr__(self, "usual", known.usual if known else (self.reference / 10, self.reference * 5))
         allowed = self._defaults()
         for name, prior in self.priors.items():
             if name not in allowed:
-                raise ValueError(f"prior for {name!r}, which {self.shape} in {self.column} does not have{_nearest(name, allowed)}; it has {', '.join(allowed)}")
+                raise ValueError(
+                    f"no {name!r} in {self.shape} of {self.column}{_nearest(name, allowed)}; there are {', '.join(allowed)}"
+                )
             if name in self.basis.coefficients or prior.is_positive:
                 continue
             raise ValueError(f"{name!r} is positive; its prior cannot be {prior.family}")
@@ -105,22 +118,27 @@ class Dose(_Part):
             found |= {f"{name}_between_{self.by}": _LOG_SPREAD for name in shape.nonlinear}
         if self.by_study:
             found |= {f"{name}_between_study": _STUDY_SPREAD for name in shape.coefficients}
-        found["true"] = Prior("lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed")
+        found["true"] = Prior(
+            "lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed"
+        )
         return found
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
         """All priors of this dose by posterior variable name; effects in the units of the table."""
         shape, found = self.basis, self._defaults() | self.priors
         on_effect_scale = tuple(shape.coefficients) + tuple(f"{name}_between_" for name in shape.coefficients)
-        return {f"{self.column}_{name}": prior.scaled(outcome_sd) if name.startswith(on_effect_scale) else prior for name, prior in found.items()}
+        return {
+            f"{self.column}_{name}": prior.scaled(outcome_sd) if name.startswith(on_effect_scale) else prior
+            for name, prior in found.items()
+        }
 
 
 class Moderator(_Part):
     """A column that shifts the effect at every dose.
 
     A numeric column enters as (value - center)/per, with `prior` on the effect of `per` units; center defaults to the mean of
-    the table and per to its standard deviation. A column of words gives one partially pooled deviation per level, with `spread`.
-    Which of the two a column is follows from the vocabulary, or from whether `prior` or `spread` is stated.
+    the table and per to its standard deviation. A column of words gives one partially pooled deviation per level, with
+    `spread`. Which of the two a column is follows from the vocabulary, or from whether `prior` or `spread` is stated.
     """
 
     column: str
@@ -136,7 +154,9 @@ class Moderator(_Part):
             raise ValueError(f"{self.column!r}: `spread` is for a column of words, `prior`, `center` and `per` for a numeric one")
         if not numeric and self.spread is None:
             if self.column not in COLUMNS:
-                raise ValueError(f"{self.column!r} is not in the vocabulary: state `prior` if it is numeric, `spread` if it holds words")
+                raise ValueError(
+                    f"{self.column!r} is not in the vocabulary: state `prior` if it is numeric, `spread` if it holds words"
+                )
             numeric = COLUMNS[self.column].is_numeric
         name, default = ("prior", _MODERATOR) if numeric else ("spread", _SPREAD)
         object.__setattr__(self, name, getattr(self, name) or default)
@@ -150,8 +170,8 @@ class Moderator(_Part):
 class Model(_Part):
     """A dose-response model.
 
-    outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in this
-        unit. 1 for standardised effects; must be stated for any other measure.
+    outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in
+        this unit. 1 for standardised effects; must be stated for any other measure.
     intercept: None anchors the model: zero dose, zero effect. Only contrasts with sham or add-on may be anchored.
     """
 
@@ -187,7 +207,9 @@ class Model(_Part):
             if floating:
                 raise ValueError(f"{', '.join(floating)} has no zero dose to anchor at: give the model an intercept")
             if self.moderator:
-                raise ValueError("an anchored model is zero at dose zero for everyone: give it an intercept, or let the dose vary with `by`")
+                raise ValueError(
+                    "an anchored model is zero at dose zero for everyone: give it an intercept, or let the dose vary with `by`"
+                )
         return self
 
     @property
@@ -256,7 +278,11 @@ def _nearest(name: str, known) -> str:
 def _readable(item: dict) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = {"dose": Dose, "moderator": Moderator, "intercept": Intercept}.get(item["loc"][0], Model) if len(item["loc"]) > 1 else Model
+        known = (
+            {"dose": Dose, "moderator": Moderator, "intercept": Intercept}.get(item["loc"][0], Model)
+            if len(item["loc"]) > 1
+            else Model
+        )
         return f"{where}: unknown entry{_nearest(str(item['loc'][-1]), known.model_fields)}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}" if where else item["msg"].removeprefix("Value error, ")
 
@@ -264,7 +290,9 @@ def _readable(item: dict) -> str:
 def models() -> pd.DataFrame:
     """The shipped models: name and description."""
     found = [load_model(path) for path in sorted(shipped.folder("models").glob("*.toml"))]
-    return pd.DataFrame({"name": [model.name for model in found], "description": [model.description for model in found]}).set_index("name")
+    return pd.DataFrame(
+        {"name": [model.name for model in found], "description": [model.description for model in found]}
+    ).set_index("name")
 
 
 def load_model(name_or_path: str | Path, **fields) -> Model:
@@ -277,7 +305,10 @@ def load_model(name_or_path: str | Path, **fields) -> Model:
         path = shipped.folder("models") / f"{name_or_path}.toml"
         if not path.is_file():
             names = [found.stem for found in path.parent.glob("*.toml")]
-            raise ModelError(f"no shipped model {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; there are {', '.join(sorted(names))}, or give the path of a .toml file")
+            raise ModelError(
+                f"no shipped model {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; "
+                f"there are {', '.join(sorted(names))}, or give the path of a .toml file"
+            )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -297,9 +328,13 @@ def model_from_toml(text: str, origin: str = "the text", **fields) -> Model:
 def prior_table(model: Model) -> pd.DataFrame:
     """The table of priors a paper prints: parameter, prior, 95 % interval, and why."""
     rows = [
-        {"parameter": name, "prior": str(prior), "low": prior.distribution.ppf(0.025), "high": prior.distribution.ppf(0.975), "why": prior.why}
+        {
+            "parameter": name,
+            "prior": str(prior),
+            "low": prior.distribution.ppf(0.025),
+            "high": prior.distribution.ppf(0.975),
+            "why": prior.why,
+        }
         for name, prior in model.priors().items()
     ]
     return pd.DataFrame(rows).set_index("parameter")
-
-

@@ -41,7 +41,9 @@ class LogMarginal(Op):
 def _compile(op, node, **kwargs):
     @numba.njit
     def call(y, fixed, moving, mean, sd, spread, slopes, variance, within, start):
-        logp, dy, dmoving, dmean, dsd, dspread, dwithin = log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within.item(), start)
+        logp, dy, dmoving, dmean, dsd, dspread, dwithin = log_marginal(
+            y, fixed, moving, mean, sd, spread, slopes, variance, within.item(), start
+        )
         return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, np.asarray(dwithin)
 
     return call

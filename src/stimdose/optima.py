@@ -29,7 +29,8 @@ WORDS = {
     "not identified": "these trials do not tell which dose is best",
 }
 ANCHOR = (
-    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; with a free intercept these trials do not show that more is better"
+    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
+    "with a free intercept these trials do not show that more is better"
 )
 ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose inside the range"
 
@@ -38,10 +39,11 @@ ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose i
 class Optimum:
     """The best dose within a stated range.
 
-    dose, value: draws (chain, draw[, group]) of the best dose (dose units) and the effect there (effect units). curves: the draws they come
-    from, (chain, draw, dose[, group]). prior_dose: the same from the prior. delta: the smallest difference in effect that matters.
-    verdicts: one per group ("" if there are none). diagnosis: convergence of the best dose itself. fit_warning: set if the fit as a whole did
-    not converge. remarks: what a reader of the verdict must know.
+    dose, value: draws (chain, draw[, group]) of the best dose (dose units) and the effect there (effect units). curves: the
+        draws they come from, (chain, draw, dose[, group]). prior_dose: the same from the prior. delta: the smallest difference
+        in effect that matters.
+    verdicts: one per group ("" if there are none). diagnosis: convergence of the best dose itself. fit_warning: set if the fit
+        as a whole did not converge. remarks: what a reader of the verdict must know.
     """
 
     dose: xr.DataArray
@@ -72,14 +74,19 @@ class Optimum:
     @property
     def explanation(self) -> str:
         """The verdict in sentences."""
-        lines = [f"{group + ': ' if group else ''}{verdict}: {WORDS[verdict].format(delta=self.delta)}." for group, verdict in self.verdicts.items()]
+        lines = [
+            f"{group + ': ' if group else ''}{verdict}: {WORDS[verdict].format(delta=self.delta)}."
+            for group, verdict in self.verdicts.items()
+        ]
         return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
 
     @property
     def at_edge(self) -> xr.Dataset:
         """P(the best dose is the lowest, or the highest, of the range), as `low` and `high`."""
         ends = self.curves[self.column].values[[0, -1]]
-        return xr.Dataset({name: (self.dose == end).mean(("chain", "draw")) for name, end in zip(("low", "high"), ends, strict=True)})
+        return xr.Dataset(
+            {name: (self.dose == end).mean(("chain", "draw")) for name, end in zip(("low", "high"), ends, strict=True)}
+        )
 
     def interval(self, prob: float = 0.95) -> xr.DataArray:
         """Equal-tailed interval of the best dose, dimension `bound` (low, high)."""
@@ -101,11 +108,14 @@ class Optimum:
         for group in self.verdicts:
             one = near.sel({self.by: group}) if self.by else near
             doses = one[self.column].values[one.values >= prob]
-            records.append({"group": group, "low": doses.min() if len(doses) else np.nan, "high": doses.max() if len(doses) else np.nan})
+            records.append(
+                {"group": group, "low": doses.min() if len(doses) else np.nan, "high": doses.max() if len(doses) else np.nan}
+            )
         return pd.DataFrame(records).set_index("group")
 
     def effective_dose(self, share: float) -> xr.DataArray:
-        """Draws of the lowest dose that reaches `share` of the gain from the low end of the range to the best dose (0.5: ED50, 0.9: ED90).
+        """Draws of the lowest dose that reaches `share` of the gain from the low end of the range to the best dose (0.5: ED50,
+        0.9: ED90).
 
         NaN in draws without any gain, because their best dose is the low end.
         """
@@ -113,7 +123,7 @@ class Optimum:
             raise StimdoseError(f"share must be between 0 and 1, got {share}")
         first = self.curves.isel({self.column: 0})
         gain = self.curves.max(self.column) - first
-        return self._first_crossing((first + share * gain)).where(gain > 0)
+        return self._first_crossing(first + share * gain).where(gain > 0)
 
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
         """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has."""
@@ -147,7 +157,9 @@ class Optimum:
             low, high = np.quantile(value, [(1 - prob) / 2, (1 + prob) / 2])
             prior_low, prior_high = np.quantile(prior, [(1 - prob) / 2, (1 + prob) / 2])
             label = f"{self.column}{f'[{group}]' if group else ''}"
-            check = self.diagnosis.table.loc[label] if label in self.diagnosis.table.index else {"r_hat": np.nan, "ess_bulk": np.nan}
+            check = (
+                self.diagnosis.table.loc[label] if label in self.diagnosis.table.index else {"r_hat": np.nan, "ess_bulk": np.nan}
+            )
             records.append(
                 {
                     "group": group,
@@ -190,19 +202,23 @@ def optimum(
 ) -> Optimum:
     """The dose with the highest effect within a range (by default the observed one).
 
-    delta: the smallest difference in effect that matters, 0.1 by default for standardised effects; must be stated for other measures.
+    delta: the smallest difference in effect that matters, 0.1 by default for standardised effects; must be stated for other
+        measures.
     kind: "mean", or "new study" where the dose effect varies by study. Other arguments as for `curve`.
 
-    The verdict is "identified" only if P(effect at the best dose exceeds that at both ends of the range by more than delta) >= 0.9; "still
-    rising" or "still falling" if one end exceeds the other so and is the best dose with P >= 0.5; "flat" if P(no two doses differ by more than
-    delta) >= 0.9; else "not identified". "did not converge" comes first: R-hat > 1.01 or ESS < 400 of the best dose. In an anchored model a verdict
-    must also hold in the fit with a free intercept, or it is "not identified".
+    The verdict is "identified" only if P(effect at the best dose exceeds that at both ends of the range by more than delta) >=
+    0.9; "still rising" or "still falling" if one end exceeds the other so and is the best dose with P >= 0.5; "flat" if P(no
+    two doses differ by more than delta) >= 0.9; else "not identified". "did not converge" comes first: R-hat > 1.01 or ESS <
+    400 of the best dose. In an anchored model a verdict must also hold in the fit with a free intercept, or it is "not
+    identified".
 
     Raises StimdoseError where the question has no answer in this model.
     """
     if delta is None:
         if not set(fit.trials.table["measure"]) <= set(STANDARDISED_MEASURES):
-            raise StimdoseError(f"state delta, the smallest difference in {fit.trials.measure} that matters (0.1 is the default for standardised effects only)")
+            raise StimdoseError(
+                f"state delta, the smallest difference in {fit.trials.measure} that matters (0.1 is the default for standardised effects only)"
+            )
         delta = DELTA_SD * (fit.model.outcome_sd or 1.0)
     if not delta > 0:
         raise StimdoseError(f"delta must be positive, got {delta}")
@@ -211,14 +227,21 @@ def optimum(
             f"the effect of {column} does not vary by study in this fit, so a new study has the optimum of the population; "
             "slopes by study need by_study=true and studies with several doses"
         )
-    curves, prior_curves = (curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group) for group in ("posterior", "prior"))
+    curves, prior_curves = (
+        curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group) for group in ("posterior", "prior")
+    )
     dose, value = _best(curves)
     diagnosis = diagnose(xr.Dataset({column: dose}), fit.diagnosis.divergences)
-    verdicts = {group: "did not converge" if f"{column}[{group}]" in diagnosis.failing or column in diagnosis.failing else verdict for group, verdict in _verdicts(curves, by, delta).items()}
+    verdicts = {
+        group: "did not converge" if f"{column}[{group}]" in diagnosis.failing or column in diagnosis.failing else verdict
+        for group, verdict in _verdicts(curves, by, delta).items()
+    }
     remarks = []
     if fit.model.is_anchored:
         free = _verdicts(curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group="free_intercept"), by, delta)
-        held_back = [group for group, verdict in verdicts.items() if verdict not in (free[group], "did not converge", "not identified")]
+        held_back = [
+            group for group, verdict in verdicts.items() if verdict not in (free[group], "did not converge", "not identified")
+        ]
         verdicts |= dict.fromkeys(held_back, "not identified")
         remarks += [ANCHOR + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
     shape = next(d.basis for d in fit.model.dose if d.column == column)
@@ -233,7 +256,9 @@ def _verdicts(curves: xr.DataArray, by: str | None, delta: float) -> dict[str, s
     dose, value = _best(curves)
     if by is None:
         return {"": _verdict(curves, dose, value, delta)}
-    return {str(level): _verdict(*(part.sel({by: level}) for part in (curves, dose, value)), delta) for level in curves[by].values}
+    return {
+        str(level): _verdict(*(part.sel({by: level}) for part in (curves, dose, value)), delta) for level in curves[by].values
+    }
 
 
 def _beyond(curves: xr.DataArray, by: str | None) -> list[str]:

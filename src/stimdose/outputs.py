@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from . import figures
 from .curves import band, curve, points
 from .errors import StimdoseError
@@ -32,7 +34,7 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
     written += [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
     groups = next(iter(fit.rows.levels), None)
     if len(fit.trials) <= FOREST_ROWS:
-        written += figures.save(figures.forest(study_effects(fit, group=groups)), folder / "forest")
+        written += _write_figure(figures.forest(study_effects(fit, group=groups)), folder / "forest")
     optima = {}
     for dose in fit.model.dose:
         written += write_curve(fit, dose.column, dose.by, folder)
@@ -47,7 +49,15 @@ def write_curve(fit: Fit, column: str, by: str | None, folder: Path, over: tuple
     table = band(mean).merge(band(new), on=[column, *([by] if by else [])], suffixes=("", "_new_study"))
     path = _write_table(table.set_index(column), folder / f"curve-{column}.csv")
     axes = figures.dose_response(mean, new_study=new, points=points(fit, column, by=by))
-    return [path, *figures.save(axes, folder / f"dose-response-{column}")]
+    return [path, *_write_figure(axes, folder / f"dose-response-{column}")]
+
+
+def _write_figure(axes, path: Path) -> list[Path]:
+    import matplotlib.pyplot as plt
+
+    written = figures.save(axes, path)
+    plt.close(np.atleast_1d(axes)[0].figure)
+    return written
 
 
 def _write_table(table, path: Path) -> Path:

@@ -1,23 +1,33 @@
-"""From draws of what was sampled to draws of everything: coefficients, group and study effects, replicated effects; and the same from the prior."""
+"""From draws of what was sampled to draws of everything: coefficients, groups, studies, replicates; and the same from the prior."""
 
 import numpy as np
 from scipy.stats import norm
 
 from . import integrate
-from .pymc_model import gaussian_coefficients, prior_constants, sampled_priors
 from .model import Model
-from .predictor import coefficients, linear_system, mean_effect, study_effects, terms
+from .predictor import (
+    coefficients,
+    gaussian_coefficients,
+    linear_system,
+    mean_effect,
+    prior_constants,
+    sampled_priors,
+    study_effects,
+    terms,
+)
 from .rows import Rows
 
 CHUNK = 20_000_000
 """Numbers held at once while coefficients are drawn; bounds memory at any number of rows and draws."""
 
 
-def draw_coefficients(model: Model, rows: Rows, sampled: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[dict, np.ndarray]:
+def draw_coefficients(
+    model: Model, rows: Rows, sampled: dict[str, np.ndarray], rng: np.random.Generator
+) -> tuple[dict, np.ndarray]:
     """Draw every integrated coefficient and study effect from its exact conditional, given draws of the sampled parameters.
 
-    sampled: (draws, ...) by posterior variable name. Returns the drawn variables by name, and log p(y_s | draw) (draws, studies) with the
-    effects of study s integrated out.
+    sampled: (draws, ...) by posterior variable name. Returns the drawn variables by name, and log p(y_s | draw) (draws,
+        studies) with the effects of study s integrated out.
     """
     draws = len(next(iter(sampled.values())))
     chunk = max(1, CHUNK // (len(rows.effect) * (4 + 2 * len(model.priors()))))
@@ -38,7 +48,10 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
     study = study_effects(model, rows)
     place = {coefficient.name: k for k, coefficient in enumerate(system) if coefficient.group is None} | {None: -1}
     X = np.stack([np.broadcast_to(part.column, (draws, n)) for part in system], axis=-1)
-    mean, sd = (np.stack([np.broadcast_to(value, draws) for value in side], axis=-1) for side in ([c.mean for c in system], [c.sd for c in system]))
+    mean, sd = (
+        np.stack([np.broadcast_to(value, draws) for value in side], axis=-1)
+        for side in ([c.mean for c in system], [c.sd for c in system])
+    )
     beta, u, log_likelihood = integrate.draw(
         rows.effect,
         X,
@@ -68,7 +81,8 @@ def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
 
 
 def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
-    """Draws (draws, rows) of the effect that each row estimates: `fitted` plus its within-study deviation, from its exact conditional."""
+    """Draws (draws, rows) of the effect that each row estimates: `fitted` plus its within-study deviation, from its exact
+    conditional."""
     mean = fitted(model, rows, values)
     if not rows.has_within_study:
         return mean
@@ -99,7 +113,9 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
         for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by else ():
             by_group(f"{dose.column}_{name}", dose.by, name in dose.basis.nonlinear)
         if len(rows.points.doses[dose.column].uncertain):
-            values[f"{dose.column}_true"] = _prior_true_doses(dose.prior("true"), rows.points.doses[dose.column].log_bounds, draws, rng)
+            values[f"{dose.column}_true"] = _prior_true_doses(
+                dose.prior("true"), rows.points.doses[dose.column].log_bounds, draws, rng
+            )
     for moderator in model.moderator:
         if not moderator.is_numeric:
             name = moderator.column

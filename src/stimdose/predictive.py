@@ -1,4 +1,4 @@
-"""What the model says about the trials it has seen: shrunken effects, the pooled effect, and whether replicated effects look like the table."""
+"""What the model says about the trials it has seen: shrunken effects, the pooled effect, replicated effects."""
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,16 @@ from .sampling import Fit
 def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> pd.DataFrame:
     """Reported and shrunken effects by row, for a forest plot.
 
-    Columns: label, dose, group, effect, low, high (as reported, with an interval of probability `prob`), shrunken, shrunken_low, shrunken_high
-    (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table, at their doses), `prediction` (effect
-    of a new study, averaged over the same doses), effect_label, prob, and `warning` where the fit did not converge.
+    Columns: label, dose, group, effect, low, high (as reported, with its 95 % confidence interval), shrunken, shrunken_low,
+        shrunken_high (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table,
+        at their doses), `prediction` (effect of a new study, averaged over the same doses), effect_label, prob, and `warning`
+        where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
     seed = int(fit.tree.attrs["seed"])
     draws = true_effects(fit.model, rows, values, np.random.default_rng([seed, 5]))
     ends = [(1 - prob) / 2, (1 + prob) / 2]
-    low, high = effects.interval_from_se(rows.effect, np.sqrt(rows.variance), prob)
+    low, high = effects.interval_from_se(rows.effect, np.sqrt(rows.variance))
     shrunken_low, shrunken_high = np.quantile(draws, ends, axis=0)
     table = pd.DataFrame(
         {
@@ -53,7 +54,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
 
 
 def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
-    """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated > reported)."""
+    """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated >
+    reported)."""
     draws = fit.tree["posterior_predictive"]["effect"].values.reshape(-1, len(fit.rows.effect))
     low, high = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
     effect = fit.rows.effect
@@ -75,7 +77,10 @@ def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     rows, values = fit.rows, fit.values()
     zero = {name: np.zeros_like(v) for name, v in values.items() if name.endswith("study_effect")}
     mean = fitted(fit.model, rows, values | zero).mean(axis=1)
-    new = {name: np.repeat(values[_spread(name)][:, None] * rng.standard_normal((len(mean), 1)), v.shape[1], axis=1) for name, v in zero.items()}
+    new = {
+        name: np.repeat(values[_spread(name)][:, None] * rng.standard_normal((len(mean), 1)), v.shape[1], axis=1)
+        for name, v in zero.items()
+    }
     shifted = fitted(fit.model, rows, values | new).mean(axis=1)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
     return mean, shifted + within

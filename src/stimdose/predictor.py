@@ -1,7 +1,7 @@
 """The mean effect as a list of terms. One definition serves the likelihood (PyTensor), posterior draws and curves (NumPy).
 
-`values` maps posterior variable names, and the constants `<name>_prior_mu`, `<name>_prior_sigma` of Gaussian coefficients, to PyTensor
-variables or to arrays of draws (draws, ...) with group dimensions last.
+`values` maps posterior variable names, and the constants `<name>_prior_mu`, `<name>_prior_sigma` of Gaussian coefficients, to
+PyTensor variables or to arrays of draws (draws, ...) with group dimensions last.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .model import Dose, Model
+from .priors import Prior
 from .rows import DosePoints, Points, Rows
 
 
@@ -35,6 +36,28 @@ class Term:
         if self.index is not None:
             return values[self.grouped][..., self.index] * self.column
         return values[self.name][..., None] * self.column
+
+
+def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
+    """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside
+    them."""
+    unused = {f"{dose.column}_true" for dose in model.dose}
+    unused |= set() if rows.has_within_study else {"within_study"}
+    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.basis.coefficients}
+    unused |= set(gaussian_coefficients(model)) if integrate else set()
+    return {name: prior for name, prior in model.priors().items() if name not in unused}
+
+
+def gaussian_coefficients(model: Model) -> dict[str, Prior]:
+    """Population coefficients with a normal prior, by posterior variable name."""
+    names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.basis.coefficients}
+    names |= {f"{m.column}_effect" for m in model.moderator}
+    return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
+
+
+def prior_constants(model: Model) -> dict[str, float]:
+    """The parameters of every prior as `<name>_prior_<parameter>`."""
+    return {f"{name}_prior_{key}": value for name, prior in model.priors().items() for key, value in prior.parameters.items()}
 
 
 def array_library(*arrays):
@@ -74,7 +97,8 @@ def _term(name: str, column, is_gaussian: bool, by: str | None, points: Points) 
 
 
 def dose_columns(dose: Dose, points: DosePoints, groups: np.ndarray | None, values: dict) -> list:
-    """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the rows."""
+    """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the
+    rows."""
     parts = [points.values]
     if len(points.uncertain):
         true = values[f"{dose.column}_true"]
@@ -107,7 +131,8 @@ def _rows(column, points: DosePoints):
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One coefficient of y = X beta + ...: its column (..., rows), and the mean and standard deviation of beta (0 where it is sampled).
+    """One coefficient of y = X beta + ...: its column (..., rows), and the mean and standard deviation of beta (0 where it is
+    sampled).
 
     name: posterior variable of a population coefficient, or of the coefficients by group, with `group` the group's number.
     """
@@ -124,7 +149,11 @@ def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficie
     system = []
     for term in found:
         if term.name is not None:
-            mean, sd = (values[f"{term.name}_prior_mu"], values[f"{term.name}_prior_sigma"]) if term.is_gaussian else (values[term.name], 0.0)
+            mean, sd = (
+                (values[f"{term.name}_prior_mu"], values[f"{term.name}_prior_sigma"])
+                if term.is_gaussian
+                else (values[term.name], 0.0)
+            )
             system.append(Coefficient(term.column, mean, sd, term.name))
         if term.index is not None:
             for group in range(len(rows.levels[term.group])):
@@ -133,7 +162,8 @@ def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficie
 
 
 def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]:
-    """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and their spread."""
+    """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and
+    their spread."""
     found: dict[str, tuple[str | None, str]] = {"study_effect": (None, "between_study")}
     for dose in model.dose:
         for name in dose.basis.coefficients if dose.column in rows.slopes else ():

@@ -44,7 +44,9 @@ class Prior(BaseModel):
         needed = set(PARAMETERS[self.family])
         given = {name for name in ("mu", "sigma", "scale") if getattr(self, name) is not None}
         if self.interval is None and given != needed:
-            raise ValueError(f"a {self.family} prior takes {' and '.join(sorted(needed))}, or an interval; it was given {sorted(given) or 'nothing'}")
+            raise ValueError(
+                f"a {self.family} prior takes {' and '.join(sorted(needed))}, or an interval; it was given {sorted(given) or 'nothing'}"
+            )
         if self.interval is not None:
             low, high = self.interval
             if given:
@@ -110,7 +112,9 @@ class Prior(BaseModel):
         """A random variable of the current PyMC model with this family, and `parameters` in place of the prior's own numbers."""
         import pymc as pm
 
-        distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[self.family]
+        distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[
+            self.family
+        ]
         return distribution(name, *(parameters[parameter] for parameter in PARAMETERS[self.family]))
 
     def as_dict(self) -> dict:

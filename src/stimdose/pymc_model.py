@@ -3,8 +3,8 @@
     effect_i ~ Normal(mean_i + study effects, variance_i + within_study^2)      mean_i = sum of the terms of `predictor`
 
 With integrate=True (the default) coefficients with normal priors, group deviations and study effects are integrated out exactly
-(`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With integrate=False
-everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
+(`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With
+integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
 """
 
 import numpy as np
@@ -13,8 +13,7 @@ import pytensor.tensor as pt
 
 from .model import Model
 from .op import integrated_normal
-from .predictor import linear_system, mean_effect, study_effects, terms
-from .priors import Prior
+from .predictor import linear_system, mean_effect, prior_constants, sampled_priors, study_effects, terms
 from .rows import DosePoints, Rows, prepare, rows_of
 from .trials import Trials
 
@@ -73,27 +72,6 @@ def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance,
         pt.as_tensor(within, dtype="float64"),
         rows.start,
     )[0]
-
-
-def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
-    """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside them."""
-    unused = {f"{dose.column}_true" for dose in model.dose}
-    unused |= set() if rows.has_within_study else {"within_study"}
-    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.basis.coefficients}
-    unused |= set(gaussian_coefficients(model)) if integrate else set()
-    return {name: prior for name, prior in model.priors().items() if name not in unused}
-
-
-def gaussian_coefficients(model: Model) -> dict[str, Prior]:
-    """Population coefficients with a normal prior, by posterior variable name."""
-    names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.basis.coefficients}
-    names |= {f"{m.column}_effect" for m in model.moderator}
-    return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
-
-
-def prior_constants(model: Model) -> dict[str, float]:
-    """The parameters of every prior as `<name>_prior_<parameter>`."""
-    return {f"{name}_prior_{key}": value for name, prior in model.priors().items() for key, value in prior.parameters.items()}
 
 
 def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> dict:

@@ -20,8 +20,9 @@ OPEN_END = 1e-4
 class DosePoints:
     """Where a dose is evaluated, and how the points become rows.
 
-    The points are the `values` (rows,), then the sampled doses of the rows `uncertain`, then the nodes of the rows that are strata with
-    an interval; `average` (nodes, strata) takes the mean of a column over each stratum, and `order` (rows,) picks each row's entry.
+    The points are the `values` (rows,), then the sampled doses of the rows `uncertain`, then the nodes of the rows that are
+    strata with an interval; `average` (nodes, strata) takes the mean of a column over each stratum, and `order` (rows,) picks
+    each row's entry.
     """
 
     values: np.ndarray
@@ -52,8 +53,8 @@ class Rows:
     """What the likelihood of a model needs of a table, rows sorted by study (stable).
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
-    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any study
-    has several rows.
+    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any
+        study has several rows.
     """
 
     effect: np.ndarray
@@ -79,7 +80,9 @@ def needed_columns(model: Model) -> tuple[str, ...]:
 def group_columns(model: Model) -> list[str]:
     """Columns whose groups the model gives parameters of their own."""
     found = [model.intercept.by] if model.intercept and model.intercept.by else []
-    found += [dose.by for dose in model.dose if dose.by] + [moderator.column for moderator in model.moderator if not moderator.is_numeric]
+    found += [dose.by for dose in model.dose if dose.by] + [
+        moderator.column for moderator in model.moderator if not moderator.is_numeric
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -95,12 +98,19 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             "Give the model an intercept, or spontaneous recovery is booked as dose"
         )
     if model.outcome_sd is None and not set(trials.table["measure"].dropna()) <= set(STANDARDISED_MEASURES):
-        problems.append(f"priors are stated in standard deviations of the outcome, and the effects are {trials.measure}: state `outcome_sd` in the model, the size of one in the units of the effect")
+        problems.append(
+            f"priors are stated in standard deviations of the outcome, and the effects are {trials.measure}: "
+            "state `outcome_sd` in the model, the size of one in the units of the effect"
+        )
     for column in group_columns(model):
         if column in trials.table and column in COLUMNS and COLUMNS[column].is_numeric:
             problems.append(f"{column!r} is numeric and cannot be a group; cut it into levels first")
     for moderator in model.moderator:
-        if moderator.is_numeric and moderator.column in trials.table and not pd.api.types.is_numeric_dtype(trials.table[moderator.column]):
+        if (
+            moderator.is_numeric
+            and moderator.column in trials.table
+            and not pd.api.types.is_numeric_dtype(trials.table[moderator.column])
+        ):
             problems.append(f"moderator {moderator.column!r} holds words; state `spread` in place of `prior`, or give it numbers")
     for dose in model.dose:
         if dose.column in trials.table and not pd.api.types.is_numeric_dtype(trials.table[dose.column]):
@@ -171,7 +181,12 @@ def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
     if not len(interval):
         return DosePoints(low)
     prior = dose.prior("true")
-    log_bounds = np.column_stack([np.log(np.maximum(low[interval], prior.distribution.ppf(OPEN_END))), np.log(np.minimum(high[interval], prior.distribution.isf(OPEN_END)))])
+    log_bounds = np.column_stack(
+        [
+            np.log(np.maximum(low[interval], prior.distribution.ppf(OPEN_END))),
+            np.log(np.minimum(high[interval], prior.distribution.isf(OPEN_END))),
+        ]
+    )
     # an interval beyond the prior's reach keeps its printed end, and its open end lies one prior standard deviation further
     sigma = prior.parameters["sigma"]
     with np.errstate(divide="ignore"):

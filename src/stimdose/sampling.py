@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .pymc_model import build_rows, prior_constants
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConvergenceWarning
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model, model_from_toml, prior_table
 from .posterior import draw_coefficients, draw_prior, replicate
+from .predictor import prior_constants
 from .rows import Rows, prepare, rows_of
 from .storage import read_tree, write_tree
 from .trials import Missing, Trials
@@ -32,7 +32,7 @@ class Fit:
     """A fitted model.
 
     trials: the rows that were used. tree: DataTree with posterior, prior, posterior_predictive, log_likelihood (by study),
-    observed_data, constant_data, sample_stats and, for anchored models, free_intercept. diagnosis: whether it converged.
+        observed_data, constant_data, sample_stats and, for anchored models, free_intercept. diagnosis: whether it converged.
     """
 
     model: Model
@@ -50,7 +50,8 @@ class Fit:
         return _stacked(self.tree[group].to_dataset())
 
     def summary(self, prob: float = 0.95) -> pd.DataFrame:
-        """Mean, sd, equal-tailed interval of probability `prob`, ESS and R-hat of every parameter that is not of a single study."""
+        """Mean, sd, equal-tailed interval of probability `prob`, ESS and R-hat of every parameter that is not of a single
+        study."""
         posterior = _population(self.tree["posterior"].to_dataset())
         table = az.summary(posterior, ci_prob=prob, ci_kind="eti", round_to="none")
         low, high = (name for name in table.columns if name.startswith("eti"))
@@ -67,10 +68,11 @@ class Fit:
         return self.model.with_free_intercept() if group == "free_intercept" else self.model
 
     def more_is_better(self, prob: float = 0.95) -> pd.DataFrame | None:
-        """For an anchored model: the effect of the highest observed dose less that of the lowest, from a fit with a free intercept.
+        """For an anchored model: the effect of the highest observed dose less that of the lowest, from a fit with a free
+        intercept.
 
-        An anchored slope asks whether treatment works; this asks whether more is better. One line per dose and group of the model; None where
-        the model has an intercept.
+        An anchored slope asks whether treatment works; this asks whether more is better. One line per dose and group of the
+        model; None where the model has an intercept.
         """
         if "free_intercept" not in self.tree:
             return None
@@ -108,29 +110,47 @@ def fit(
 ) -> Fit:
     """Sample the posterior with nutpie (NUTS).
 
-    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score) that may differ
-    between rows. integrate=False samples every coefficient and study effect, for checking. The same seed gives the same draws.
+    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score)
+        that may differ between rows. integrate=False samples every coefficient and study effect, for checking. The same seed
+        gives the same draws.
 
-    Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains disagree.
+    Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
+    disagree.
     """
     import nutpie
+
+    from .pymc_model import build_rows
 
     used = prepare(model, trials, missing, tuple(allow_mixed))
     rows = rows_of(model, used)
     seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "cores": cores or min(chains, os.cpu_count() or 1), "target_accept": target_accept}
+    settings = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "cores": cores or min(chains, os.cpu_count() or 1),
+        "target_accept": target_accept,
+    }
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="nutpie|pymc|pytensor")
         compiled = nutpie.compile_pymc_model(
-            build_rows(model, rows, integrate=integrate), default_initialization_strategy="prior" if _may_have_modes(model) else "support_point"
+            build_rows(model, rows, integrate=integrate),
+            default_initialization_strategy="prior" if _may_have_modes(model) else "support_point",
         )
     raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
     posterior, log_likelihood = _complete(model, rows, raw, integrate, np.random.default_rng([seed, 1]))
     tree = _tree(model, rows, posterior, log_likelihood, raw, np.random.default_rng([seed, 2]))
     if model.is_anchored and integrate:
         free = model.with_free_intercept()
-        raw_free = nutpie.sample(compiled.with_data(prior_constants=np.array(list(prior_constants(free).values()))), seed=seed + 1, progress_bar=False, **settings)
-        tree["free_intercept"] = xr.DataTree(_population(_complete(free, rows, raw_free, True, np.random.default_rng([seed, 3]))[0]))
+        raw_free = nutpie.sample(
+            compiled.with_data(prior_constants=np.array(list(prior_constants(free).values()))),
+            seed=seed + 1,
+            progress_bar=False,
+            **settings,
+        )
+        tree["free_intercept"] = xr.DataTree(
+            _population(_complete(free, rows, raw_free, True, np.random.default_rng([seed, 3]))[0])
+        )
     tree.attrs |= {
         "model": model.to_toml(),
         "trials_sha256": used.fingerprint,
@@ -156,7 +176,9 @@ def _may_have_modes(model: Model) -> bool:
     return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)
 
 
-def _complete(model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator) -> tuple[xr.Dataset, np.ndarray]:
+def _complete(
+    model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator
+) -> tuple[xr.Dataset, np.ndarray]:
     """The posterior by public names, with everything that was integrated out drawn; log-likelihood (chain, draw, study)."""
     sampled = raw["posterior"].to_dataset()
     shape = sampled.sizes["chain"], sampled.sizes["draw"]
@@ -172,8 +194,10 @@ def _complete(model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: 
 
 
 def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
-    ends = {f"_by_{group}": group for group in rows.levels} | {f"{m.column}_effect": m.column for m in model.moderator if not m.is_numeric}
-    coords = {group: levels for group, levels in rows.levels.items()} | {"study": list(rows.studies)}
+    ends = {f"_by_{group}": group for group in rows.levels} | {
+        f"{m.column}_effect": m.column for m in model.moderator if not m.is_numeric
+    }
+    coords = dict(rows.levels) | {"study": list(rows.studies)}
     variables = {}
     for name in [*model.priors(), *sorted(set(values) - set(model.priors()))]:
         if name not in values:
@@ -190,17 +214,23 @@ def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> 
     return xr.Dataset(variables, {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])} | coords)
 
 
-def _tree(model: Model, rows: Rows, posterior: xr.Dataset, log_likelihood: np.ndarray, raw: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
+def _tree(
+    model: Model, rows: Rows, posterior: xr.Dataset, log_likelihood: np.ndarray, raw: xr.DataTree, rng: np.random.Generator
+) -> xr.DataTree:
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
     row = {"row": list(rows.labels)}
     groups = {
         "posterior": posterior,
         "prior": _dataset(model, rows, prior, (1, PRIOR_DRAWS)),
-        "posterior_predictive": xr.Dataset({"effect": (("chain", "draw", "row"), replicate(model, rows, _stacked(posterior), rng).reshape(*shape, -1))}, row),
+        "posterior_predictive": xr.Dataset(
+            {"effect": (("chain", "draw", "row"), replicate(model, rows, _stacked(posterior), rng).reshape(*shape, -1))}, row
+        ),
         "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
         "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
-        "constant_data": xr.Dataset({"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row),
+        "constant_data": xr.Dataset(
+            {"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row
+        ),
         "sample_stats": raw["sample_stats"].to_dataset()[["diverging", "depth", "step_size", "energy", "logp"]],
     }
     return xr.DataTree.from_dict(groups)
@@ -222,7 +252,9 @@ def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
         low, high = observed_range(rows, dose.column)
         if low < high:
             grid = dose_grid(low, high, 101)
-            curves = curve_draws(model, rows, values, dose.column, grid, dose.by, held_values(model, rows, dose.column, dose.by, {}))
+            curves = curve_draws(
+                model, rows, values, dose.column, grid, dose.by, held_values(model, rows, dose.column, dose.by, {})
+            )
             best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if dose.by else []))
             quantities[f"best {dose.column}"] = (("chain", "draw", dose.by) if dose.by else ("chain", "draw"), best)
     return quantities

@@ -1,8 +1,9 @@
 """Dose-response shapes: a basis of columns, each with one coefficient, and a few non-linear parameters.
 
-A shape's contribution to the mean effect is  sum_k coefficient_k * column_k(dose; non-linear parameters).  `columns` is written with
-numpy ufuncs only, so that the one formula serves floats, arrays of draws and PyTensor variables. Every default prior is stated on the
-scale of the effect at the reference dose, in units of the model's `outcome_sd`, so that a change of units changes nothing.
+A shape's contribution to the mean effect is  sum_k coefficient_k * column_k(dose; non-linear parameters).  `columns` is written
+with numpy ufuncs only, so that the one formula serves floats, arrays of draws and PyTensor variables. Every default prior is
+stated on the scale of the effect at the reference dose, in units of the model's `outcome_sd`, so that a change of units changes
+nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +22,8 @@ class Shape(ABC):
 
     coefficients: names of the linear coefficients, one per column, in effect units.
     nonlinear: names of the positive non-linear parameters (a dose, or a log-width).
-    zero_at_zero: whether the contribution vanishes at dose zero. can_peak: whether the curve can have its maximum inside a range of doses.
+    zero_at_zero: whether the contribution vanishes at dose zero. can_peak: whether the curve can have its maximum inside a
+        range of doses.
     """
 
     name: ClassVar[str]
@@ -62,7 +64,8 @@ class Linear(Shape):
 
 
 class LogLinear(Shape):
-    """slope * log(1 + dose/reference) / log 2: `slope` is the gain at the reference dose; doublings far above it add equal gains."""
+    """slope * log(1 + dose/reference) / log 2: `slope` is the gain at the reference dose; doublings far above it add equal
+    gains."""
 
     name, coefficients = "log-linear", ("slope",)
     when = "gains that slow down with dose, over a wide range, with no plateau in sight"
@@ -109,7 +112,11 @@ class Emax(Shape):
     def default_priors(usual):
         return {
             "maximum": _effect_prior("plateau"),
-            "ed50": Prior("lognormal", interval=(usual[0] / 3, usual[1]), why="half the plateau is reached somewhere in, or just below, the doses in use"),
+            "ed50": Prior(
+                "lognormal",
+                interval=(usual[0] / 3, usual[1]),
+                why="half the plateau is reached somewhere in, or just below, the doses in use",
+            ),
         }
 
 
@@ -128,9 +135,15 @@ class Bell(Shape):
     @staticmethod
     def default_priors(usual):
         return {
-            "amplitude": Prior("halfnormal", sigma=1.0, why="height of the bell; positive, because a trough at the edge can rival a bump"),
+            "amplitude": Prior(
+                "halfnormal", sigma=1.0, why="height of the bell; positive, because a trough at the edge can rival a bump"
+            ),
             "peak": Prior("lognormal", interval=usual, why="the optimum lies among the doses in use"),
-            "width": Prior("lognormal", interval=(0.25, 1.5), why="between a quarter of a log unit (a sharp optimum) and wider than the doses in use"),
+            "width": Prior(
+                "lognormal",
+                interval=(0.25, 1.5),
+                why="between a quarter of a log unit (a sharp optimum) and wider than the doses in use",
+            ),
         }
 
 

@@ -14,7 +14,8 @@ from .trials import Trials
 
 
 def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
-    """Write atomically: either the whole new file or, if anything fails, what was there before. Raises FitError if it cannot be written."""
+    """Write atomically: either the whole new file or, if anything fails, what was there before. Raises FitError if it cannot be
+    written."""
     path = Path(path)
     tree = tree.copy()
     tree["trials"] = xr.DataTree(_table_to_dataset(trials))
@@ -56,10 +57,14 @@ def _table_to_dataset(trials: Trials) -> xr.Dataset:
     columns = {}
     for name in table:
         is_number = pd.api.types.is_numeric_dtype(table[name]) and name != "row"
-        values = table[name].to_numpy(float) if is_number else table[name].map(lambda v: "" if pd.isna(v) else str(v)).to_numpy(object)
+        values = (
+            table[name].to_numpy(float) if is_number else table[name].map(lambda v: "" if pd.isna(v) else str(v)).to_numpy(object)
+        )
         columns[name] = ("line", values)
     dropped = [["" if part is None else str(part) for part in problem] for problem in trials.dropped]
-    return xr.Dataset(columns, attrs={"columns": json.dumps(list(table)), "notes": json.dumps(trials.notes), "dropped": json.dumps(dropped)})
+    return xr.Dataset(
+        columns, attrs={"columns": json.dumps(list(table)), "notes": json.dumps(trials.notes), "dropped": json.dumps(dropped)}
+    )
 
 
 def _dataset_to_trials(dataset: xr.Dataset) -> Trials:

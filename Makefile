@@ -1,0 +1,34 @@
+# `make demo` and `make test` need only Python 3.12 or later; everything else is installed into .venv.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint bench clean
+
+demo: .venv/ready
+	$(BIN)/stimdose demo -o demo-output
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -m slow -s
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/first_fit.py
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "stimdose needs Python 3.12 or later, and none was found; install one, or name it: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "stimdose needs Python 3.12 or later; $(PYTHON) is older"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch .venv/ready
+
+clean:
+	rm -rf .venv demo-output

@@ -1,0 +1,67 @@
+"""Tables and one fitted model that tests share."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+import stimdose as sd
+
+matplotlib.use("Agg")
+
+
+def make_table(studies: int = 20, seed: int = 3) -> pd.DataFrame:
+    """Trials with one or two rows, from a bell at 12 Hz and a gain with sessions; simulated here, not by the package."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for study in range(studies):
+        shift = rng.normal(0, 0.15)
+        for arm in range(1 + study % 2):
+            frequency, sessions = rng.choice([1.0, 3, 5, 10, 15, 20, 30, 50]), rng.choice([5.0, 10, 15, 20])
+            se = rng.uniform(0.15, 0.35)
+            mean = 0.1 + 0.9 * np.exp(-0.5 * (np.log(frequency / 12) / 0.6) ** 2) + 0.15 * np.log2(1 + sessions / 10)
+            rows.append(
+                {
+                    "study": f"Trial {study:02d}",
+                    "arm": "AB"[arm],
+                    "direction": "higher",
+                    "measure": "SMD",
+                    "comparator": "sham",
+                    "design": "parallel",
+                    "effect": mean + shift + rng.normal(0, se),
+                    "se": se,
+                    "frequency_hz": frequency,
+                    "sessions": sessions,
+                    "phase": ["acute", "subacute", "chronic"][study % 3],
+                    "site": ["nerve", "muscle"][(study // 2) % 2],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="session")
+def trials() -> sd.Trials:
+    return sd.read_trials(make_table())
+
+
+@pytest.fixture(scope="session")
+def bell_model() -> sd.Model:
+    return sd.Model(
+        name="test bell",
+        intercept=sd.Intercept(by="phase"),
+        dose=[sd.Dose(column="frequency_hz", shape="bell"), sd.Dose(column="sessions", shape="log-linear", by="phase")],
+        moderator=[sd.Moderator(column="site")],
+    )
+
+
+@pytest.fixture(scope="session")
+def bell_fit(bell_model, trials) -> sd.Fit:
+    return sd.fit(bell_model, trials, seed=11)
+
+
+@pytest.fixture(scope="session")
+def strata_fit() -> sd.Fit:
+    """An anchored fit, on published strata, one with an interval of sessions."""
+    return sd.fit(
+        sd.load_model("sessions-by-phase"), sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions"), seed=11
+    )

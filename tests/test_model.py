@@ -1,0 +1,148 @@
+"""Model: the TOML form, the closed vocabulary, and what does not fit a table."""
+
+import pytest
+from conftest import make_table
+
+import stimdose as sd
+from stimdose.rows import prepare
+
+BELL = {"column": "frequency_hz", "shape": "bell"}
+
+
+def bell(**fields) -> sd.Model:
+    return sd.Model(**{"name": "m", "intercept": sd.Intercept(), "dose": [BELL]} | fields)
+
+
+@pytest.mark.parametrize("name", sd.models().index)
+def test_shipped_models_round_trip_and_give_every_prior_a_reason(name, tmp_path):
+    model = sd.load_model(name)
+    assert model.name == name
+    assert model.description
+    assert sd.prior_table(model)["why"].str.len().min() > 10
+    model.save(tmp_path / "copy.toml")
+    assert sd.load_model(tmp_path / "copy.toml") == model
+
+
+def test_python_and_toml_are_the_same_object(tmp_path):
+    text = """
+    name = "frequency-bell-by-phase"
+    [intercept]
+    by = "phase"
+    [[dose]]
+    column = "frequency_hz"
+    shape = "bell"
+    by = "phase"
+    [dose.priors]
+    peak = { family = "lognormal", interval = [2.5, 40], prob = 0.95, why = "the protocols in use" }
+    """
+    (tmp_path / "m.toml").write_text(text)
+    peak = sd.Prior("lognormal", interval=(2.5, 40), prob=0.95, why="the protocols in use")
+    written = sd.Model(
+        name="frequency-bell-by-phase",
+        intercept=sd.Intercept(by="phase"),
+        dose=[sd.Dose(column="frequency_hz", shape="bell", by="phase", priors={"peak": peak})],
+    )
+    assert sd.load_model(tmp_path / "m.toml") == written
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"dose": [BELL | {"shape": "bel"}]}, r"unknown shape 'bel' \(did you mean 'bell'\?\)"),
+        ({"dose": [BELL | {"priors": {"peek": {"family": "lognormal", "mu": 0, "sigma": 1}}}]}, r"'peek'.*did you mean 'peak'"),
+        ({"dose": [BELL | {"priors": {"peak": {"family": "normal", "mu": 0, "sigma": 1}}}]}, "positive"),
+        ({"dose": [BELL | {"priors": {"peak": {"family": "halfnormal", "sigma": 1}}}]}, "lognormal"),
+        ({"dose": [BELL | {"colour": 1}]}, "unknown entry"),
+        ({"dosse": []}, r"dosse.*unknown entry \(did you mean 'dose'\?\)"),
+        ({"dose": [{"column": "coil_size", "shape": "linear"}]}, "reference"),
+        ({"dose": [{"column": "phase", "shape": "linear"}]}, "not a dose"),
+        ({"dose": [BELL, BELL]}, "more than once"),
+        ({"intercept": None}, "no zero dose to anchor at"),
+        (
+            {"intercept": None, "dose": [{"column": "sessions", "shape": "linear"}], "moderator": [{"column": "site"}]},
+            "anchored model is zero",
+        ),
+        ({"intercept": None, "dose": []}, "an intercept or a dose"),
+        ({"between_study": {"family": "normal", "mu": 0, "sigma": 1}}, "halfnormal or halfcauchy"),
+        ({"moderator": [{"column": "clinic"}]}, "state `prior` if it is numeric"),
+        (
+            {
+                "moderator": [
+                    {
+                        "column": "site",
+                        "prior": {"family": "normal", "mu": 0, "sigma": 1},
+                        "spread": {"family": "halfnormal", "sigma": 1},
+                    }
+                ]
+            },
+            "spread",
+        ),
+        ({"outcome_sd": -1}, "greater than 0"),
+    ],
+)
+def test_a_bad_spec_is_refused_with_what_and_where(fields, words):
+    with pytest.raises(sd.ModelError, match=words):
+        bell(**fields)
+
+
+def test_all_faults_of_a_spec_come_at_once():
+    with pytest.raises(sd.ModelError) as caught:
+        bell(dose=[BELL | {"shape": "bel"}], outcome_sd=-1, extra=3)
+    assert all(word in str(caught.value) for word in ("bel", "outcome_sd", "extra"))
+
+
+@pytest.mark.parametrize(("text", "words"), [("name = ", "not valid TOML"), ("description = 'x'", "name: Field required")])
+def test_a_bad_file(tmp_path, text, words):
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(sd.ModelError, match=words):
+        sd.load_model(tmp_path / "bad.toml")
+
+
+def test_an_unknown_shipped_model_names_the_nearest():
+    with pytest.raises(sd.ModelError, match="did you mean 'sessions-by-phase'"):
+        sd.load_model("session-by-phase")
+
+
+def test_all_effect_priors_scale_with_the_outcome_and_no_dose_prior_does():
+    one, ten = sd.load_model("stimulation"), sd.load_model("stimulation", outcome_sd=10)
+    for name, prior in one.priors().items():
+        is_dose = name.endswith(("_peak", "_width", "_ed50", "_true"))
+        assert ten.priors()[name].distribution.ppf(0.9) == pytest.approx((1 if is_dose else 10) * prior.distribution.ppf(0.9)), (
+            name
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "fields", "words"),
+    [
+        ({"measure": "MD"}, {}, "outcome_sd"),
+        ({"comparator": "active"}, {"intercept": None, "dose": [{"column": "sessions", "shape": "linear"}]}, "sham or add-on"),
+        ({}, {"moderator": [{"column": "site", "prior": {"family": "normal", "mu": 0, "sigma": 1}}]}, "holds words"),
+        ({}, {"intercept": sd.Intercept(by="sessions")}, "numeric and cannot be a group"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_table(change, fields, words):
+    with pytest.raises(sd.ModelError, match=words):
+        prepare(bell(**fields), sd.read_trials(make_table().assign(**change)))
+
+
+def test_missing_doses_and_groups_are_listed_or_dropped_by_name():
+    table = make_table()
+    table.loc[[2, 5], "frequency_hz"] = None
+    table.loc[7, "phase"] = None
+    trials, model = sd.read_trials(table), bell(intercept=sd.Intercept(by="phase"))
+    with pytest.raises(sd.TrialsError) as caught:
+        prepare(model, trials)
+    assert [(p.row, p.column) for p in caught.value.problems] == [(2, "frequency_hz"), (5, "frequency_hz"), (7, "phase")]
+    used = prepare(model, trials, missing="drop")
+    assert len(used) == len(table) - 3
+    assert {p.row for p in used.dropped} == {2, 5, 7}
+
+
+def test_mixed_estimands_need_a_word():
+    table = make_table()
+    table.loc[:3, "comparator"] = "active"
+    trials = sd.read_trials(table)
+    with pytest.raises(sd.TrialsError, match="comparator"):
+        prepare(bell(), trials)
+    assert len(prepare(bell(), trials, allow_mixed=("comparator",))) == len(table)

@@ -1,0 +1,119 @@
+"""The package as a whole: public names, the direction of imports, installation, the map."""
+
+import ast
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import stimdose as sd
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "stimdose"
+ORDER = (
+    "errors columns effects doses tables trials shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
+    "diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
+).split()
+PUBLIC = {
+    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),
+    *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
+    *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
+    *("build", "fit", "Fit", "load_fit", "curve", "band", "points", "optimum", "Optimum", "study_effects", "replication"),
+    *("columns", "effects", "figures", "shapes"),
+}
+
+
+def test_public_names():
+    assert set(sd.__all__) == PUBLIC
+
+
+def test_public_functions_are_never_shadowed_by_modules():
+    for module in pkgutil.iter_modules(sd.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"stimdose.{module.name}")
+    for name in PUBLIC - {"columns", "effects", "figures", "shapes", "COLUMNS"}:
+        assert not isinstance(getattr(sd, name), types.ModuleType), name
+        assert getattr(sd, name).__doc__, name
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def test_imports_run_one_way_and_every_module_is_on_the_map():
+    modules = {path.stem for path in SOURCE.glob("*.py")} - {"__init__"} | {
+        path.parent.name for path in SOURCE.glob("*/__init__.py")
+    }
+    assert modules == set(ORDER)
+    for module in ORDER:
+        path = SOURCE / f"{module}.py"
+        if path.exists():
+            later = imports_of(path) & set(ORDER[ORDER.index(module) :])
+            assert not later, f"{module} imports {later}"
+    map_ = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert not [module for module in ORDER if f"`{module}`" not in map_]
+
+
+def test_no_file_holds_two_ideas():
+    long = {path.name: n for path in SOURCE.rglob("*.py") if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400}
+    assert not long
+
+
+def test_import_loads_nothing_heavy():
+    code = "import sys, stimdose, stimdose.cli; print([m for m in ('pymc', 'pandas', 'matplotlib', 'arviz', 'scipy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_plotting_a_saved_fit_does_not_need_pymc(bell_fit, tmp_path):
+    path = bell_fit.save(tmp_path / "fit.nc")
+    code = f"""
+import sys, stimdose as sd
+fit = sd.load_fit({str(path)!r})
+sd.figures.dose_response(sd.curve(fit, "sessions"), points=sd.points(fit, "sessions"))
+assert sd.optimum(fit, "frequency_hz").verdict
+assert "pymc" not in sys.modules and "pytensor" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"MPLBACKEND": "Agg"})
+
+
+CHECK_INSTALLED = """
+import stimdose, sys
+assert sys.argv[1] in stimdose.__file__, stimdose.__file__
+assert len(stimdose.models()) == 5 and len(stimdose.datasets()) == 6
+assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
+"""
+
+
+def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "stimdose/models/stimulation.toml" in names
+    assert "stimdose/data/stroke_therapy_hours/README.md" in names
+    target = tmp_path / "installed"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    for place, path in ((str(target), str(target)), (str(SOURCE), str(ROOT / "src"))):
+        subprocess.run(
+            [sys.executable, "-c", CHECK_INSTALLED, place], check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}
+        )
+
+
+@pytest.mark.parametrize("name", sd.models().index)
+def test_shipped_models_are_named_as_their_files(name):
+    assert (ROOT / "models" / f"{name}.toml").is_file()
+
+
+def test_dependencies_are_pinned_by_name_and_version_only():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    assert all(line.count("==") == 1 and "/" not in line for line in lines)

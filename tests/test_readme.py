@@ -1,0 +1,33 @@
+"""The README's code runs as printed, and its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_ten_lines_make_the_figure(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) == 10
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "frequency.png").stat().st_size > 10_000
+    (printed,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_exist(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_model_of_the_docs_is_valid(tmp_path):
+    import stimdose as sd
+
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "your-table.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "m.toml").write_text(text, encoding="utf-8")
+    assert sd.load_model(tmp_path / "m.toml").name == "my-model"
