@@ -132,6 +132,13 @@ def test_shrunken_effects_lie_between_report_and_model(bell_fit):
     np.testing.assert_allclose(table["high"] - table["low"], 2 * norm.ppf(0.975) * np.sqrt(bell_fit.rows.variance))
 
 
+def test_a_forest_table_is_grouped_in_the_order_of_the_vocabulary(bell_fit):
+    table = sd.study_effects(bell_fit, group="phase")
+    assert list(dict.fromkeys(table["group"])) == ["acute", "subacute", "chronic"]
+    plain = sd.study_effects(bell_fit).set_index("label")["shrunken"]
+    assert table.set_index("label")["shrunken"].to_dict() == plain.to_dict()
+
+
 def test_true_effects_of_one_draw_have_the_closed_form_mean_and_variance(bell_fit):
     """By hand: m = X beta + Z u, then effect | y ~ N(m + k (y - m), k v) with k = w^2 / (w^2 + v)."""
     rows, n = bell_fit.rows, 20_000

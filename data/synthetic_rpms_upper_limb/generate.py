@@ -106,7 +106,10 @@ def simulate(rng: np.random.Generator) -> list[dict]:
     """All rows, with exact session lengths."""
     arms, phases, sites, order = (rng.permutation(values).tolist() for values in (ARMS, PHASES, SITES, range(len(ARMS))))
     rows_before = np.cumsum([arms[k] for k in order]) - 0.5 * np.array([arms[k] for k in order])
-    forms = {k: next(form for form, share in FORMS if before / sum(ARMS) <= share) for k, before in zip(order, rows_before, strict=True)}
+    forms = {
+        k: next(form for form, share in FORMS if before / sum(ARMS) <= share)
+        for k, before in zip(order, rows_before, strict=True)
+    }
     rows = []
     for k, (n_arms, phase, site) in enumerate(zip(arms, phases, sites, strict=True)):
         sessions, per_week = int(rng.choice(SESSIONS)), int(rng.choice([5, 5, 3]))

@@ -68,7 +68,9 @@ def fit(
     missing: Annotated[
         Literal["error", "drop"], typer.Option(help="drop: leave out rows that lack what the model needs, and name them")
     ] = "error",
-    allow_mixed: Annotated[list[str] | None, typer.Option(help="let rows differ in measure, comparator, design or score")] = None,
+    allow_mixed: Annotated[
+        list[str] | None, typer.Option(help="let rows differ in measure, comparator, design, score or outcome")
+    ] = None,
     set_: Set = None,
     where: Where = None,
     delta: Delta = None,

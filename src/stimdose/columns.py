@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Column:
     """One known column of a trials table.
 
-    kind: identity, estimand, effect, arm, dose, moderator or text. low and high bound the allowed values (exclusive where `open_low`).
+    kind: identity, estimand, effect, arm, dose, moderator or text. low and high bound the values (low itself not if `open_low`).
     For doses, `usual` is the range that holds about 95 % of protocols in use (it centres default priors), `reference` the dose at
     which default priors are stated, and `true_zero` whether dose zero means no stimulation.
     """
@@ -53,7 +53,11 @@ def _arm_summaries() -> list[Column]:
         columns.append(_number(f"n_{arm}", "arm", f"people analysed in the {arm} arm", "people", low=1.0))
         for prefix, when in (("", "at the end"), ("baseline_", "before treatment"), ("change_", "of the change from baseline")):
             columns.append(_number(f"{prefix}mean_{arm}", "arm", f"mean {when}, {arm} arm", "outcome units"))
-            columns.append(_number(f"{prefix}sd_{arm}", "arm", f"standard deviation {when}, {arm} arm", "outcome units", low=0.0, open_low=True))
+            columns.append(
+                _number(
+                    f"{prefix}sd_{arm}", "arm", f"standard deviation {when}, {arm} arm", "outcome units", low=0.0, open_low=True
+                )
+            )
     return columns
 
 
@@ -109,7 +113,12 @@ COLUMNS: dict[str, Column] = {
         _dose("intensity_percent_mso", "intensity, percent of maximum stimulator output", "% MSO", (10, 90), 50),
         _dose("therapy_hours", "scheduled therapy over the whole treatment", "hours", (1, 150), 20),
         _text("site", "moderator", "where the coil is: hemisphere, nerve, muscle, ..."),
-        _text("phase", "moderator", "time since stroke; 'mixed' where a trial pools phases", levels=("acute", "subacute", "chronic", "mixed")),
+        _text(
+            "phase",
+            "moderator",
+            "time since stroke; 'mixed' where a trial pools phases",
+            levels=("acute", "subacute", "chronic", "mixed"),
+        ),
         _number("days_since_stroke", "moderator", "days from stroke to the start of treatment", "days", low=0.0),
         _text("risk_of_bias", "moderator", "overall risk of bias (RoB 2), such as low, some concerns, high"),
         _number("baseline_severity", "moderator", "severity before treatment, on the scale the table states"),
@@ -121,8 +130,14 @@ COLUMNS: dict[str, Column] = {
 }
 
 DOSES = tuple(name for name, column in COLUMNS.items() if column.kind == "dose")
+RESERVED = ("row", "effect_reported", *(f"{dose}_{end}" for dose in DOSES for end in ("low", "high")))
+"""Columns that Trials adds; a table may not have its own of that name."""
+
 STANDARDISED_MEASURES = ("SMD", "SMCC", "SMCR")
 """Measures in standard deviations of the outcome: the default priors and the default near-best margin apply to these."""
+
+RAW_MEASURES = ("MD", "MC")
+"""Measures in units of the outcome: rows of different outcomes do not mean the same."""
 
 CONTROLS_INACTIVE = ("sham", "add-on", "sham or add-on")
 """Comparators at which dose is zero: only contrasts with these may be anchored."""
@@ -146,3 +161,10 @@ AXIS_LABELS = {
 def axis_label(name: str) -> str:
     """Axis label of a column, known or not."""
     return COLUMNS[name].label if name in COLUMNS else name.replace("_", " ").capitalize()
+
+
+def level_order(name: str, values) -> list[str]:
+    """The levels among `values`: in the order of the vocabulary, others after them by alphabet."""
+    present = {str(value) for value in values}
+    known = COLUMNS[name].levels if name in COLUMNS else ()
+    return [level for level in known if level in present] + sorted(present - set(known))

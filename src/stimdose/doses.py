@@ -1,12 +1,34 @@
-"""Dose cells as printed: a number, an interval (12-15), or an open end (>=21, <5)."""
+"""Printed numbers, and dose cells: a number, an interval (12-15), or an open end (>=21, <5)."""
 
 import datetime
 import re
 
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
-_RANGE = re.compile(rf"^{_NUMBER}\s*(?:-|\u2013|\u2014|to)\s*{_NUMBER}$", re.IGNORECASE)
-_AT_LEAST = re.compile(rf"^(?:\u2265|>=?)\s*{_NUMBER}$|^{_NUMBER}\s*\+$")
-_AT_MOST = re.compile(rf"^(?:\u2264|<=?)\s*{_NUMBER}$")
+_NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+_SIGNED = re.compile(rf"[+-]?{_NUMBER}", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(rf"{_NUMBER}\s*(?:[-\u2010-\u2014]|to)\s*{_NUMBER}", re.ASCII | re.IGNORECASE)
+_AT_LEAST = re.compile(rf"(?:\u2265|>=?)\s*{_NUMBER}|{_NUMBER}\s*\+", re.ASCII | re.IGNORECASE)
+_AT_MOST = re.compile(rf"(?:\u2264|<=?)\s*{_NUMBER}", re.ASCII | re.IGNORECASE)
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_NUMERIC_DATE = r"\d{4}-\d\d?-\d\d?.*|\d\d?([/.])\d\d?\1\d{4}"
+_DATE = re.compile(rf"\d+\W{_MONTH}(?:\W\d+)?|{_MONTH}\W\d+|{_NUMERIC_DATE}", re.IGNORECASE)
+
+IS_DATE = "is a date: a spreadsheet turned what was typed, such as 10-20, into one; enter it as text"
+
+
+def is_date(cell: object) -> bool:
+    """Whether a cell is a date, or reads like one that a spreadsheet has written (15-Dec, 2024-12-15)."""
+    return isinstance(cell, datetime.date) or bool(_DATE.fullmatch(str(cell)))
+
+
+def parse_number(cell: object) -> float:
+    """The number of a cell, whose minus may be U+2212. Raises ValueError, with the rule that the cell breaks."""
+    if is_date(cell):
+        raise ValueError(IS_DATE)
+    text = str(cell).strip().replace("\u2212", "-")
+    value = float(text) if _SIGNED.fullmatch(text) else float("nan")
+    if abs(value) < float("inf"):
+        return value
+    raise ValueError("is not a number")
 
 
 def parse_dose(cell: object) -> tuple[float, float]:
@@ -14,24 +36,23 @@ def parse_dose(cell: object) -> tuple[float, float]:
 
     Raises ValueError, with the rule that the cell breaks, if it is none of these.
     """
-    if isinstance(cell, datetime.date):
-        raise ValueError("is a date: a spreadsheet turned a cell such as 10-20 into one; type it as text ('10-20)")
-    text = str(cell).strip()
-    if match := _RANGE.match(text):
+    if is_date(cell):
+        raise ValueError(IS_DATE)
+    text = str(cell).strip().replace("\u2212", "-")
+    if match := _RANGE.fullmatch(text):
         low, high = float(match[1]), float(match[2])
         if low >= high:
             raise ValueError("is an interval whose ends are not in order")
-        return low, high
-    if match := _AT_LEAST.match(text):
-        return float(match[1] or match[2]), float("inf")
-    if match := _AT_MOST.match(text):
-        if float(match[1]) == 0:
+    elif match := _AT_LEAST.fullmatch(text):
+        low, high = float(match[1] or match[2]), float("inf")
+        if low == 0:
+            raise ValueError("is an interval that holds every dose; leave the cell empty")
+    elif match := _AT_MOST.fullmatch(text):
+        low, high = 0.0, float(match[1])
+        if high == 0:
             raise ValueError("is an interval that holds no dose")
-        return 0.0, float(match[1])
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("is not a dose: write a number, an interval such as 12-15, or an open end such as >=21 or <5") from None
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("is not a finite number")
-    return value, value
+    elif _SIGNED.fullmatch(text):
+        low = high = parse_number(text)
+    else:
+        raise ValueError("is not a dose: write a number, an interval such as 12-15, or an open end such as >=21 or <5")
+    return low, high

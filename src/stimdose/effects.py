@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 
 def hedges_correction(degrees_of_freedom):
-    """Exact small-sample correction J(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)) of a standardised mean difference (Hedges 1981)."""
+    """Exact small-sample correction J(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)) of a standardised difference (Hedges 1981)."""
     m = np.asarray(degrees_of_freedom, float)
     return np.exp(gammaln(m / 2) - gammaln((m - 1) / 2)) / np.sqrt(m / 2)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from . import effects
-from .columns import axis_label
+from .columns import axis_label, level_order
 from .curves import effect_label
 from .posterior import fitted, true_effects
 from .sampling import Fit
@@ -40,6 +40,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
         table["dose"] = [" / ".join(_printed(row, column) for column in doses) for _, row in rows.table.iterrows()]
     if group:
         table["group"] = rows.table[group].astype(str).to_numpy()
+        table = table.sort_values("group", key=lambda column: column.map(level_order(group, column).index), kind="stable")
     mean, new = _pooled(fit, np.random.default_rng([seed, 6]))
     table.attrs = {
         "pooled": {"label": "Mean over the rows" if doses else "Pooled effect", "mean": float(mean.mean()), **_ends(mean, ends)},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES
+from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
 from .errors import ModelError
 from .model import Dose, Model
 from .trials import Missing, Trials
@@ -134,9 +134,7 @@ def rows_of(model: Model, trials: Trials) -> Rows:
 
     levels, groups = {}, {}
     for column in group_columns(model):
-        present = {str(value) for value in table[column]}
-        known = COLUMNS[column].levels if column in COLUMNS else ()
-        levels[column] = [level for level in known if level in present] + sorted(present - set(known))
+        levels[column] = level_order(column, table[column])
         groups[column] = table[column].map(str).map(levels[column].index).to_numpy()
 
     scales, moderators = {}, {}

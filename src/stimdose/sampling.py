@@ -105,12 +105,12 @@ def fit(
     target_accept: float = 0.95,
     integrate: bool = True,
     missing: Missing = "error",
-    allow_mixed: tuple[str, ...] = (),
-    progress: bool = False,
+    allow_mixed: str | tuple[str, ...] = (),
+    progress: bool = True,
 ) -> Fit:
     """Sample the posterior with nutpie (NUTS).
 
-    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score)
+    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score, outcome)
         that may differ between rows. integrate=False samples every coefficient and study effect, for checking. The same seed
         gives the same draws.
 
@@ -121,7 +121,8 @@ def fit(
 
     from .pymc_model import build_rows
 
-    used = prepare(model, trials, missing, tuple(allow_mixed))
+    allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
+    used = prepare(model, trials, missing, allow_mixed)
     rows = rows_of(model, used)
     seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
     settings = {

@@ -31,7 +31,10 @@ def datasets() -> pd.DataFrame:
     """The shipped tables: name, kind (real, published pools, synthetic), whether a model can be fitted to it, title, licence."""
     about = {name: _about(path) for name, path in _folders().items()}
     return pd.DataFrame.from_dict(
-        {name: {"kind": a["kind"], "usable_for_fit": a["usable_for_fit"], "title": a["title"], "licence": a["licence"]} for name, a in about.items()},
+        {
+            name: {"kind": a["kind"], "usable_for_fit": a["usable_for_fit"], "title": a["title"], "licence": a["licence"]}
+            for name, a in about.items()
+        },
         orient="index",
     ).rename_axis("name")
 
@@ -41,14 +44,16 @@ def dataset_path(name: str) -> Path:
     folders = _folders()
     if name not in folders:
         close = difflib.get_close_matches(name, folders, n=1)
-        raise StimdoseError(f"no dataset {name!r}{f' (did you mean {close[0]!r}?)' if close else ''}; there are {', '.join(folders)}")
+        raise StimdoseError(
+            f"no dataset {name!r}{f' (did you mean {close[0]!r}?)' if close else ''}; there are {', '.join(folders)}"
+        )
     return folders[name] / _about(folders[name])["file"]
 
 
 def load_dataset(name: str) -> Trials:
     """Load a shipped table. Rows of the partial extractions stay although they have gaps: `gaps()` lists every empty cell.
 
-    Raises StimdoseError for an unknown name, and for tables that are not rows of effects (`published_pools`: read it from `dataset_path`).
+    Raises StimdoseError for an unknown name, and for a table that is not rows of effects (`published_pools`: see `dataset_path`).
     """
     path = dataset_path(name)
     about = _about(path.parent)

@@ -1,0 +1,321 @@
+"""The shipped tables: their bytes, what loads and what is missing, and the facts that their READMEs state."""
+
+import csv
+import hashlib
+import json
+import math
+import runpy
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stimdose as sd
+from stimdose.columns import COLUMNS, DOSES
+
+ROOT = Path(__file__).parents[1]
+EXPECTED = json.loads((Path(__file__).parent / "oracles" / "effects" / "expected.json").read_text(encoding="utf-8"))
+
+CHECKSUMS = {
+    "published_pools": "e43f0c73a7788cd35225b61eeba555af5cb0394a23a4e5ac5fa67744886da90b",
+    "rpms_stroke_partial": "08fe02a1ed67325a6f0776cca1ee5552996b6db04dff5191d2856e1871ecdba2",
+    "rtms_pain": "0f7f2141898188ed51ed438582b9ae21951252042d1c1a64fa308fc8362999ab",
+    "rtms_upper_limb_strata": "f9f8965a47de374a29d16bbe2471c876796cd4e733c6e9c3ffdec0d916f07cb0",
+    "stroke_therapy_hours": "7c7acf43a3802ae50fba2d5c5b1907c77bef4c594e2f265c4f41399156555312",
+    "synthetic_rpms_upper_limb": "be06d7e4e4e9d8b758960435c076ec7afc97401c769d7a87c205b0e093e5b3cf",
+}
+"""A changed number in a shipped table is a decision: whoever takes it changes the checksum and says why in the log."""
+
+TRIALS = sorted(set(CHECKSUMS) - {"published_pools"})
+SIZES = {
+    "rpms_stroke_partial": (42, 32),
+    "rtms_pain": (53, 28),
+    "rtms_upper_limb_strata": (24, 24),
+    "stroke_therapy_hours": (303, 137),
+    "synthetic_rpms_upper_limb": (62, 40),
+}
+
+
+def raw(name: str) -> list[dict[str, str]]:
+    """The rows as Python's csv module sees them, without the package."""
+    (path,) = (ROOT / "data" / name).glob("*.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def studies_with(rows, *columns) -> tuple[int, int]:
+    """Rows that have all of the columns, and the studies of those rows."""
+    full = [row for row in rows if all(row[column] for column in columns)]
+    return len(full), len({row["study"] for row in full})
+
+
+# All of them ------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_data_file_has_the_bytes_it_should_have():
+    found = {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (ROOT / "data").rglob("*.csv")}
+    assert found == CHECKSUMS
+
+
+def test_the_list_of_datasets():
+    found = sd.datasets()
+    assert list(found.index) == sorted(CHECKSUMS)
+    assert found.index.name == "name"
+    assert set(found["kind"]) == {"real", "published pools", "synthetic"}
+    assert found.loc[found["usable_for_fit"]].index.tolist() == TRIALS[2:]
+    assert (found["title"] != "").all()
+    assert (found["licence"] != "").all()
+
+
+@pytest.mark.parametrize("name", sorted(CHECKSUMS))
+def test_every_dataset_says_where_it_comes_from(name):
+    readme = (ROOT / "data" / name / "README.md").read_text(encoding="utf-8")
+    assert "icence" in readme
+    assert "**" in readme
+    assert sd.dataset_path(name).is_file()
+    assert ("synthetic" in name) == (sd.datasets().loc[name, "kind"] == "synthetic")
+
+
+def test_unknown_datasets_and_tables_that_are_no_trials():
+    with pytest.raises(
+        sd.StimdoseError, match=r"no dataset 'rtms_pains' \(did you mean 'rtms_pain'\?\); there are published_pools, "
+    ):
+        sd.load_dataset("rtms_pains")
+    with pytest.raises(sd.StimdoseError, match="published_pools is not a trials table"):
+        sd.load_dataset("published_pools")
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_sizes(name):
+    trials = sd.load_dataset(name)
+    rows = raw(name)
+    assert (len(trials), trials.table["study"].nunique()) == SIZES[name] == (len(rows), len({row["study"] for row in rows}))
+    assert trials.dropped == ()
+    assert trials.notes[0].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_every_cell_of_the_file_is_in_the_table_and_nothing_is_filled(name):
+    trials, rows = sd.load_dataset(name), raw(name)
+    derived = {"effect", "variance"} | ({"phase"} if "days_since_stroke" in rows[0] else set())
+    for column in rows[0]:
+        for k, row in enumerate(rows):
+            cell, value = row[column].strip(), trials.table[column].iloc[k]
+            where = f"{name}, line {k + 2}, {column}: {cell!r}"
+            if column in DOSES:
+                low, high = (ends[k] for ends in trials.bounds(column))
+                if "-" in cell:
+                    assert [low, high] == [float(end) for end in cell.split("-")], where
+                elif "≥" in cell:
+                    assert [low, high] == [float(cell[1:]), math.inf], where
+                else:
+                    assert (low == high == float(cell)) if cell else np.isnan([low, high]).all(), where
+            elif not cell:
+                assert column in derived or value is None or np.isnan(value), where
+            elif column in ("effect", "variance"):
+                assert abs(value) == abs(float(cell)) or value == pytest.approx(float(cell), rel=1e-12), where
+            elif isinstance(value, str):
+                assert " ".join(value.split()) == " ".join(cell.split()), where
+            else:
+                assert float(value) == float(cell), where
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_positive_is_benefit(name):
+    table = sd.load_dataset(name).table
+    signs = {"higher": 1, "lower": -1}
+    printed = {k: signs[row["direction"]] * float(row["effect"]) for k, row in enumerate(raw(name)) if row["effect"]}
+    assert printed
+    assert list(table["effect"].iloc[list(printed)]) == list(printed.values())
+
+
+@pytest.mark.parametrize("name", TRIALS[2:])
+def test_tables_for_a_fit_have_no_gaps(name):
+    trials = sd.load_dataset(name)
+    assert trials.gaps() == []
+    assert trials.complete() is trials
+    trials.require_one_estimand()
+
+
+@pytest.mark.parametrize("name", TRIALS[:2])
+def test_partial_tables_say_exactly_what_is_missing(name):
+    """Counted from the raw file: a required cell is empty, an effect is not printed, neither is a variance in any form."""
+    trials, rows = sd.load_dataset(name), raw(name)
+    expected = {}
+    for column in ("study", "direction", "measure", "comparator", "design", "effect"):
+        expected[column] = [k + 2 for k, row in enumerate(rows) if not row[column]]
+    expected["variance"] = [k + 2 for k, row in enumerate(rows) if not row["se"] and not (row["ci_low"] and row["ci_high"])]
+    for column in DOSES:
+        if column in rows[0]:
+            expected[column] = [k + 2 for k, row in enumerate(rows) if not row[column]]
+    asked = tuple(column for column in DOSES if column in rows[0])
+    found = {column: [] for column in expected}
+    for problem in trials.gaps(asked):
+        assert problem.study == rows[problem.row - 2]["study"]
+        assert problem.value == ""
+        assert problem.rule.startswith("is empty")
+        found[problem.column].append(problem.row)
+    assert found == expected
+
+
+def test_gaps_of_the_partial_rpms_table_in_numbers():
+    doses = ("frequency_hz", "pulses_per_session", "session_min", "sessions", "treatment_days")
+    trials = sd.load_dataset("rpms_stroke_partial")
+    counts = Counter(problem.column for problem in trials.gaps((*doses, "phase", "site")))
+    assert counts == {
+        **{"direction": 16, "measure": 37, "comparator": 14, "design": 27, "effect": 37, "variance": 37},
+        **{"frequency_hz": 34, "pulses_per_session": 37, "session_min": 28, "sessions": 25, "treatment_days": 25},
+        **{"phase": 27, "site": 24},
+    }
+    assert len(trials.complete(missing="drop")) == 4
+    with pytest.raises(sd.TrialsError, match="no row is complete"):
+        trials.complete(doses, missing="drop")
+    needed = sum(count for column, count in counts.items() if column not in ("phase", "site"))
+    with pytest.raises(sd.TrialsError, match=f"{needed} cells that this needs are empty"):
+        trials.complete(doses)
+
+
+# What the READMEs state -------------------------------------------------------------------------------------------------------
+
+
+def test_rpms_stroke_partial():
+    rows = raw("rpms_stroke_partial")
+    assert studies_with(rows, "effect", "ci_low", "ci_high") == (5, 2)
+    assert studies_with(rows, "frequency_hz") == (8, 6)
+    assert studies_with(rows, "pulses_per_session") == (5, 3)
+    assert [row["study"] for row in rows if row["effect_printed"]] == ["ISPRM2026_798478"] * 2
+    assert all(row[f"{column}_reported"] for row in rows for column in ("measure", "direction") if row[column])
+    assert Counter(row["study"] for row in rows)["Krewer2014"] == 4
+
+
+def test_rtms_pain():
+    rows = raw("rtms_pain")
+    assert {row["direction"] for row in rows} == {"lower"}
+    assert studies_with(rows, "mean_active", "baseline_mean_active")[0] == 29
+    assert Counter(row["measure"] for row in rows) == {"": 46, "SMD": 6, "MD": 1}
+    with_doses = [row for row in rows if row["mean_active"] and row["pulses_per_session"] and row["sessions"]]
+    assert (len(with_doses), len({row["study"] for row in with_doses})) == (8, 3)
+    (saitoh,) = (row for row in rows if row["study"] == "saitoh2007")
+    assert (saitoh["frequency_hz"], saitoh["frequency_hz_reported"]) == ("", "1/5/10")
+    # decreases are no final scores: the printed difference is not in a column that is modelled
+    (hosomi,) = (row for row in rows if row["study"] == "hosomi2020" and row["effect_printed"])
+    assert (hosomi["effect"], hosomi["effect_printed"]) == ("", "-1.2")
+
+
+def test_rtms_upper_limb_strata():
+    rows = raw("rtms_upper_limb_strata")
+    assert Counter((row["stratified_by"], row["phase"]) for row in rows) == {
+        **{("sessions", "acute"): 4, ("site", "acute"): 3, ("baseline_impairment", "acute"): 3},
+        **{("sessions", "subacute"): 4, ("site", "subacute"): 3, ("baseline_impairment", "subacute"): 3},
+        **{("frequency_hz", "acute"): 2, ("modality", "acute"): 2},
+    }
+    beyond_belief = {row["study"].split(", ")[1]: float(row["effect"]) for row in rows if float(row["effect"]) > 3}
+    assert beyond_belief == {"bilateral hemisphere": 5.99, "20 sessions": 3.73, "TBS": 3.08}
+    one_hz, unaffected = (next(row for row in rows if label in row["study"]) for label in ("acute, 1 Hz", "acute, unaffected"))
+    assert all(one_hz[column] == unaffected[column] for column in ("effect", "ci_low", "ci_high", "k_studies", "i2_percent"))
+    table = sd.load_dataset("rtms_upper_limb_strata").table
+    printed = np.array([float(row["ci_high"]) - float(row["ci_low"]) for row in rows]) / (2 * 1.959963984540054)
+    np.testing.assert_allclose(np.sqrt(table["variance"]), printed, rtol=1e-12)
+
+
+def log_likelihood(rows, means, tau2: float) -> float:
+    variance = np.array([float(row["variance"]) for row in rows]) + tau2
+    residual = np.array([float(row["effect"]) for row in rows]) - means
+    return float(-0.5 * np.sum(np.log(2 * np.pi * variance) + residual**2 / variance))
+
+
+def test_stroke_therapy_hours_gives_the_likelihoods_that_its_authors_published():
+    """Every effect, variance, dose, day and age enters: at metafor's estimates the log-likelihoods must be the published ones."""
+    rows, expected = raw("stroke_therapy_hours"), EXPECTED["stroke_therapy_hours"]
+    m0, m5, centres = expected["m0"], expected["m5"], expected["centres"]
+    found = log_likelihood(rows, m0["coef:intrcpt"], m0["tau2"])
+    assert found == pytest.approx(m0["logLik"], abs=1e-8)
+    assert found == pytest.approx(-196.4562, abs=5e-5)
+
+    column = lambda name: np.array([float(row[name]) for row in rows])
+    days = np.sqrt(column("days_since_stroke")) - centres["mean_sqrt_days_ps"]
+    hours = np.sqrt(column("therapy_hours")) - centres["mean_sqrt_time_50"]
+    assert abs(days.mean()) < 1e-10
+    assert abs(hours.mean()) < 1e-10
+    age = column("age_years") - centres["mean_age"]
+    group = np.array([{"exp": 0.5, "ctrl": -0.5}[row["arm_reported"]] for row in rows])
+    terms = {"intrcpt": 1, "exp.c": group, "rtDPS.c": days, "rtTIME.c": hours, "age.c": age, "rtDPS.c:rtTIME.c": days * hours}
+    found = log_likelihood(rows, sum(m5[f"coef:{name}"] * term for name, term in terms.items()), m5["tau2"])
+    assert found == pytest.approx(m5["logLik"], abs=1e-8)
+    assert found == pytest.approx(-121.7344, abs=5e-5)
+
+
+def test_stroke_therapy_hours():
+    rows = raw("stroke_therapy_hours")
+    nothing_scheduled = [row for row in rows if float(row["therapy_hours"]) == 0]
+    assert (len(nothing_scheduled), sum(float(row["effect"]) > 0 for row in nothing_scheduled)) == (22, 19)
+    assert sum(row["therapy_hours_min"] != row["therapy_hours_max"] for row in rows) == 24
+    assert max(Counter(row["study"] for row in rows).values()) == 4
+    assert len({row["group_id"] for row in rows}) == 303
+
+
+def test_the_variances_of_stroke_therapy_hours_follow_from_people_before_treatment():
+    """variance = J^2 (1/n) (1 + d^2/2): some whole n reproduces each of the 303, and it is the n at the end in all but 70."""
+    lost_people = 0
+    for row in raw("stroke_therapy_hours"):
+        effect, variance = float(row["effect"]), float(row["variance"])
+        n = np.arange(3, 1000)
+        correction = 1 - 3 / (4 * (n - 1) - 1)
+        formula = correction**2 / n * (1 + (effect / correction) ** 2 / 2)
+        (fitting,) = n[np.abs(formula - variance) < 2e-8]
+        lost_people += fitting != float(row["n"])
+    assert lost_people == 70
+
+
+def test_published_pools():
+    rows = raw("published_pools")
+    assert (len(rows), len({row["review"] for row in rows})) == (129, 50)
+    assert Counter(row["ci_level"] for row in rows) == {"95": 74, "": 54, "96": 1}
+    assert sum("tDCS" in " ".join(row.values()) for row in rows) == 6
+    assert all(row["modality"] for row in rows)
+    for row in rows:
+        if row["ci_low"] and row["ci_high"] and row["estimate"]:
+            assert float(row["ci_low"]) <= float(row["estimate"]) <= float(row["ci_high"]), row
+
+
+# The synthetic table ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_synthetic_table_is_generated_byte_for_byte(tmp_path):
+    folder = ROOT / "data" / "synthetic_rpms_upper_limb"
+    script = shutil.copy(folder / "generate.py", tmp_path)
+    runpy.run_path(str(script), run_name="__main__")
+    assert (tmp_path / "trials.csv").read_bytes() == (folder / "trials.csv").read_bytes()
+
+
+def test_the_synthetic_table_prints_what_its_readme_says():
+    rows = raw("synthetic_rpms_upper_limb")
+    forms = Counter(next(form for form in ("mean_active", "ci_low", "se", "variance") if row[form]) for row in rows)
+    assert forms == {"mean_active": 27, "ci_low": 20, "se": 9, "variance": 6}
+    assert Counter(row["session_min"] for row in rows if not row["session_min"].isdigit()) == {"10-20": 7, "20-30": 2, "≥20": 3}
+    trials = {row["study"]: row for row in rows}.values()
+    assert Counter(row["phase"] for row in trials) == {"acute": 10, "subacute": 18, "chronic": 12}
+    assert Counter(row["site"] for row in trials) == {"nerve": 16, "muscle": 24}
+    assert Counter(row["comparator"] for row in trials) == {"sham": 35, "add-on": 5}
+    assert Counter(Counter(row["study"] for row in rows).values()) == {1: 26, 2: 6, 3: 8}
+    assert set(rows[0]) <= set(COLUMNS)
+
+
+def test_every_form_of_the_synthetic_table_gives_the_effect_and_variance_of_its_people():
+    """Variances that the table prints follow from the numbers of people; where it prints arms, they are computed by hand here."""
+    trials = sd.load_dataset("synthetic_rpms_upper_limb")
+    for k, row in enumerate(raw("synthetic_rpms_upper_limb")):
+        n1, n2 = float(row["n_active"]), float(row["n_control"])
+        effect, variance = trials.table["effect"].iloc[k], trials.table["variance"].iloc[k]
+        if row["mean_active"]:
+            m1, s1, m2, s2 = (float(row[name]) for name in ("mean_active", "sd_active", "mean_control", "sd_control"))
+            m = n1 + n2 - 2
+            pooled = math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / m)
+            g = math.gamma(m / 2) / (math.sqrt(m / 2) * math.gamma((m - 1) / 2)) * (m1 - m2) / pooled
+            assert effect == pytest.approx(g, rel=1e-10)
+            assert variance == pytest.approx(1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)), rel=1e-10)
+        else:
+            assert effect == float(row["effect"])
+            assert variance == pytest.approx(1 / n1 + 1 / n2 + effect**2 / (2 * (n1 + n2)), rel=0.03)
