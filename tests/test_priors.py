@@ -24,7 +24,9 @@ def test_pymc_and_scipy_are_the_same_distribution(prior):
     with pm.Model():
         variable = prior.variable("x", {key: np.float64(value) for key, value in prior.parameters.items()})
     at = np.array([0.01, 0.5, 1.7, 6.0])
-    assert pm.logp(variable, at).eval() == pytest.approx(prior.distribution.logpdf(at), abs=1e-8)  # PyMC takes log 2 in single precision
+    assert pm.logp(variable, at).eval() == pytest.approx(
+        prior.distribution.logpdf(at), abs=1e-8
+    )  # PyMC takes log 2 in single precision
 
 
 @pytest.mark.parametrize("prior", [p for p in PRIORS if p.interval], ids=str)

@@ -50,8 +50,7 @@ class Diagnosis:
 
 
 def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
-    """Diagnose draws (chain, draw, ...) of some quantities. Constant quantities (an optimum at the same edge in every draw)
-    pass."""
+    """Diagnose draws (chain, draw, ...) of some quantities. Constant ones (an optimum always at one edge) pass, NaN fails."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning)  # of constant quantities
         found = {
@@ -59,8 +58,12 @@ def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
             "ess_bulk": az.ess(quantities, method="bulk"),
             "ess_tail": az.ess(quantities, method="tail"),
         }
+    over = ("chain", "draw")
     table = pd.DataFrame({name: _flat(values) for name, values in found.items()}, columns=list(found))
-    return Diagnosis(table.dropna(subset="r_hat"), divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
+    constant = pd.Series(_flat(quantities.max(over, skipna=False) == quantities.min(over, skipna=False)), dtype=bool)
+    broken = ~np.isfinite(pd.Series(_flat(quantities.sum(over, skipna=False)), dtype=float))
+    table.loc[broken] = [np.inf, 0.0, 0.0]
+    return Diagnosis(table[~constant], divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
 
 
 def _flat(dataset: xr.Dataset) -> dict[str, float]:

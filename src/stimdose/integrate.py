@@ -153,13 +153,12 @@ def log_density(y, H, Z, v, start):
         residual[i, 0] = y[i]
         for j in range(p):
             residual[i, 0] -= H[i, j] * mean[j]
+    # H'alpha is the mean of b and Z_s'alpha that of u_s: taken as such, because sums of 1/v terms lose their digits
+    u_means = np.empty((len(start) - 1, q))
     for s in range(len(start) - 1):
-        solve_study(residual, Z, v, C_inverses[s], start[s], start[s + 1], solved, square)
+        u_means[s] = solve_study(residual, Z, v, C_inverses[s], start[s], start[s + 1], solved, square)[:, 0]
     quadratic = square[0, 0] + mean @ mean
-    alpha, Halpha = solved[:, 0].copy(), np.zeros(p)
-    for i in range(n):
-        for j in range(p):
-            Halpha[j] += H[i, j] * alpha[i]
+    alpha = solved[:, 0].copy()
     for j in range(p):
         logdet += 2 * np.log(L[j, j])
 
@@ -169,13 +168,12 @@ def log_density(y, H, Z, v, start):
         for j in range(p):
             for k in range(p):
                 KH[i, j] += BR[i, k] * A_inverse[k, j]
-            dH[i, j] = alpha[i] * Halpha[j] - KH[i, j]
+            dH[i, j] = alpha[i] * mean[j] - KH[i, j]
     for s in range(len(start) - 1):
-        Zalpha, BHZ = np.zeros(q), np.zeros((p, q))
+        BHZ = np.zeros((p, q))
         first, last = start[s], start[s + 1]
         for i in range(first, last):
             for j in range(q):
-                Zalpha[j] += Z[i, j] * alpha[i]
                 for k in range(p):
                     BHZ[k, j] += BR[i, k] * Z[i, j]
         for i in range(first, last):
@@ -190,7 +188,7 @@ def log_density(y, H, Z, v, start):
                 KZ = BZ
                 for k in range(p):
                     KZ -= KH[i, k] * BHZ[k, j]
-                dZ[i, j] = alpha[i] * Zalpha[j] - KZ
+                dZ[i, j] = alpha[i] * u_means[s, j] - KZ
             for k in range(p):
                 diagonal -= KH[i, k] * BR[i, k]
             dv[i] = 0.5 * (alpha[i] ** 2 - diagonal)

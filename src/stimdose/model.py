@@ -33,8 +33,17 @@ _STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials diff
 _MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
 
 
+RESERVED_NAMES = {"study", "row", "chain", "draw", "bound", "group"}
+"""Names of dimensions: no group, dose or moderator can be called so."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _check_spread(spread: Prior) -> None:
+    if not spread.is_positive:
+        raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
 
 
 class Intercept(_Part):
@@ -43,6 +52,11 @@ class Intercept(_Part):
     prior: Prior = _INTERCEPT
     by: str | None = None
     spread: Prior = _SPREAD
+
+    @model_validator(mode="after")
+    def _complete(self):
+        _check_spread(self.spread)
+        return self
 
 
 class Dose(_Part):
@@ -160,6 +174,8 @@ class Moderator(_Part):
             numeric = COLUMNS[self.column].is_numeric
         name, default = ("prior", _MODERATOR) if numeric else ("spread", _SPREAD)
         object.__setattr__(self, name, getattr(self, name) or default)
+        if self.spread is not None:
+            _check_spread(self.spread)
         return self
 
     @property
@@ -199,6 +215,15 @@ class Model(_Part):
             raise ValueError(f"used more than once: {', '.join(twice)}")
         if not self.dose and self.intercept is None:
             raise ValueError("a model needs an intercept or a dose")
+        groups = [part.by for part in (*self.dose, *filter(None, [self.intercept])) if part.by]
+        groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
+        numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
+        variables = {*self.priors(), "study_effect", "effect", "variance"}
+        for column in dict.fromkeys([*groups, *numeric]):
+            if column in RESERVED_NAMES | variables or "/" in column:
+                raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
+            if column in groups and column in numeric:
+                raise ValueError(f"{column!r} is used both as a number and as a group")
         for name in ("between_study", "within_study"):
             if not getattr(self, name).family.startswith("half"):
                 raise ValueError(f"{name} is a standard deviation: its prior is halfnormal or halfcauchy")
@@ -217,8 +242,15 @@ class Model(_Part):
         return self.intercept is None
 
     def with_free_intercept(self) -> "Model":
-        """The same model with an intercept, so that a slope means "more is better" and not only "treatment works"."""
-        return self if self.intercept else self.replace(intercept=Intercept())
+        """The same model with an intercept, so that a slope means "more is better" and not only "treatment works".
+
+        The intercept varies over the groups that the doses vary over, or a difference between groups would pass for a slope.
+        """
+        if self.intercept:
+            return self
+        groups = list(dict.fromkeys(dose.by for dose in self.dose if dose.by))
+        shifts = tuple(Moderator(column=group, spread=_SPREAD) for group in groups[1:])
+        return self.replace(intercept=Intercept(by=groups[0] if groups else None), moderator=shifts)
 
     def replace(self, **fields) -> "Model":
         """A copy with some fields changed, checked again."""
@@ -302,9 +334,9 @@ def load_model(name_or_path: str | Path, **fields) -> Model:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
+        names = [found.stem for found in shipped.folder("models").glob("*.toml")]
         path = shipped.folder("models") / f"{name_or_path}.toml"
-        if not path.is_file():
-            names = [found.stem for found in path.parent.glob("*.toml")]
+        if str(name_or_path) not in names:
             raise ModelError(
                 f"no shipped model {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; "
                 f"there are {', '.join(sorted(names))}, or give the path of a .toml file"

@@ -99,7 +99,7 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
 
 
 def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws (draws, ...) of every parameter from its prior, by posterior variable name; study effects as well."""
+    """Draws (draws, ...) of every parameter from its prior, by posterior variable name; no study effects."""
     priors = sampled_priors(model, rows) | gaussian_coefficients(model)
     values = {name: prior.distribution.rvs(size=draws, random_state=rng) for name, prior in priors.items()}
 

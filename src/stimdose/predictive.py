@@ -7,6 +7,7 @@ from . import effects
 from .columns import axis_label, level_order
 from .curves import effect_label
 from .posterior import fitted, true_effects
+from .predictor import study_effects as study_effects_of
 from .sampling import Fit
 
 
@@ -76,19 +77,16 @@ def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
 def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the mean effect over the rows without study effects, and of the same in a new study."""
     rows, values = fit.rows, fit.values()
-    zero = {name: np.zeros_like(v) for name, v in values.items() if name.endswith("study_effect")}
+    effects_by_study = study_effects_of(fit.model, rows)
+    zero = {name: np.zeros_like(values[name]) for name in effects_by_study}
     mean = fitted(fit.model, rows, values | zero).mean(axis=1)
     new = {
-        name: np.repeat(values[_spread(name)][:, None] * rng.standard_normal((len(mean), 1)), v.shape[1], axis=1)
-        for name, v in zero.items()
+        name: np.repeat(values[spread][:, None] * rng.standard_normal((len(mean), 1)), len(rows.studies), axis=1)
+        for name, (_, spread) in effects_by_study.items()
     }
     shifted = fitted(fit.model, rows, values | new).mean(axis=1)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
     return mean, shifted + within
-
-
-def _spread(study_effect: str) -> str:
-    return study_effect.removesuffix("study_effect") + "between_study"
 
 
 def _ends(draws: np.ndarray, ends: list[float]) -> dict[str, float]:

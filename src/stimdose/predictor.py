@@ -60,6 +60,22 @@ def prior_constants(model: Model) -> dict[str, float]:
     return {f"{name}_prior_{key}": value for name, prior in model.priors().items() for key, value in prior.parameters.items()}
 
 
+def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
+    """Every posterior variable of a fit with its dimensions besides chain and draw, population parameters first."""
+    dims: dict[str, tuple[str, ...]] = {
+        name: () for name in model.priors() if name in sampled_priors(model, rows, integrate=False)
+    }
+    if model.intercept and model.intercept.by:
+        dims[f"intercept_by_{model.intercept.by}"] = (model.intercept.by,)
+    for dose in model.dose:
+        for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by else ():
+            dims[f"{dose.column}_{name}_by_{dose.by}"] = (dose.by,)
+        if len(rows.points.doses[dose.column].uncertain):
+            dims[f"{dose.column}_true"] = (f"{dose.column}_true_row",)
+    dims |= {f"{m.column}_effect": (m.column,) for m in model.moderator if not m.is_numeric}
+    return dims | {name: ("study",) for name in study_effects(model, rows)}
+
+
 def array_library(*arrays):
     """numpy, or pytensor.tensor if any of the arrays is symbolic."""
     if any(type(array).__module__.startswith("pytensor") for array in arrays):

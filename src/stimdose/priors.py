@@ -26,7 +26,7 @@ class Prior(BaseModel):
         Prior("lognormal", interval=(2.5, 40), prob=0.95, why="the protocols in use")
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     family: Family
     mu: float | None = None

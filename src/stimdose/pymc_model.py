@@ -29,14 +29,16 @@ def build(model: Model, trials: Trials, *, integrate: bool = True, allow_mixed: 
 
 def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     """`build` from arrays that are ready."""
-    # An anchored model is the free one whose intercept is N(0, 0): one compilation serves both.
+    # An anchored model is the free one with an intercept N(0, 0): one compilation serves both.
     written = model.with_free_intercept() if integrate else model
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
     coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
     with pm.Model(coords=coords) as built:
-        numbers = prior_constants(written) | ({"intercept_prior_sigma": 0.0} if integrate and model.is_anchored else {})
+        numbers = compiled_constants(model) if integrate else prior_constants(model)
         data = pm.Data("prior_constants", np.array(list(numbers.values())))
         values = _parameters(written, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
+        for name in set(values) & set(written.priors()) - set(model.priors()):
+            values[name] = values[name] * values["free_intercept"]
         found = terms(written, rows, rows.points, values)
         system = linear_system(found, rows, values)
         study = study_effects(written, rows)
@@ -52,6 +54,14 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
                 mean = mean + values[spread] * pm.Normal(f"{name}_z", 0, 1, dims="study")[rows.study] * column
             pm.Normal("effect_observed", mean, pt.sqrt(variance + within), observed=effect, dims="row")
     return built
+
+
+def compiled_constants(model: Model, free_intercept: bool = False) -> dict[str, float]:
+    """Constants of the integrated model; for an anchored one, with what anchors it or, if `free_intercept`, without."""
+    found = prior_constants(model.with_free_intercept())
+    if model.is_anchored:
+        found |= {"free_intercept": 1.0} if free_intercept else {"free_intercept": 0.0, "intercept_prior_sigma": 0.0}
+    return found
 
 
 def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance, within):

@@ -8,10 +8,11 @@ import pandas as pd
 from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
 from .errors import ModelError
 from .model import Dose, Model
+from .priors import Prior
 from .trials import Missing, Trials
 
-NODES = 9
-"""Gauss-Legendre nodes over the log dose of an interval that a stratum prints."""
+NODES_PER_LOG_UNIT, FEWEST_NODES = 16, 9
+"""Gauss-Legendre nodes over an interval that a stratum prints, enough for a bell of width 0.1 in log dose."""
 OPEN_END = 1e-4
 """An open end is cut where its prior leaves this much: nobody stimulates with less, or more."""
 
@@ -119,6 +120,9 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
         raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
     trials = trials.complete(needed_columns(model), missing)
     trials.require_one_estimand(allow_mixed)
+    constant = [dose.column for dose in model.dose if len(np.unique(trials.bounds(dose.column))) == 1]
+    if constant:
+        raise ModelError(f"{', '.join(constant)} is the same in every row: there is no dose-response to estimate")
     return trials
 
 
@@ -194,14 +198,10 @@ def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
 
     stratum = (trials.table["design"].iloc[interval] == "stratum").to_numpy()
     uncertain, strata = interval[~stratum], interval[stratum]
-    node, weight = np.polynomial.legendre.leggauss(NODES)
-    centre, half = log_bounds[stratum].mean(axis=1), np.diff(log_bounds[stratum], axis=1)[:, 0] / 2
-    log_nodes = centre[:, None] + half[:, None] * node
-    weights = weight * np.exp(-0.5 * ((log_nodes - prior.parameters["mu"]) / sigma) ** 2)
-    weights /= weights.sum(axis=1, keepdims=True)
-    average = np.zeros((len(strata) * NODES, len(strata)))
-    for k in range(len(strata)):
-        average[k * NODES : (k + 1) * NODES, k] = weights[k]
+    nodes, weights = zip(*(_average_over(*ends, prior) for ends in log_bounds[stratum]), strict=True) if len(strata) else ((), ())
+    sizes = [len(part) for part in nodes]
+    average = np.zeros((sum(sizes), len(strata)))
+    average[np.arange(sum(sizes)), np.repeat(np.arange(len(strata)), sizes)] = np.concatenate([*weights, []])
 
     order = np.arange(len(low))
     order[uncertain] = len(low) + np.arange(len(uncertain))
@@ -210,8 +210,17 @@ def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
         values=np.where(low < high, dose.reference, low),
         uncertain=uncertain,
         log_bounds=log_bounds[~stratum],
-        nodes=np.exp(log_nodes).ravel(),
+        nodes=np.concatenate([*nodes, []]),
         average=average,
-        row_of_node=np.repeat(strata, NODES),
+        row_of_node=np.repeat(strata, sizes),
         order=order,
     )
+
+
+def _average_over(log_low: float, log_high: float, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
+    """Doses and weights that average over an interval under its prior: Gauss-Legendre quadrature in log dose."""
+    size = max(FEWEST_NODES, int(np.ceil(NODES_PER_LOG_UNIT * (log_high - log_low))))
+    node, weight = np.polynomial.legendre.leggauss(size)
+    log_dose = (log_low + log_high) / 2 + (log_high - log_low) / 2 * node
+    weight = weight * np.exp(-0.5 * ((log_dose - prior.parameters["mu"]) / prior.parameters["sigma"]) ** 2)
+    return np.exp(log_dose), weight / weight.sum()

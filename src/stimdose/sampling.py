@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,17 +15,17 @@ import pandas as pd
 import xarray as xr
 
 from .diagnosis import Diagnosis, diagnose
-from .errors import ConvergenceWarning
+from .errors import ConvergenceWarning, FitError, ModelError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model, model_from_toml, prior_table
 from .posterior import draw_coefficients, draw_prior, replicate
-from .predictor import prior_constants
+from .predictor import study_effects, variable_dims
 from .rows import Rows, prepare, rows_of
 from .storage import read_tree, write_tree
 from .trials import Missing, Trials
 
 PRIOR_DRAWS = 1000
-VERSIONS = ("stimdose", "pymc", "nutpie", "arviz", "numpy", "xarray")
+VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,14 @@ def fit(
     """
     import nutpie
 
-    from .pymc_model import build_rows
+    from .pymc_model import compiled_constants
 
     allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
     used = prepare(model, trials, missing, allow_mixed)
     rows = rows_of(model, used)
     seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
+    if seed < 0:
+        raise FitError(f"the seed is a number from 0, not {seed}")
     settings = {
         "draws": draws,
         "tune": tune,
@@ -132,32 +135,24 @@ def fit(
         "cores": cores or min(chains, os.cpu_count() or 1),
         "target_accept": target_accept,
     }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, module="nutpie|pymc|pytensor")
-        compiled = nutpie.compile_pymc_model(
-            build_rows(model, rows, integrate=integrate),
-            default_initialization_strategy="prior" if _may_have_modes(model) else "support_point",
-        )
+    compiled = _compile(model, rows, integrate)
     raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
     posterior, log_likelihood = _complete(model, rows, raw, integrate, np.random.default_rng([seed, 1]))
     tree = _tree(model, rows, posterior, log_likelihood, raw, np.random.default_rng([seed, 2]))
-    if model.is_anchored and integrate:
+    if model.is_anchored:
         free = model.with_free_intercept()
-        raw_free = nutpie.sample(
-            compiled.with_data(prior_constants=np.array(list(prior_constants(free).values()))),
-            seed=seed + 1,
-            progress_bar=False,
-            **settings,
-        )
-        tree["free_intercept"] = xr.DataTree(
-            _population(_complete(free, rows, raw_free, True, np.random.default_rng([seed, 3]))[0])
-        )
+        if integrate:
+            compiled = compiled.with_data(prior_constants=np.array(list(compiled_constants(model, free_intercept=True).values())))
+        else:
+            compiled = _compile(free, rows, integrate)
+        raw_free = nutpie.sample(compiled, seed=seed + 1, progress_bar=False, **settings)
+        tree["free_intercept"] = _free_tree(free, rows, raw_free, integrate, np.random.default_rng([seed, 3]))
     tree.attrs |= {
         "model": model.to_toml(),
         "trials_sha256": used.fingerprint,
         "seed": seed,
-        "settings": json.dumps(settings | {"integrate": integrate, "allow_mixed": list(allow_mixed)}),
-        "versions": json.dumps({name: version(name) for name in VERSIONS}),
+        "settings": json.dumps(settings | {"integrate": integrate, "missing": missing, "allow_mixed": list(allow_mixed)}),
+        "versions": json.dumps({name: version(name) for name in VERSIONS} | {"python": platform.python_version()}),
     }
     found = Fit(model, used, tree, _diagnose(model, rows, tree))
     if not found.diagnosis.converged:
@@ -168,8 +163,25 @@ def fit(
 def load_fit(path: str | Path) -> Fit:
     """Read a saved fit. Raises FitError if the file is not one."""
     tree, trials = read_tree(path)
-    model = model_from_toml(tree.attrs["model"])
-    return Fit(model, trials, tree, _diagnose(model, rows_of(model, trials), tree))
+    try:
+        model = model_from_toml(tree.attrs["model"])
+        return Fit(model, trials, tree, _diagnose(model, rows_of(model, trials), tree))
+    except (KeyError, ModelError) as error:
+        raise FitError(f"{path} does not hold what its model needs: {error}") from None
+
+
+def _compile(model: Model, rows: Rows, integrate: bool):
+    import nutpie
+
+    from .pymc_model import build_rows
+
+    start = "prior" if _may_have_modes(model) else "support_point"
+    return nutpie.compile_pymc_model(build_rows(model, rows, integrate=integrate), default_initialization_strategy=start)
+
+
+def _free_tree(model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator) -> xr.DataTree:
+    posterior = _population(_complete(model, rows, raw, integrate, rng)[0])
+    return xr.DataTree(posterior.assign_attrs(divergences=int(raw["sample_stats"]["diverging"].sum())))
 
 
 def _may_have_modes(model: Model) -> bool:
@@ -184,35 +196,25 @@ def _complete(
     sampled = raw["posterior"].to_dataset()
     shape = sampled.sizes["chain"], sampled.sizes["draw"]
     values = _stacked(sampled)
+    effects = study_effects(model, rows)
     if not integrate:
-        for name in [name for name in values if name.endswith("study_effect_z")]:
-            spread = "between_study" if name == "study_effect_z" else name.removesuffix("study_effect_z") + "between_study"
-            values[name.removesuffix("_z")] = values[spread][:, None] * values[name]
-    values = {name: value for name, value in values.items() if not name.endswith(("_z", "_position"))}
+        values |= {name: values[spread][:, None] * values[f"{name}_z"] for name, (_, spread) in effects.items()}
+    dims = variable_dims(model, rows)
+    values = {name: value for name, value in values.items() if name in dims}
     drawn, log_likelihood = draw_coefficients(model, rows, values, rng)
-    values |= drawn
-    return _dataset(model, rows, values, shape), log_likelihood.reshape(*shape, -1)
+    return _dataset(model, rows, values | drawn, shape), log_likelihood.reshape(*shape, -1)
 
 
 def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
-    ends = {f"_by_{group}": group for group in rows.levels} | {
-        f"{m.column}_effect": m.column for m in model.moderator if not m.is_numeric
+    coords = dict(rows.levels) | {"study": list(rows.studies), "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    variables = {
+        name: (("chain", "draw", *dims), values[name].reshape(*shape, *values[name].shape[1:]))
+        for name, dims in variable_dims(model, rows).items()
+        if name in values
     }
-    coords = dict(rows.levels) | {"study": list(rows.studies)}
-    variables = {}
-    for name in [*model.priors(), *sorted(set(values) - set(model.priors()))]:
-        if name not in values:
-            continue
-        dims: tuple[str, ...] = ("chain", "draw")
-        if name.endswith("study_effect"):
-            dims += ("study",)
-        elif name.endswith("_true"):
-            dims += (f"{name}_row",)
-            coords[f"{name}_row"] = list(rows.labels[rows.points.doses[name.removesuffix("_true")].uncertain])
-        else:
-            dims += tuple(group for end, group in ends.items() if name.endswith(end))
-        variables[name] = (dims, values[name].reshape(*shape, *values[name].shape[1:]))
-    return xr.Dataset(variables, {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])} | coords)
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    return xr.Dataset(variables, {name: level for name, level in coords.items() if name in used})
 
 
 def _tree(
@@ -243,7 +245,10 @@ def _diagnose(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
     if "free_intercept" in tree:
         free = _quantities(model.with_free_intercept(), rows, tree["free_intercept"].to_dataset())
         quantities = quantities.merge(free.rename({name: f"{name} (free intercept)" for name in free.data_vars}))
-    return diagnose(quantities, int(tree["sample_stats"]["diverging"].sum()))
+    divergences = int(tree["sample_stats"]["diverging"].sum())
+    if "free_intercept" in tree:
+        divergences += int(tree["free_intercept"].attrs["divergences"])
+    return diagnose(quantities, divergences)
 
 
 def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
@@ -267,4 +272,4 @@ def _stacked(draws: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def _population(posterior: xr.Dataset) -> xr.Dataset:
-    return posterior[[name for name, v in posterior.items() if "study" not in v.dims and not str(name).endswith("_true")]]
+    return posterior[[name for name, v in posterior.items() if not {"study", f"{name}_row"} & set(v.dims)]]

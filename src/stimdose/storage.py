@@ -5,12 +5,14 @@ import os
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from .errors import FitError, Problem
 from .trials import Trials
+
+
+NEEDED = ("posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats")
 
 
 def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
@@ -28,10 +30,14 @@ def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
         tree.to_netcdf(temporary, engine="h5netcdf")
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        raise FitError(f"cannot write {path}: {error}") from None
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
     return path
 
 
@@ -44,6 +50,9 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
             tree = opened.load()
         trials = _dataset_to_trials(tree["trials"].to_dataset())
         fingerprint = tree.attrs["trials_sha256"]
+        lacking = [name for name in NEEDED if name not in tree] + [name for name in ("model", "seed") if name not in tree.attrs]
+        if lacking:
+            raise KeyError(f"it lacks {', '.join(lacking)}")
     except Exception as error:  # h5py, xarray and json raise many kinds; each means that this is not a whole fit
         raise FitError(f"{path} is not a saved fit of stimdose, or is damaged: {error}") from error
     if trials.fingerprint != fingerprint:
@@ -53,25 +62,20 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
 
 
 def _table_to_dataset(trials: Trials) -> xr.Dataset:
-    table = trials.table
-    columns = {}
-    for name in table:
-        is_number = pd.api.types.is_numeric_dtype(table[name]) and name != "row"
-        values = (
-            table[name].to_numpy(float) if is_number else table[name].map(lambda v: "" if pd.isna(v) else str(v)).to_numpy(object)
-        )
-        columns[name] = ("line", values)
-    dropped = [["" if part is None else str(part) for part in problem] for problem in trials.dropped]
-    return xr.Dataset(
-        columns, attrs={"columns": json.dumps(list(table)), "notes": json.dumps(trials.notes), "dropped": json.dumps(dropped)}
-    )
+    """The table as JSON, so that any column name and any text survives."""
+    columns = {
+        name: {"dtype": str(values.dtype), "values": [None if pd.isna(value) else value for value in values.tolist()]}
+        for name, values in trials.table.items()
+    }
+    dropped = [[problem.row, *problem[1:]] for problem in trials.dropped]
+    content = {"columns": columns, "notes": list(trials.notes), "dropped": dropped}
+    return xr.Dataset({"json": ((), json.dumps(content, default=str))})
 
 
 def _dataset_to_trials(dataset: xr.Dataset) -> Trials:
-    table = {}
-    for name in json.loads(dataset.attrs["columns"]):
-        values = dataset[name].to_numpy()
-        is_number = np.issubdtype(values.dtype, np.floating)
-        table[name] = values if is_number else pd.Series([None if value == "" else str(value) for value in values], dtype=object)
-    dropped = tuple(Problem(*problem) for problem in json.loads(dataset.attrs["dropped"]))
-    return Trials(pd.DataFrame(table), dropped, tuple(json.loads(dataset.attrs["notes"])))
+    content = json.loads(str(dataset["json"].item()))
+    table = {name: pd.Series(column["values"], dtype=column["dtype"]) for name, column in content["columns"].items()}
+    for name, values in table.items():
+        if values.dtype == object:
+            table[name] = values.where(values.notna(), None)
+    return Trials(pd.DataFrame(table), tuple(Problem(*problem) for problem in content["dropped"]), tuple(content["notes"]))
