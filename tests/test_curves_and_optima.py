@@ -1,6 +1,7 @@
 """Curves and optima: laws on a real fit, and verdicts on draws whose answer is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -71,6 +72,11 @@ def test_curves_carry_what_a_figure_must_say(bell_fit):
         ({"column": "sessions", "over": (20, 5)}, "low < high"),
         ({"column": "sessions", "over": (5, float("nan"))}, "low < high"),
         ({"column": "sessions", "kind": "median"}, "kind"),
+        ({"column": "sessions", "grid": []}, "increasing doses"),
+        ({"column": "sessions", "grid": [5, -1]}, "increasing doses"),
+        ({"column": "sessions", "group": "nope"}, "no draws"),
+        ({"column": "frequency_hz", "at": {"sessions": -5}}, "cannot be held"),
+        ({"column": "frequency_hz", "at": {"sessions": "ten"}}, "cannot be held"),
         ({"column": "sessions", "at": {"frequency_hz": float("inf")}}, "cannot be held"),
     ],
 )
@@ -112,16 +118,50 @@ def draws_of(function, size=2000, seed=0) -> tuple[xr.DataArray, xr.DataArray, x
     ],
 )
 def test_verdicts_on_known_draws(function, verdict):
-    assert _verdict(*draws_of(function), 0.1) == verdict
+    assert _verdict(*draws_of(function), 0.1, [1, 50]) == verdict
 
 
 def test_adding_a_constant_or_reversing_the_dose_turns_the_verdict_as_it_must():
     curve, dose, value = draws_of(lambda x, r: r.normal(0.6, 0.1) * x / (10 + x))
-    assert _verdict(curve + 5, dose, value + 5, 0.1) == "still rising"
+    assert _verdict(curve + 5, dose, value + 5, 0.1, [1, 50]) == "still rising"
     grid = curve["frequency_hz"].values
     turned = curve.copy(data=curve.values[:, :, ::-1])
     best = xr.full_like(dose, grid[0])
-    assert _verdict(turned, best, value, 0.1) == "still falling"
+    assert _verdict(turned, best, value, 0.1, [1, 50]) == "still falling"
+
+
+@pytest.mark.parametrize(
+    ("observed", "verdict"), [([1, 50], "identified"), ([1, 9], "not identified"), ([20, 50], "not identified")]
+)
+def test_a_peak_beyond_the_doses_that_were_tried_is_not_identified(observed, verdict):
+    curve, dose, value = draws_of(lambda x, r: r.normal(0.9, 0.05) * np.exp(-0.5 * (np.log(x / 14) / 0.5) ** 2))
+    found = _verdict(curve, dose, value, 0.1, observed)
+    assert found == verdict
+
+
+def test_a_verdict_that_the_prior_alone_gives_is_held_back(bell_fit):
+    """Within a hair's breadth no model sees a difference, with or without trials."""
+    best = sd.optimum(bell_fit, "sessions", over=(10, 10.2))
+    assert best.verdict == "not identified"
+    assert "prior alone" in best.explanation
+
+
+def test_differences_between_groups_do_not_pass_for_a_dose_response():
+    """Effects that are flat within each phase, at levels of 1, 0.5 and 0.1: the anchored curves rise, and the verdict must not."""
+    rng = np.random.default_rng(4)
+    phases = np.array(["acute", "subacute", "chronic"])[np.arange(45) % 3]
+    levels = {"acute": 1.0, "subacute": 0.5, "chronic": 0.1}
+    table = pd.DataFrame(
+        {"study": [f"T{k}" for k in range(45)], "phase": phases, "sessions": rng.choice([5.0, 10, 15, 20, 30], 45), "se": 0.15}
+    )
+    table["effect"] = table["phase"].map(levels) + rng.normal(0, 0.15, 45)
+    trials = sd.read_trials(table, direction="higher", measure="SMD", comparator="sham", design="parallel")
+    fit = sd.fit(sd.load_model("sessions-by-phase"), trials, seed=1)
+    assert set(sd.optimum(fit, "sessions", by="phase").verdicts.values()) == {"not identified"}
+    contrast = fit.more_is_better()
+    assert ((contrast["low"] < 0) & (contrast["high"] > 0)).all()
+    assert "intercept_between_phase" not in fit.tree["posterior"]
+    assert "intercept_by_phase" in fit.tree["free_intercept"]
 
 
 def test_optimum_of_a_fit(bell_fit):
@@ -207,6 +247,15 @@ def test_an_unconverged_fit_says_so_wherever_it_is_used(bell_fit):
     assert "did not converge" in sd.optimum(bad, "frequency_hz").explanation
     assert sd.curve(bad, "frequency_hz").attrs["warning"]
     assert sd.study_effects(bad).attrs["warning"]
+
+
+def test_a_quantity_that_is_not_a_number_does_not_pass_for_constant():
+    from stimdose.diagnosis import diagnose
+
+    x = np.random.default_rng(0).normal(size=(4, 500))
+    x[1, 7] = np.nan
+    found = diagnose(xr.Dataset({"x": (("chain", "draw"), x), "edge": (("chain", "draw"), np.ones((4, 500)))}), 0)
+    assert found.failing == ("x",)
 
 
 def test_a_best_dose_on_which_chains_disagree_has_that_as_its_verdict(bell_fit):

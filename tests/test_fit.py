@@ -1,6 +1,7 @@
 """Fit: what it holds, that it is reproducible, saved whole, and read back equal."""
 
 import json
+import os
 
 import arviz as az
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import norm
 import stimdose as sd
 from stimdose import storage
 from stimdose.posterior import true_effects
+from stimdose.rows import rows_of
 
 
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")  # one of twenty studies may be influential
@@ -70,6 +72,36 @@ def test_a_saved_fit_gives_the_same_numbers(bell_fit, tmp_path):
     assert again.tree.attrs == bell_fit.tree.attrs
 
 
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # a short run, for its names only
+def test_any_column_and_any_group_name_survives_a_fit_and_its_file(tmp_path):
+    """Names that end like internal ones, columns with a slash, numbers as groups."""
+    table = make_table().rename(columns={"phase": "coil_position", "site": "pilot_study"})
+    table["sham/control"] = table["site_z"] = "a, \u4e2d/\u6587"
+    table["clinic"] = np.arange(len(table)) % 11 + 1
+    model = sd.Model(
+        name="names",
+        intercept=sd.Intercept(by="coil_position"),
+        dose=[sd.Dose(column="sessions", shape="emax", by="pilot_study")],
+        moderator=[sd.Moderator(column="clinic", spread=sd.Prior("halfnormal", sigma=0.3))],
+    )
+    fit = sd.fit(model.replace(moderator=()), sd.read_trials(table), seed=1, draws=300, tune=300, chains=2)
+    again = sd.load_fit(fit.save(tmp_path / "fit.nc"))
+    assert again.trials.table.equals(fit.trials.table)
+    assert sd.curve(again, "sessions", by="pilot_study").equals(sd.curve(fit, "sessions", by="pilot_study"))
+    assert (path := tmp_path / "fit.nc").stat().st_mode & 0o044 == 0o666 & ~umask() & 0o044, path
+    rows = rows_of(
+        model.replace(moderator=[sd.Moderator(column="clinic", spread=sd.Prior("halfnormal", sigma=0.3))]), sd.read_trials(table)
+    )
+    assert rows.levels["clinic"][:3] == ["1", "2", "3"]
+    assert rows.levels["clinic"][-1] == "11"
+
+
+def umask() -> int:
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
 def test_an_anchored_fit_keeps_its_free_intercept(strata_fit, tmp_path):
     again = sd.load_fit(strata_fit.save(tmp_path / "fit.nc"))
     assert again.more_is_better().equals(strata_fit.more_is_better())
@@ -83,7 +115,7 @@ def test_a_save_that_fails_leaves_the_old_file(bell_fit, tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(storage.os, "replace", full)
-    with pytest.raises(sd.FitError, match="cannot write .* no space"):
+    with pytest.raises(sd.FitError, match=r"cannot write .* no space"):
         bell_fit.save(path)
     assert path.read_bytes() == b"what was there before"
     assert list(tmp_path.iterdir()) == [path]

@@ -268,7 +268,7 @@ def test_the_quadrature_gives_the_stored_exact_answers():
 
 @pytest.fixture(scope="module")
 def eight_schools_fit() -> sd.Fit:
-    return sd.fit(EIGHT_SCHOOLS_MODEL, read(eight_schools(), "MD"), seed=1, draws=5000)
+    return sd.fit(EIGHT_SCHOOLS_MODEL, read(eight_schools(), "MD"), seed=1, draws=20_000)
 
 
 def test_eight_schools(eight_schools_fit):
@@ -285,7 +285,7 @@ def test_eight_schools(eight_schools_fit):
 
 
 def test_the_same_seed_gives_the_same_draws(eight_schools_fit):
-    again = sd.fit(EIGHT_SCHOOLS_MODEL, read(eight_schools(), "MD"), seed=1, draws=5000)
+    again = sd.fit(EIGHT_SCHOOLS_MODEL, read(eight_schools(), "MD"), seed=1, draws=20_000)
     for group in ("posterior", "prior", "posterior_predictive", "log_likelihood"):
         for name, values in eight_schools_fit.tree[group].to_dataset().items():
             np.testing.assert_array_equal(values, again.tree[group][name], strict=True)
@@ -528,6 +528,72 @@ def test_integrated_and_explicit_posteriors_agree_whatever_the_order_of_rows():
     assert_same_posterior("integrated and explicit", integrated, explicit)
 
 
+# --- the whole model, written a second time -----------------------------------------------------------------------------------------
+
+GROUPED_MODEL = sd.Model(
+    name="grouped",
+    intercept=sd.Intercept(),
+    dose=[
+        sd.Dose(column="frequency_hz", shape="bell", by="site"),
+        sd.Dose(column="session_min", shape="emax", by="phase"),
+    ],
+)
+
+
+def dense_log_density(model: sd.Model, table: pd.DataFrame, point: dict, levels: dict[str, list]) -> float:
+    """Log density of a point of the sampler, up to a constant: priors, and one normal density with a dense covariance of all rows."""
+    total, value = 0.0, {}
+    for name, x in point.items():
+        if name.endswith("_log__"):
+            value[name[:-6]] = np.exp(x)
+            total += model.priors()[name[:-6]].distribution.logpdf(np.exp(x)) + x
+        elif name.endswith("_z"):
+            value[name] = x
+            total += stats.norm.logpdf(x).sum()
+    # two doses are printed as 10-20 and 20-45: log-normal on log(dose), which is the share `inside` of the way through the interval
+    inside = 1 / (1 + np.exp(-point["session_min_true_position_interval__"]))
+    low, high = np.log([10, 20]), np.log([20, 45])
+    log_true = low + (high - low) * inside
+    true = model.priors()["session_min_true"].distribution
+    total += (true.logpdf(np.exp(log_true)) + log_true + np.log(inside * (1 - inside))).sum()
+
+    minutes = pd.to_numeric(table["session_min"], errors="coerce").to_numpy()
+    minutes[np.isnan(minutes)] = np.exp(log_true)
+    same = {name: np.equal.outer(*[table[name].to_numpy()] * 2) for name in ("study", "phase", "site")}
+    by = lambda name, group: value[f"{name}_by_{group}_z"][[levels[group].index(level) for level in table[group]]]
+    peak, width = value["frequency_hz_peak"], value["frequency_hz_width"]
+    if model is TWIN_MODEL:
+        gain, between_gain = np.log2(1 + minutes / 20), value["session_min_slope_between_study"]
+    else:
+        peak = peak * np.exp(value["frequency_hz_peak_between_site"] * by("frequency_hz_peak", "site"))
+        width = width * np.exp(value["frequency_hz_width_between_site"] * by("frequency_hz_width", "site"))
+        ed50 = value["session_min_ed50"] * np.exp(value["session_min_ed50_between_phase"] * by("session_min_ed50", "phase"))
+        gain, between_gain = minutes / (ed50 + minutes), value["session_min_maximum_between_study"]
+    bell = np.exp(-0.5 * (np.log(table["frequency_hz"].to_numpy() / peak) / width) ** 2)
+
+    K = 1.0 + np.outer(gain, gain) + np.diag(table["se"] ** 2 + value["within_study"] ** 2)
+    K = K + same["study"] * value["between_study"] ** 2
+    K = K + same["study"] * np.outer(gain, gain) * between_gain**2
+    K = K + same["study"] * np.outer(bell, bell) * value["frequency_hz_amplitude_between_study"] ** 2
+    if model is TWIN_MODEL:
+        K = K + same["phase"] * value["intercept_between_phase"] ** 2 + same["site"] * value["between_site"] ** 2
+    else:
+        K = K + same["site"] * np.outer(bell, bell) * value["frequency_hz_amplitude_between_site"] ** 2
+        K = K + same["phase"] * np.outer(gain, gain) * value["session_min_maximum_between_phase"] ** 2
+    return total + stats.multivariate_normal(value["frequency_hz_amplitude"] * bell, K).logpdf(table["effect"])
+
+
+@pytest.mark.parametrize("model", [TWIN_MODEL, GROUPED_MODEL], ids=lambda model: model.name)
+def test_the_density_is_that_of_the_formula(model):
+    table = twin_table().replace("≥20", "20-45")
+    trials = read(table)
+    points, levels = random_points(model, trials, integrate=True, number=20), sd.build(model, trials).coords
+    built = log_densities(model, trials, points, integrate=True)
+    written = np.array([dense_log_density(model, table, point, levels) for point in points])
+    np.testing.assert_allclose(built - built.mean(), written - written.mean(), rtol=1e-7, atol=1e-7)
+    assert np.ptp(built) > 1
+
+
 # --- doses printed as intervals -----------------------------------------------------------------------------------------------------
 
 TRUE_DOSE = sd.Prior("lognormal", interval=(3, 60))
@@ -610,8 +676,8 @@ def test_doses_printed_as_intervals(integrate):
 
 def log_densities(model: sd.Model, trials: sd.Trials, points: list[dict], integrate: bool) -> np.ndarray:
     built = sd.build(model, trials, integrate=integrate)
-    density = built.compile_logp(mode="FAST_COMPILE")
-    return np.array([density(point) for point in points])
+    density = built.compile_logp(mode="FAST_COMPILE", sum=False)
+    return np.array([sum(np.sum(part) for part in density(point)) for point in points])
 
 
 def random_points(model: sd.Model, trials: sd.Trials, integrate: bool, number: int = 4) -> list[dict]:

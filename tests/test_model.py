@@ -78,6 +78,12 @@ def test_python_and_toml_are_the_same_object(tmp_path):
             "spread",
         ),
         ({"outcome_sd": -1}, "greater than 0"),
+        ({"intercept": {"by": "study"}}, "'study' cannot be the name"),
+        ({"intercept": {"by": "draw"}}, "'draw' cannot be the name"),
+        ({"intercept": {"by": "sham/control"}}, "rename the column"),
+        ({"moderator": [{"column": "between_study", "spread": {"family": "halfnormal", "sigma": 1}}]}, "cannot be the name"),
+        ({"intercept": {"spread": {"family": "normal", "mu": 0, "sigma": 1}}}, "standard deviation"),
+        ({"dose": [{"column": "clinic", "shape": "linear", "reference": 1, "by": "clinic"}]}, "both as a number and as a group"),
     ],
 )
 def test_a_bad_spec_is_refused_with_what_and_where(fields, words):
@@ -137,6 +143,11 @@ def test_missing_doses_and_groups_are_listed_or_dropped_by_name():
     used = prepare(model, trials, missing="drop")
     assert len(used) == len(table) - 3
     assert {p.row for p in used.dropped} == {2, 5, 7}
+
+
+def test_a_dose_that_is_the_same_everywhere_is_refused():
+    with pytest.raises(sd.ModelError, match="frequency_hz is the same in every row"):
+        prepare(bell(), sd.read_trials(make_table().assign(frequency_hz=10.0)))
 
 
 def test_mixed_estimands_need_a_word():

@@ -1,12 +1,13 @@
 """The command line."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .errors import StimdoseError
+from .errors import ConvergenceWarning, StimdoseError
 
 app = typer.Typer(
     help="Bayesian dose-response modelling of magnetic stimulation trials.",
@@ -25,7 +26,9 @@ Range = Annotated[
     tuple[float, float] | None, typer.Option("--range", help="lowest and highest dose; the observed range by default")
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="folder to write to")]
-Delta = Annotated[float | None, typer.Option(help="smallest difference in effect that matters; 0.1 for standardised effects")]
+Delta = Annotated[
+    float | None, typer.Option(min=1e-12, help="smallest difference in effect that matters; 0.1 for standardised effects")
+]
 
 
 BEST = [
@@ -44,6 +47,9 @@ BEST += ["prior_low", "prior_high", "contraction", "r_hat", "ess"]
 
 def main() -> None:
     """Run the command line; what is wrong is said in one message, and the exit code is 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another in its place
     try:
         app()
     except StimdoseError as error:
@@ -51,12 +57,27 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version")] = False,
+) -> None:
+    pass
+
+
 @app.command(epilog="Example: stimdose fit sessions-by-phase trials.csv -o results --seed 1")
 def fit(
     model: Annotated[str, typer.Argument(help="a shipped model (see `stimdose models`) or a .toml file")],
     trials: Trials,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")],
-    seed: Annotated[int | None, typer.Option(help="the same seed gives the same numbers")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="the same seed gives the same numbers")] = None,
     draws: Annotated[int, typer.Option(min=100, help="draws a chain")] = 1000,
     tune: Annotated[int, typer.Option(min=100, help="warm-up draws a chain")] = 1000,
     chains: Annotated[int, typer.Option(min=2)] = 4,
@@ -78,13 +99,17 @@ def fit(
 ) -> None:
     """Fit a model to a table; write the fit, tables and figures to a folder, and print the verdicts."""
     from .model import load_model
+    from .optima import default_delta
     from .outputs import make_folder, write_fit
     from .sampling import fit as fit_model
 
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep")
+    if spec.dose and delta is None:
+        default_delta(spec, table)  # better refused now than after sampling
     folder = make_folder(out)
     _console().print(f"Compiling and sampling {len(table)} rows ...")
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
     found = fit_model(
         spec,
         table,
@@ -111,12 +136,13 @@ def curve(fit: FitFile, column: str, by: By = None, range_: Range = None, out: O
     from .outputs import make_folder, write_curve
     from .sampling import load_fit
 
+    folder = make_folder(out) if out else None
     found = load_fit(fit)
     mean = curve_of(found, column, by=by, over=range_, size=9)
     _table(band(mean), f"Mean effect by {column}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
     _warn(found)
-    if out:
-        _console().print("Wrote " + ", ".join(str(path) for path in write_curve(found, column, by, make_folder(out), range_)))
+    if folder:
+        _console().print("Wrote " + ", ".join(str(path) for path in write_curve(found, column, by, folder, range_)))
 
 
 @app.command(epilog="Example: stimdose optimum results/fit.nc frequency_hz --range 1 50")
@@ -126,11 +152,12 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
     from .outputs import make_folder
     from .sampling import load_fit
 
+    folder = make_folder(out) if out else None
     found = optimum_of(load_fit(fit), column, by=by, over=range_, delta=delta)
     _console().print(_escape(found.explanation), soft_wrap=True)
     _table(_upright(found.table()), f"Best {column}")
-    if out:
-        path = make_folder(out) / f"optimum-{column}.csv"
+    if folder:
+        path = folder / f"optimum-{column}.csv"
         found.table().to_csv(path, float_format="%.6g")
         _console().print(f"Wrote {path}")
 

@@ -1,5 +1,6 @@
 """The vocabulary: every column stimdose knows, with unit, meaning and allowed values. The data dictionary is printed from it."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -164,7 +165,12 @@ def axis_label(name: str) -> str:
 
 
 def level_order(name: str, values) -> list[str]:
-    """The levels among `values`: in the order of the vocabulary, others after them by alphabet."""
+    """The levels among `values`: in the order of the vocabulary, others after them by alphabet, numbers by size."""
     present = {str(value) for value in values}
     known = COLUMNS[name].levels if name in COLUMNS else ()
-    return [level for level in known if level in present] + sorted(present - set(known))
+    return [level for level in known if level in present] + sorted(present - set(known), key=_natural)
+
+
+def _natural(text: str) -> list:
+    """Sorting key by which 2 comes before 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

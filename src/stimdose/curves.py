@@ -49,10 +49,12 @@ def curve(
     """
     if kind not in ("mean", "new study"):
         raise StimdoseError(f"kind is 'mean' or 'new study', not {kind!r}")
+    if group not in fit.tree:
+        raise StimdoseError(f"the fit has no draws called {group!r}")
     rows, model = fit.rows, fit.group_model(group)
     held = held_values(model, rows, column, by, at or {})
     observed = observed_range(rows, column)
-    grid = np.asarray(grid, float) if grid is not None else dose_grid(*_range(column, over or observed), size)
+    grid = dose_grid(*_range(column, over or observed), size) if grid is None else _checked_grid(column, grid)
     rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 4]) if kind == "new study" else None
     draws = curve_draws(model, rows, fit.values(group), column, grid, by, held, rng)
     source = fit.tree[group]
@@ -66,7 +68,7 @@ def curve(
         "kind": kind,
         "held": _held_in_words(held),
         "observed": list(observed),
-        "log_axis": int(grid[0] > 0 and grid[-1] / grid[0] >= 5),
+        "log_axis": int(min(grid[0], observed[0]) > 0 and grid[-1] / grid[0] >= 5),
         "effect_label": effect_label(fit),
     }
     if by:
@@ -116,6 +118,13 @@ def _range(column: str, over: tuple[float, float]) -> tuple[float, float]:
     if not (np.isfinite(low) and np.isfinite(high) and 0 <= low < high):
         raise StimdoseError(f"the range of {column} must be two doses, low < high, got {low:g} to {high:g}")
     return low, high
+
+
+def _checked_grid(column: str, grid) -> np.ndarray:
+    values = np.asarray(grid, float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0 or (np.diff(values) <= 0).any():
+        raise StimdoseError(f"the grid of {column} must be one row of increasing doses")
+    return values
 
 
 def _held_in_words(held: dict) -> str:

@@ -48,7 +48,8 @@ def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict)
             raise StimdoseError(f"cannot hold {name!r}; what can be held is {', '.join(can_be_held) or 'nothing'}")
         if name in rows.levels and value not in rows.levels[name]:
             raise StimdoseError(f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}")
-        if name not in rows.levels and not np.isfinite(np.float64(value)):
+        is_number = isinstance(value, (int, float, np.number)) and np.isfinite(value)
+        if name not in rows.levels and not (is_number and (name in numeric or value >= 0)):
             raise StimdoseError(f"{name} cannot be held at {value!r}")
     held = {name: at.get(name, usual_dose(rows, name)) for name in doses if name != column}
     held |= {name: at.get(name, rows.scales[name][0]) for name in numeric}

@@ -13,7 +13,9 @@ from .curves import curve
 from .diagnosis import Diagnosis, diagnose
 from .errors import StimdoseError
 from .grid import best_dose
+from .model import Model
 from .sampling import Fit
+from .trials import Trials
 
 DELTA_SD = 0.1
 """Default smallest difference that matters, in standard deviations of the outcome."""
@@ -32,6 +34,7 @@ ANCHOR = (
     "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
     "with a free intercept these trials do not show that more is better"
 )
+PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose inside the range"
 
 
@@ -206,44 +209,37 @@ def optimum(
         measures.
     kind: "mean", or "new study" where the dose effect varies by study. Other arguments as for `curve`.
 
-    The verdict is "identified" only if P(effect at the best dose exceeds that at both ends of the range by more than delta) >=
-    0.9; "still rising" or "still falling" if one end exceeds the other so and is the best dose with P >= 0.5; "flat" if P(no
-    two doses differ by more than delta) >= 0.9; else "not identified". "did not converge" comes first: R-hat > 1.01 or ESS <
-    400 of the best dose. In an anchored model a verdict must also hold in the fit with a free intercept, or it is "not
-    identified".
+    The verdict is "identified" only if P(the best dose was tried, and the effect there exceeds that at both ends of the range,
+    and of the doses tried, by more than delta) >= 0.9; "still rising" or "still falling" if P(one end of the doses tried exceeds
+    the other so) >= 0.9 and that end of the range is the best dose with P >= 0.5; "flat" if P(no two doses differ by more than
+    delta) >= 0.9; else "not identified". A verdict that the prior alone gives, or that an anchored model does not keep with a
+    free intercept, is "not identified". "did not converge" comes first: R-hat > 1.01 or ESS < 400 of the best dose.
 
     Raises StimdoseError where the question has no answer in this model.
     """
-    if delta is None:
-        if not set(fit.trials.table["measure"]) <= set(STANDARDISED_MEASURES):
-            raise StimdoseError(
-                f"state delta, the smallest difference in {fit.trials.measure} that matters (0.1 is the default for standardised effects only)"
-            )
-        delta = DELTA_SD * (fit.model.outcome_sd or 1.0)
-    if not delta > 0:
+    delta = default_delta(fit.model, fit.trials) if delta is None else delta
+    if not (delta > 0 and np.isfinite(delta)):
         raise StimdoseError(f"delta must be positive, got {delta}")
     if kind == "new study" and column not in fit.rows.slopes:
         raise StimdoseError(
             f"the effect of {column} does not vary by study in this fit, so a new study has the optimum of the population; "
             "slopes by study need by_study=true and studies with several doses"
         )
-    curves, prior_curves = (
-        curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group) for group in ("posterior", "prior")
-    )
+
+    def curves_of(group: str) -> xr.DataArray:
+        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
+
+    curves, prior_curves = curves_of("posterior"), curves_of("prior")
     dose, value = _best(curves)
     diagnosis = diagnose(xr.Dataset({column: dose}), fit.diagnosis.divergences)
-    verdicts = {
-        group: "did not converge" if f"{column}[{group}]" in diagnosis.failing or column in diagnosis.failing else verdict
-        for group, verdict in _verdicts(curves, by, delta).items()
-    }
-    remarks = []
-    if fit.model.is_anchored:
-        free = _verdicts(curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group="free_intercept"), by, delta)
-        held_back = [
-            group for group, verdict in verdicts.items() if verdict not in (free[group], "did not converge", "not identified")
-        ]
+    verdicts, remarks = _verdicts(curves, by, delta), []
+    for why, group in [(PRIOR, "prior")] + [(ANCHOR, "free_intercept")] * fit.model.is_anchored:
+        others = _verdicts(prior_curves if group == "prior" else curves_of(group), by, delta)
+        held_back = [level for level, verdict in verdicts.items() if _held_back(verdict, others[level], group)]
         verdicts |= dict.fromkeys(held_back, "not identified")
-        remarks += [ANCHOR + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
+        remarks += [why + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
+    failing = [level for level in verdicts if (f"{column}[{level}]" if by else column) in diagnosis.failing]
+    verdicts |= dict.fromkeys(failing, "did not converge")
     shape = next(d.basis for d in fit.model.dose if d.column == column)
     if not shape.can_peak:
         remarks.append(ONE_WAY.format(shape=shape.name))
@@ -252,24 +248,42 @@ def optimum(
     return Optimum(dose, value, curves, _best(prior_curves)[0], float(delta), verdicts, diagnosis, warning, tuple(remarks))
 
 
+def default_delta(model: Model, trials: Trials) -> float:
+    """The smallest difference that matters, 0.1 standard deviations. Raises StimdoseError if effects are not standardised."""
+    if not set(trials.table["measure"]) <= set(STANDARDISED_MEASURES):
+        raise StimdoseError(
+            f"state delta, the smallest difference in {trials.measure} that matters "
+            "(0.1 is the default for standardised effects only)"
+        )
+    return DELTA_SD * (model.outcome_sd or 1.0)
+
+
+def _held_back(verdict: str, other: str, group: str) -> bool:
+    """Whether a verdict is not the trials' own: the prior alone gives it, or a fit with a free intercept does not."""
+    return verdict != "not identified" and (verdict == other if group == "prior" else verdict != other)
+
+
 def _verdicts(curves: xr.DataArray, by: str | None, delta: float) -> dict[str, str]:
     dose, value = _best(curves)
+    seen = _observed(curves, by)
     if by is None:
-        return {"": _verdict(curves, dose, value, delta)}
-    return {
-        str(level): _verdict(*(part.sel({by: level}) for part in (curves, dose, value)), delta) for level in curves[by].values
-    }
+        return {"": _verdict(curves, dose, value, delta, seen[""])}
+    parts = {str(level): [part.sel({by: level}) for part in (curves, dose, value)] for level in curves[by].values}
+    return {level: _verdict(*part, delta, seen[level]) for level, part in parts.items()}
+
+
+def _observed(curves: xr.DataArray, by: str | None) -> dict[str, list[float]]:
+    return json.loads(curves.attrs["observed_by_group"]) if by else {"": curves.attrs["observed"]}
 
 
 def _beyond(curves: xr.DataArray, by: str | None) -> list[str]:
     """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
-    column = curves.attrs["dose"]
-    ends = curves[column].values[[0, -1]]
-    seen = json.loads(curves.attrs["observed_by_group"]) if by else {"": curves.attrs["observed"]}
+    first, last = curves[curves.attrs["dose"]].values[[0, -1]]
     return [
-        f"{group + ': ' if group else ''}the trials tried {low:.3g} to {high:.3g}, and the range searched is {ends[0]:.3g} to {ends[1]:.3g}"
-        for group, (low, high) in seen.items()
-        if ends[0] < low * (1 - 1e-9) or ends[1] > high * (1 + 1e-9)
+        f"{group + ': ' if group else ''}the trials tried {low:.3g} to {high:.3g}, "
+        f"and the range searched is {first:.3g} to {last:.3g}"
+        for group, (low, high) in _observed(curves, by).items()
+        if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
     ]
 
 
@@ -281,15 +295,21 @@ def _best(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
 
 
-def _verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float) -> str:
+def _verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float, observed: list[float]) -> str:
+    """The verdict on draws of one curve; differences count only between doses that were tried."""
     column = curves.attrs["dose"]
-    low, high = curves.isel({column: 0}, drop=True), curves.isel({column: -1}, drop=True)
-    ends = curves[column].values[[0, -1]]
-    if ((best - low > delta) & (best - high > delta)).mean() >= CERTAINTY:
+    x = curves[column].values
+    tried = np.flatnonzero((x >= observed[0] * (1 - 1e-9)) & (x <= observed[1] * (1 + 1e-9)))
+    if len(tried) < 2:
+        return "not identified"
+    low, high = (curves.isel({column: k}, drop=True) for k in tried[[0, -1]])
+    ends = curves.isel({column: sorted({0, tried[0], tried[-1], len(x) - 1})}).max(column)
+    is_tried = (dose >= x[tried[0]]) & (dose <= x[tried[-1]])
+    if (is_tried & (best - ends > delta)).mean() >= CERTAINTY:
         return "identified"
-    if (high - low > delta).mean() >= CERTAINTY and (dose == ends[1]).mean() >= 0.5:
+    if (high - low > delta).mean() >= CERTAINTY and (dose == x[-1]).mean() >= 0.5:
         return "still rising"
-    if (low - high > delta).mean() >= CERTAINTY and (dose == ends[0]).mean() >= 0.5:
+    if (low - high > delta).mean() >= CERTAINTY and (dose == x[0]).mean() >= 0.5:
         return "still falling"
     if (best - curves.min(column) <= delta).mean() >= CERTAINTY:
         return "flat"

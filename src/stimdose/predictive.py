@@ -6,6 +6,7 @@ import pandas as pd
 from . import effects
 from .columns import axis_label, level_order
 from .curves import effect_label
+from .errors import StimdoseError
 from .posterior import fitted, true_effects
 from .predictor import study_effects as study_effects_of
 from .sampling import Fit
@@ -20,6 +21,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
         where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
+    if group is not None and group not in rows.table:
+        raise StimdoseError(f"the table has no column {group!r}")
     seed = int(fit.tree.attrs["seed"])
     draws = true_effects(fit.model, rows, values, np.random.default_rng([seed, 5]))
     ends = [(1 - prob) / 2, (1 + prob) / 2]

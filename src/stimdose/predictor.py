@@ -73,7 +73,7 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
         if len(rows.points.doses[dose.column].uncertain):
             dims[f"{dose.column}_true"] = (f"{dose.column}_true_row",)
     dims |= {f"{m.column}_effect": (m.column,) for m in model.moderator if not m.is_numeric}
-    return dims | {name: ("study",) for name in study_effects(model, rows)}
+    return dims | dict.fromkeys(study_effects(model, rows), ("study",))
 
 
 def array_library(*arrays):

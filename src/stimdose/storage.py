@@ -11,7 +11,6 @@ import xarray as xr
 from .errors import FitError, Problem
 from .trials import Trials
 
-
 NEEDED = ("posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats")
 
 

@@ -222,7 +222,7 @@ def _name(ax, panel: Panel, words: dict[str, str]) -> None:
     ax.set(xlabel=words["dose"], ylabel=words["effect"])
     if panel.group is not None:
         count = "" if panel.points is None else f" ({len(panel.points)} row{'s' * (len(panel.points) != 1)})"
-        ax.set_title(words[panel.group] + count)
+        ax.set_title(words[panel.group] + count, parse_math=False)
 
 
 def _legend(axes, own: bool, level: str, has_new: bool, has_points: bool, held: str) -> None:

@@ -203,7 +203,13 @@ def _write(ax, lines: list[Line], ends: dict[str, float]) -> None:
         for column, text in line.texts.items():
             side, at = ("right", (1, line.y)) if column in colors else ("left", (0, line.y))
             offset = (ends[column] if side == "right" else -ends[column], 2 if above else 0)
-            look = {"ha": side, "va": "bottom" if above else "center_baseline", "weight": line.weight, "size": style.SMALL}
+            look = {
+                "parse_math": False,
+                "ha": side,
+                "va": "bottom" if above else "center_baseline",
+                "weight": line.weight,
+                "size": style.SMALL,
+            }
             ax.annotate(text, at, offset, **frame, **look, color=colors.get(column, "black") if above else "black")
 
 
