@@ -557,7 +557,7 @@ def dense_log_density(model: sd.Model, table: pd.DataFrame, point: dict, levels:
     true = model.priors()["session_min_true"].distribution
     total += (true.logpdf(np.exp(log_true)) + log_true + np.log(inside * (1 - inside))).sum()
 
-    minutes = pd.to_numeric(table["session_min"], errors="coerce").to_numpy()
+    minutes = pd.to_numeric(table["session_min"], errors="coerce").to_numpy(copy=True)
     minutes[np.isnan(minutes)] = np.exp(log_true)
     same = {name: np.equal.outer(*[table[name].to_numpy()] * 2) for name in ("study", "phase", "site")}
     by = lambda name, group: value[f"{name}_by_{group}_z"][[levels[group].index(level) for level in table[group]]]
@@ -669,6 +669,30 @@ def test_doses_printed_as_intervals(integrate):
     draws = {"b0": found["intercept"], "b1": found["session_min_slope"], "tau": found["between_study"]}
     draws |= {f"log dose {study}": np.log(true.values[..., k]) for k, study in enumerate("CF")}
     assert_agrees(f"intervals, {'integrated' if integrate else 'explicit'}, quadrature", draws, exact_intervals())
+
+
+@pytest.mark.parametrize(
+    ("cells", "ends", "tolerance"),
+    [(("5-15", "12-40"), ((5, 15), (12, 40)), 1e-7), (("<10", "≥30"), ((0, 10), (30, np.inf)), 2e-3)],
+)
+def test_a_stratum_has_the_mean_of_the_curve_over_its_interval(cells, ends, tolerance):
+    """Under the prior of a dose, by adaptive quadrature; open ends are cut where the prior leaves 0.0001, hence their tolerance."""
+    table = interval_table().assign(
+        design="stratum", session_min=["5", "10", cells[0], "20", "30", cells[1], "12", "15", "40", "60"]
+    )
+    dose = INTERVAL_MODEL.dose[0].model_copy(update={"shape": "emax", "priors": {"true": TRUE_DOSE}})
+    model, trials = INTERVAL_MODEL.replace(dose=[dose]), read(table)
+    points = random_points(model, trials, integrate=True, number=10)
+    written = []
+    for point in points:
+        ed50, tau = (np.exp(point[f"{name}_log__"]) for name in ("session_min_ed50", "between_study"))
+        curve = lambda dose, ed50=ed50: dose / (ed50 + dose)
+        x = curve(pd.to_numeric(table["session_min"], errors="coerce").to_numpy(copy=True))
+        x[[2, 5]] = [TRUE_DOSE.distribution.expect(curve, lb=low, ub=high, conditional=True) for low, high in ends]
+        K = 1.0 + np.outer(x, x) + np.diag(table["se"] ** 2 + tau**2)
+        prior = sum(model.priors()[name[:-6]].distribution.logpdf(np.exp(at)) + at for name, at in point.items())
+        written.append(prior + stats.multivariate_normal(np.zeros(10), K).logpdf(table["effect"]))
+    np.testing.assert_allclose(log_densities(model, trials, points, True), written, rtol=0, atol=tolerance)
 
 
 # --- laws ---------------------------------------------------------------------------------------------------------------------------
