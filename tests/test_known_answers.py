@@ -680,7 +680,7 @@ def test_a_stratum_has_the_mean_of_the_curve_over_its_interval(cells, ends, tole
     table = interval_table().assign(
         design="stratum", session_min=["5", "10", cells[0], "20", "30", cells[1], "12", "15", "40", "60"]
     )
-    dose = INTERVAL_MODEL.dose[0].model_copy(update={"shape": "emax", "priors": {"true": TRUE_DOSE}})
+    dose = sd.Dose(column="session_min", shape="emax", by_study=False, priors={"true": TRUE_DOSE})
     model, trials = INTERVAL_MODEL.replace(dose=[dose]), read(table)
     points = random_points(model, trials, integrate=True, number=10)
     written = []
