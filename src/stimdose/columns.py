@@ -1,16 +1,35 @@
 """The vocabulary: every column stimdose knows, with unit, meaning and allowed values. The data dictionary is printed from it."""
 
+import itertools
 import re
 from dataclasses import dataclass
+
+from .checklists import REPORTING, ROB_DOMAINS
+
+KINDS = {
+    "identity": "what tells rows apart, and which rows belong together",
+    "estimand": "what the effect means",
+    "effect": "the comparison as printed",
+    "arm": "what is printed of each arm",
+    "assumption": "correlations that the paper prints or you assume; rows that need one and lack it are named",
+    "dose": "doses: a number, an interval (12-15) or an open end (>=21, <5)",
+    "protocol": "the pattern of stimulation within a session",
+    "moderator": "who was treated, and where",
+    "reporting": "how stimulation and trial were done: fields of the reporting checklists",
+    "risk of bias": "RoB 2",
+    "text": "remarks",
+}
+NUMERIC_KINDS = ("effect", "arm", "assumption", "dose", "protocol")
+ROB_LEVELS = ("low", "some concerns", "high")
 
 
 @dataclass(frozen=True)
 class Column:
     """One known column of a trials table.
 
-    kind: identity, estimand, effect, arm, dose, moderator or text. low and high bound the values (low itself not if `open_low`).
-    For doses, `usual` is the range that holds about 95 % of protocols in use (it centres default priors), `reference` the dose at
-    which default priors are stated, and `true_zero` whether dose zero means no stimulation.
+    kind: one of KINDS. low and high bound the values (low itself not if `open_low`; high never). For doses, `usual` is the range
+    that holds about 95 % of protocols in use (it centres default priors), `reference` the dose at which default priors are stated,
+    and `true_zero` whether dose zero means no stimulation. `item` is the item of a reporting checklist that asks for the column.
     """
 
     name: str
@@ -25,6 +44,7 @@ class Column:
     usual: tuple[float, float] | None = None
     reference: float | None = None
     true_zero: bool = True
+    item: str = ""
 
     @property
     def label(self) -> str:
@@ -33,7 +53,7 @@ class Column:
 
     @property
     def is_numeric(self) -> bool:
-        return self.kind in ("effect", "arm", "dose") or self.low is not None
+        return self.kind in NUMERIC_KINDS or self.low is not None
 
 
 def _text(name: str, kind: str, meaning: str, **more) -> Column:
@@ -44,23 +64,39 @@ def _number(name: str, kind: str, meaning: str, unit: str = "", low: float = flo
     return Column(name, kind, meaning, unit, low=low, **more)
 
 
-def _dose(name: str, meaning: str, unit: str, usual: tuple[float, float], reference: float, **more) -> Column:
-    return Column(name, "dose", meaning, unit, low=0.0, usual=usual, reference=reference, **more)
+def _dose(name: str, meaning: str, unit: str, usual: tuple[float, float], reference: float, item="TIDieR 8", **more) -> Column:
+    return Column(name, "dose", meaning, unit, low=0.0, usual=usual, reference=reference, item=item, **more)
+
+
+STATISTICS = {
+    "mean": "mean",
+    "sd": "standard deviation",
+    "se": "standard error of the mean",
+    "ci_low": "lower confidence limit of the mean (at ci_level)",
+    "ci_high": "upper confidence limit of the mean (at ci_level)",
+    "median": "median",
+    "q1": "first quartile",
+    "q3": "third quartile",
+    "min": "smallest value",
+    "max": "largest value",
+}
+TIMES = {"": "at the end", "baseline_": "before treatment", "change_": "of the change from baseline"}
 
 
 def _arm_summaries() -> list[Column]:
     columns = []
     for arm in ("active", "control"):
         columns.append(_number(f"n_{arm}", "arm", f"people analysed in the {arm} arm", "people", low=1.0))
-        for prefix, when in (("", "at the end"), ("baseline_", "before treatment"), ("change_", "of the change from baseline")):
-            columns.append(_number(f"{prefix}mean_{arm}", "arm", f"mean {when}, {arm} arm", "outcome units"))
+        columns.append(_number(f"events_{arm}", "arm", f"people with the event in the {arm} arm", "people", low=0.0))
+        for (prefix, when), (statistic, words) in itertools.product(TIMES.items(), STATISTICS.items()):
+            positive = {"low": 0.0, "open_low": True} if statistic in ("sd", "se") else {}
             columns.append(
-                _number(
-                    f"{prefix}sd_{arm}", "arm", f"standard deviation {when}, {arm} arm", "outcome units", low=0.0, open_low=True
-                )
+                _number(f"{prefix}{statistic}_{arm}", "arm", f"{words} {when}, {arm} arm", "outcome units", **positive)
             )
     return columns
 
+
+_CORRELATION = {"low": -1.0, "high": 1.0}
 
 COLUMNS: dict[str, Column] = {
     column.name: column
@@ -69,6 +105,7 @@ COLUMNS: dict[str, Column] = {
         _text("outcome", "identity", "outcome scale, such as FMA-UE or MAS"),
         _text("arm", "identity", "name of the arm or group, where one trial gives several rows"),
         _text("timepoint", "identity", "when the outcome was measured"),
+        _number("followup_days", "identity", "days from the start of treatment to the measurement", "days", low=0.0),
         _text("control_group", "identity", "rows of a study with the same value share a control arm"),
         _text("sample", "identity", "rows of a study with the same value were measured on the same people"),
         _text("direction", "estimand", "whether a higher or a lower score is better", levels=("higher", "lower"), required=True),
@@ -76,8 +113,8 @@ COLUMNS: dict[str, Column] = {
             "measure",
             "estimand",
             "effect measure: SMD (Hedges g), MD (mean difference), SMCC or SMCR (standardised mean change), MC (mean change), "
-            "ROM (log ratio of means), logOR, logRR",
-            levels=("SMD", "MD", "SMCC", "SMCR", "MC", "ROM", "logOR", "logRR"),
+            "ROM (log ratio of means), ROMC (log ratio of the means after and before, within a group), logOR, logRR",
+            levels=("SMD", "MD", "SMCC", "SMCR", "MC", "ROM", "ROMC", "logOR", "logRR"),
             required=True,
         ),
         _text(
@@ -102,7 +139,41 @@ COLUMNS: dict[str, Column] = {
         _number("ci_low", "effect", "lower confidence limit of the effect", "of the measure"),
         _number("ci_high", "effect", "upper confidence limit of the effect", "of the measure"),
         _number("ci_level", "effect", "level of the confidence interval, 0.95 if empty", low=0.0, high=1.0, open_low=True),
+        _number("t_value", "effect", "t statistic of the comparison"),
+        _text(
+            "p_value", "text", "two-sided p value as printed: a number recovers a standard error, a bound such as <0.05 does not"
+        ),
         *_arm_summaries(),
+        _number(
+            "pre_post_r",
+            "assumption",
+            "correlation of one person's two measurements (before and after, or two periods)",
+            **_CORRELATION,
+        ),
+        _number(
+            "outcome_correlation",
+            "assumption",
+            "correlation, within people, of effects of two outcomes of a `sample`",
+            **_CORRELATION,
+        ),
+        _number(
+            "time_correlation",
+            "assumption",
+            "correlation, within people, of effects at two time points of a `sample`: of adjacent ones, `time_correlation_days` "
+            "apart, where `followup_days` is given (it decays with the days between), else of any two",
+            **_CORRELATION,
+        ),
+        _number(
+            "time_correlation_days", "assumption", "days apart for which time_correlation holds", "days", low=0.0, open_low=True
+        ),
+        _number(
+            "control_correlation",
+            "assumption",
+            "correlation of two contrasts with one control; 0.5 for equal arms",
+            **_CORRELATION,
+        ),
+        _number("cluster_size", "assumption", "mean number of people in a randomised cluster", "people", low=1.0),
+        _number("icc", "assumption", "intracluster correlation", low=0.0, high=1.0),
         _text("modality", "moderator", "rTMS, iTBS, cTBS, rPMS, ..."),
         _dose("frequency_hz", "stimulation frequency", "Hz", (1, 50), 10, open_low=True, true_zero=False),
         _dose("pulses_per_session", "pulses in one session", "pulses", (200, 6000), 1000),
@@ -110,10 +181,22 @@ COLUMNS: dict[str, Column] = {
         _dose("sessions", "number of sessions", "sessions", (3, 40), 10),
         _dose("total_pulses", "pulses over the whole treatment", "pulses", (1000, 100000), 10000),
         _dose("treatment_days", "days from first to last session", "days", (3, 60), 14),
-        _dose("intensity_percent_rmt", "intensity, percent of resting motor threshold", "% RMT", (60, 130), 100),
-        _dose("intensity_percent_mso", "intensity, percent of maximum stimulator output", "% MSO", (10, 90), 50),
+        _dose("intensity_percent_rmt", "intensity, percent of resting motor threshold", "% RMT", (60, 130), 100, "Chipchase 18"),
+        _dose("intensity_percent_mso", "intensity, percent of maximum stimulator output", "% MSO", (10, 90), 50, "Chipchase 18"),
         _dose("therapy_hours", "scheduled therapy over the whole treatment", "hours", (1, 150), 20),
-        _text("site", "moderator", "where the coil is: hemisphere, nerve, muscle, ..."),
+        _number("train_s", "protocol", "length of one train", "s", low=0.0, open_low=True, item="TIDieR 8"),
+        _number("intertrain_s", "protocol", "pause between two trains", "s", low=0.0, item="TIDieR 8"),
+        _number("trains", "protocol", "trains in one session", "trains", low=0.0, open_low=True, item="TIDieR 8"),
+        _number("on_time_s", "protocol", "time in a session in which pulses run", "s", low=0.0, open_low=True, item="TIDieR 8"),
+        _text("site", "moderator", "where the coil is, in the words of the paper"),
+        _text(
+            "target",
+            "moderator",
+            "what is stimulated; 'spinal' is cord or roots, 'mixed' more than one",
+            levels=("cortex", "cerebellum", "spinal", "nerve", "muscle", "mixed"),
+        ),
+        _text("hemisphere", "moderator", "hemisphere under the coil", levels=("affected", "unaffected", "both")),
+        _text("population", "moderator", "who was treated: stroke, children with cerebral palsy, neuropathic pain, ..."),
         _text(
             "phase",
             "moderator",
@@ -121,9 +204,16 @@ COLUMNS: dict[str, Column] = {
             levels=("acute", "subacute", "chronic", "mixed"),
         ),
         _number("days_since_stroke", "moderator", "days from stroke to the start of treatment", "days", low=0.0),
-        _text("risk_of_bias", "moderator", "overall risk of bias (RoB 2), such as low, some concerns, high"),
         _number("baseline_severity", "moderator", "severity before treatment, on the scale the table states"),
         _text("cotherapy", "moderator", "therapy given to both arms"),
+        *(_text(name, "reporting", meaning, item=item) for name, meaning, item in REPORTING),
+        _number("age_years", "reporting", "mean age", "years", low=0.0, item="Chipchase 1"),
+        _number("female_percent", "reporting", "share of women and girls", "%", low=0.0, item="Chipchase 2"),
+        _text("risk_of_bias", "risk of bias", "overall judgement, such as low, some concerns, high", item="RoB 2 overall"),
+        *(
+            _text(f"rob_{domain}", "risk of bias", meaning, levels=ROB_LEVELS, item=f"RoB 2 D{k}")
+            for k, (domain, meaning) in enumerate(ROB_DOMAINS.items(), start=1)
+        ),
         _number("k_studies", "text", "number of trials behind a stratum", "trials", low=1.0),
         _text("source", "text", "where the numbers were read"),
         _text("note", "text", "doubts and remarks"),
@@ -156,6 +246,9 @@ AXIS_LABELS = {
     "intensity_percent_rmt": "Intensity (% RMT)",
     "intensity_percent_mso": "Intensity (% MSO)",
     "therapy_hours": "Scheduled therapy (hours)",
+    "train_s": "Train (s)",
+    "intertrain_s": "Pause between trains (s)",
+    "on_time_s": "On-time (s)",
 }
 
 
