@@ -64,6 +64,10 @@ def _number(name: str, kind: str, meaning: str, unit: str = "", low: float = flo
     return Column(name, kind, meaning, unit, low=low, **more)
 
 
+def _correlation(name: str, meaning: str) -> Column:
+    return _number(name, "assumption", meaning, low=-1.0, high=1.0)
+
+
 def _dose(name: str, meaning: str, unit: str, usual: tuple[float, float], reference: float, item="TIDieR 8", **more) -> Column:
     return Column(name, "dose", meaning, unit, low=0.0, usual=usual, reference=reference, item=item, **more)
 
@@ -95,8 +99,6 @@ def _arm_summaries() -> list[Column]:
             )
     return columns
 
-
-_CORRELATION = {"low": -1.0, "high": 1.0}
 
 COLUMNS: dict[str, Column] = {
     column.name: column
@@ -144,33 +146,22 @@ COLUMNS: dict[str, Column] = {
             "p_value", "text", "two-sided p value as printed: a number recovers a standard error, a bound such as <0.05 does not"
         ),
         *_arm_summaries(),
-        _number(
-            "pre_post_r",
-            "assumption",
-            "correlation of one person's two measurements (before and after, or two periods)",
-            **_CORRELATION,
+        _correlation(
+            "pre_post_r", "correlation of one person's two measurements: before and after, or two periods of a crossover"
         ),
-        _number(
-            "outcome_correlation",
-            "assumption",
-            "correlation, within people, of effects of two outcomes of a `sample`",
-            **_CORRELATION,
+        _correlation(
+            "outcome_correlation", "correlation, within people, of effects on two outcomes of a `sample`, both as benefit"
         ),
-        _number(
+        _correlation(
             "time_correlation",
-            "assumption",
-            "correlation, within people, of effects at two time points of a `sample`: of adjacent ones, `time_correlation_days` "
-            "apart, where `followup_days` is given (it decays with the days between), else of any two",
-            **_CORRELATION,
+            "correlation, within people, of effects at two time points of a `sample`: of points `time_correlation_days` apart "
+            "(it decays with the days between) where `followup_days` is given, else of any two",
         ),
         _number(
-            "time_correlation_days", "assumption", "days apart for which time_correlation holds", "days", low=0.0, open_low=True
+            "time_correlation_days", "assumption", "days apart at which time_correlation holds", "days", low=0.0, open_low=True
         ),
-        _number(
-            "control_correlation",
-            "assumption",
-            "correlation of two contrasts with one control; 0.5 for equal arms",
-            **_CORRELATION,
+        _correlation(
+            "control_correlation", "correlation of two contrasts with one control, where arm sizes are unknown; 0.5 if equal"
         ),
         _number("cluster_size", "assumption", "mean number of people in a randomised cluster", "people", low=1.0),
         _number("icc", "assumption", "intracluster correlation", low=0.0, high=1.0),
