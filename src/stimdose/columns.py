@@ -17,7 +17,7 @@ KINDS = {
     "moderator": "who was treated, and where",
     "reporting": "how stimulation and trial were done: fields of the reporting checklists",
     "risk of bias": "RoB 2",
-    "text": "remarks",
+    "text": "the rest: kept as printed",
 }
 NUMERIC_KINDS = ("effect", "arm", "assumption", "dose", "protocol")
 ROB_LEVELS = ("low", "some concerns", "high")
