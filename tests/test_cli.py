@@ -87,6 +87,17 @@ def test_check_table_of_a_partial_extraction_says_what_is_missing(run):
     assert "cells that every fit needs are empty" in err
 
 
+def test_check_table_counts_what_studies_report(run, tmp_path):
+    code, out, _ = run("check-table", "rtms_pain", "-o", str(tmp_path / "a" / "b"))
+    assert code == 1  # the gaps are an error, and the counts are written all the same
+    assert re.search(r"dose: frequency_hz 23, pulses_per_session 22", out)
+    assert re.search(r"Reported by no study: .*coil_type", out)
+    counts = pd.read_csv(tmp_path / "a" / "b" / "completeness.csv").set_index("field")
+    assert counts.loc["frequency_hz", ["item", "studies", "rows"]].tolist() == ["TIDieR 8", 23, 40]
+    flags = pd.read_csv(tmp_path / "a" / "b" / "reported.csv").set_index("study")
+    assert flags["frequency_hz"].sum() == 23
+
+
 def test_fit_writes_everything_it_names(run, tmp_path):
     code, out, _ = run(
         "fit",

@@ -163,9 +163,13 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
 
 
 @app.command("check-table", epilog="Example: stimdose check-table trials.xlsx --set direction=higher")
-def check_table(trials: Trials, set_: Set = None, where: Where = None) -> None:
-    """Read a table and list everything that is wrong with it, what was computed, and which cells are empty."""
+def check_table(trials: Trials, set_: Set = None, where: Where = None, out: Out = None) -> None:
+    """Read a table and list what is wrong with it, what was computed, what its studies report, and which cells are empty.
+
+    With -o write completeness.csv (studies and rows by field and checklist item) and reported.csv (study by field).
+    """
     from .columns import DOSES
+    from .completeness import summary
 
     table = _read(trials, set_, where, missing="keep")
     _console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
@@ -178,6 +182,9 @@ def check_table(trials: Trials, set_: Set = None, where: Where = None) -> None:
     counts = {name: sum(problem.column == name for problem in gaps) for name in dict.fromkeys(problem.column for problem in gaps)}
     for name, count in counts.items():
         _console().print(f"{name}: empty in {count} of {len(table)} rows")
+    _console().print(_escape("\n".join(summary(table))), soft_wrap=True)
+    if out:
+        _console().print("Wrote " + ", ".join(str(path) for path in _write_completeness(table, out)))
     needed = table.gaps()
     for problem in needed:
         _console().print(f"  - {_escape(str(problem))}", soft_wrap=True)
@@ -239,6 +246,16 @@ def _pair(item: str) -> tuple[str, str]:
     if not equals:
         raise StimdoseError(f"write column=value, not {item!r}")
     return name, value
+
+
+def _write_completeness(table, out: Path) -> list[Path]:
+    from .completeness import completeness, reported
+    from .outputs import make_folder
+
+    paths = [make_folder(out) / f"{name}.csv" for name in ("completeness", "reported")]
+    completeness(table).to_csv(paths[0], index=False, float_format="%.6g")
+    reported(table).to_csv(paths[1])
+    return paths
 
 
 def _report(found, optima: dict) -> None:
