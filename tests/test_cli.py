@@ -30,7 +30,7 @@ def run(capsys, monkeypatch):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "datasets", "models", "demo"))
+    assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"))
 
 
 def test_lists(run):
@@ -96,6 +96,36 @@ def test_check_table_counts_what_studies_report(run, tmp_path):
     assert counts.loc["frequency_hz", ["item", "studies", "rows"]].tolist() == ["TIDieR 8", 23, 40]
     flags = pd.read_csv(tmp_path / "a" / "b" / "reported.csv").set_index("study")
     assert flags["frequency_hz"].sum() == 23
+
+
+def test_template_writes_a_new_file_and_never_over_one(run, tmp_path):
+    for name in ("trials.xlsx", "trials.csv"):
+        path = tmp_path / name
+        assert run("template", "-o", str(path))[0] == 0
+        content = path.read_bytes()
+        code, _, err = run("template", "-o", str(path), "--all")
+        assert code == 1
+        assert "exists already" in err
+        assert path.read_bytes() == content
+
+
+def test_template_to_standard_output(run, monkeypatch):
+    code, out, _ = run("template", "--csv", "--all")
+    assert code == 0
+    assert out.startswith("study,outcome,arm,")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, err = run("template")
+    assert (code, out) == (1, "")
+    assert "-o trials.xlsx" in err
+
+
+@pytest.mark.parametrize("arguments", [("-o", "trials.ods"), ("-o", "trials.xlsx", "--csv"), ("-o", "no/such/folder/t.csv")])
+def test_template_says_what_is_wrong_with_a_name(run, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("template", *arguments)
+    assert code == 1
+    assert "must end in" in err or "cannot write" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_fit_writes_everything_it_names(run, tmp_path):

@@ -193,6 +193,34 @@ def check_table(trials: Trials, set_: Set = None, where: Where = None, out: Out 
         raise StimdoseError(f"{len(needed)} cells that every fit needs are empty")
 
 
+@app.command(epilog="Example: stimdose template -o trials.xlsx")
+def template(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="a new .xlsx or .csv file; without it, standard output")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of Excel: the header only")] = False,
+    every: Annotated[bool, typer.Option("--all", help="every column of the vocabulary, not only the usual ones")] = False,
+) -> None:
+    """Write an empty trials table to fill in; in Excel with drop-down lists, the data dictionary and an example."""
+    from .template import template_csv, template_workbook
+
+    if out and out.suffix.lower() not in ((".csv",) if csv else (".xlsx", ".csv")):
+        raise StimdoseError(f"the name of the file must end in {'.csv' if csv else '.xlsx or .csv'}: {out}")
+    as_csv = csv or bool(out and out.suffix.lower() == ".csv")
+    if not (out or as_csv) and sys.stdout.isatty():
+        raise StimdoseError("a workbook cannot be shown in a terminal: name a file (-o trials.xlsx), or ask for --csv")
+    content = template_csv(every).encode() if as_csv else template_workbook(every)
+    if not out:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        with out.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise StimdoseError(f"{out} exists already, and may hold your data; choose another name") from None
+    except OSError as error:
+        raise StimdoseError(f"cannot write {out}: {error}") from None
+    _console().print(f"Wrote {out}")
+
+
 @app.command()
 def datasets(name: Annotated[str | None, typer.Argument(help="print the README of this table")] = None) -> None:
     """List the shipped tables, or print the README of one."""

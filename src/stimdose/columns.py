@@ -12,12 +12,12 @@ KINDS = {
     "effect": "the comparison as printed",
     "arm": "what is printed of each arm",
     "assumption": "correlations that the paper prints or you assume; rows that need one and lack it are named",
-    "dose": "doses: a number, an interval (12-15) or an open end (>=21, <5)",
+    "dose": "how much: a number, an interval (12-15) or an open end (>=21, <5)",
     "protocol": "the pattern of stimulation within a session",
     "moderator": "who was treated, and where",
-    "reporting": "how stimulation and trial were done: fields of the reporting checklists",
-    "risk of bias": "RoB 2",
-    "text": "the rest: kept as printed",
+    "reporting": "how the trial was done: fields of the reporting checklists",
+    "risk of bias": "judgements by RoB 2",
+    "text": "the rest, kept as printed",
 }
 NUMERIC_KINDS = ("effect", "arm", "assumption", "dose", "protocol")
 ROB_LEVELS = ("low", "some concerns", "high")
