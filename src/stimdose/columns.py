@@ -178,7 +178,7 @@ COLUMNS: dict[str, Column] = {
         _number("train_s", "protocol", "length of one train", "s", low=0.0, open_low=True, item="TIDieR 8"),
         _number("intertrain_s", "protocol", "pause between two trains", "s", low=0.0, item="TIDieR 8"),
         _number("trains", "protocol", "trains in one session", "trains", low=0.0, open_low=True, item="TIDieR 8"),
-        _number("on_time_s", "protocol", "time in a session in which pulses run", "s", low=0.0, open_low=True, item="TIDieR 8"),
+        _number("on_time_s", "protocol", "time in a session in which trains run", "s", low=0.0, open_low=True, item="TIDieR 8"),
         _text("site", "moderator", "where the coil is, in the words of the paper"),
         _text(
             "target",
