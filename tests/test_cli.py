@@ -30,7 +30,7 @@ def run(capsys, monkeypatch):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "datasets", "models", "demo"))
+    assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"))
 
 
 def test_lists(run):
@@ -85,6 +85,47 @@ def test_check_table_of_a_partial_extraction_says_what_is_missing(run):
     assert "effect: empty in" in out
     assert "frequency_hz: empty in 34 of 42 rows" in out
     assert "cells that every fit needs are empty" in err
+
+
+def test_check_table_counts_what_studies_report(run, tmp_path):
+    code, out, _ = run("check-table", "rtms_pain", "-o", str(tmp_path / "a" / "b"))
+    assert code == 1  # the gaps are an error, and the counts are written all the same
+    assert re.search(r"dose: frequency_hz 23, pulses_per_session 22", out)
+    assert re.search(r"Reported by no study: .*coil_type", out)
+    counts = pd.read_csv(tmp_path / "a" / "b" / "completeness.csv").set_index("field")
+    assert counts.loc["frequency_hz", ["item", "studies", "rows"]].tolist() == ["TIDieR 8", 23, 40]
+    flags = pd.read_csv(tmp_path / "a" / "b" / "reported.csv").set_index("study")
+    assert flags["frequency_hz"].sum() == 23
+
+
+def test_template_writes_a_new_file_and_never_over_one(run, tmp_path):
+    for name in ("trials.xlsx", "trials.csv"):
+        path = tmp_path / name
+        assert run("template", "-o", str(path))[0] == 0
+        content = path.read_bytes()
+        code, _, err = run("template", "-o", str(path), "--all")
+        assert code == 1
+        assert "exists already" in err
+        assert path.read_bytes() == content
+
+
+def test_template_to_standard_output(run, monkeypatch):
+    code, out, _ = run("template", "--csv", "--all")
+    assert code == 0
+    assert out.startswith("study,outcome,arm,")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, out, err = run("template")
+    assert (code, out) == (1, "")
+    assert "-o trials.xlsx" in err
+
+
+@pytest.mark.parametrize("arguments", [("-o", "trials.ods"), ("-o", "trials.xlsx", "--csv"), ("-o", "no/such/folder/t.csv")])
+def test_template_says_what_is_wrong_with_a_name(run, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("template", *arguments)
+    assert code == 1
+    assert "must end in" in err or "cannot write" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_fit_writes_everything_it_names(run, tmp_path):

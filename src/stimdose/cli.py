@@ -163,9 +163,13 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
 
 
 @app.command("check-table", epilog="Example: stimdose check-table trials.xlsx --set direction=higher")
-def check_table(trials: Trials, set_: Set = None, where: Where = None) -> None:
-    """Read a table and list everything that is wrong with it, what was computed, and which cells are empty."""
+def check_table(trials: Trials, set_: Set = None, where: Where = None, out: Out = None) -> None:
+    """Read a table and list what is wrong with it, what was computed, what its studies report, and which cells are empty.
+
+    With -o write completeness.csv (studies and rows by field and checklist item) and reported.csv (study by field).
+    """
     from .columns import DOSES
+    from .completeness import summary
 
     table = _read(trials, set_, where, missing="keep")
     _console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
@@ -178,12 +182,43 @@ def check_table(trials: Trials, set_: Set = None, where: Where = None) -> None:
     counts = {name: sum(problem.column == name for problem in gaps) for name in dict.fromkeys(problem.column for problem in gaps)}
     for name, count in counts.items():
         _console().print(f"{name}: empty in {count} of {len(table)} rows")
+    _console().print(_escape("\n".join(summary(table))), soft_wrap=True)
+    if out:
+        _console().print("Wrote " + ", ".join(str(path) for path in _write_completeness(table, out)))
     needed = table.gaps()
     for problem in needed:
         _console().print(f"  - {_escape(str(problem))}", soft_wrap=True)
     _console().print(f"{complete} rows have everything, all doses included")
     if needed:
         raise StimdoseError(f"{len(needed)} cells that every fit needs are empty")
+
+
+@app.command(epilog="Example: stimdose template -o trials.xlsx")
+def template(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="a new .xlsx or .csv file; without it, standard output")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of Excel: the header only")] = False,
+    every: Annotated[bool, typer.Option("--all", help="every column of the vocabulary, not only the usual ones")] = False,
+) -> None:
+    """Write an empty trials table to fill in; in Excel with drop-down lists, the data dictionary and an example."""
+    from .template import template_csv, template_workbook
+
+    if out and out.suffix.lower() not in ((".csv",) if csv else (".xlsx", ".csv")):
+        raise StimdoseError(f"the name of the file must end in {'.csv' if csv else '.xlsx or .csv'}: {out}")
+    as_csv = csv or bool(out and out.suffix.lower() == ".csv")
+    if not (out or as_csv) and sys.stdout.isatty():
+        raise StimdoseError("a workbook cannot be shown in a terminal: name a file (-o trials.xlsx), or ask for --csv")
+    content = template_csv(every).encode() if as_csv else template_workbook(every)
+    if not out:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        with out.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise StimdoseError(f"{out} exists already, and may hold your data; choose another name") from None
+    except OSError as error:
+        raise StimdoseError(f"cannot write {out}: {error}") from None
+    _console().print(f"Wrote {out}")
 
 
 @app.command()
@@ -239,6 +274,16 @@ def _pair(item: str) -> tuple[str, str]:
     if not equals:
         raise StimdoseError(f"write column=value, not {item!r}")
     return name, value
+
+
+def _write_completeness(table, out: Path) -> list[Path]:
+    from .completeness import completeness, reported
+    from .outputs import make_folder
+
+    paths = [make_folder(out) / f"{name}.csv" for name in ("completeness", "reported")]
+    completeness(table).to_csv(paths[0], index=False, float_format="%.6g")
+    reported(table).to_csv(paths[1])
+    return paths
 
 
 def _report(found, optima: dict) -> None:

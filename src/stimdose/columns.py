@@ -12,12 +12,12 @@ KINDS = {
     "effect": "the comparison as printed",
     "arm": "what is printed of each arm",
     "assumption": "correlations that the paper prints or you assume; rows that need one and lack it are named",
-    "dose": "doses: a number, an interval (12-15) or an open end (>=21, <5)",
+    "dose": "how much: a number, an interval (12-15) or an open end (>=21, <5)",
     "protocol": "the pattern of stimulation within a session",
     "moderator": "who was treated, and where",
-    "reporting": "how stimulation and trial were done: fields of the reporting checklists",
-    "risk of bias": "RoB 2",
-    "text": "remarks",
+    "reporting": "how the trial was done: fields of the reporting checklists",
+    "risk of bias": "judgements by RoB 2",
+    "text": "the rest, kept as printed",
 }
 NUMERIC_KINDS = ("effect", "arm", "assumption", "dose", "protocol")
 ROB_LEVELS = ("low", "some concerns", "high")
@@ -178,7 +178,7 @@ COLUMNS: dict[str, Column] = {
         _number("train_s", "protocol", "length of one train", "s", low=0.0, open_low=True, item="TIDieR 8"),
         _number("intertrain_s", "protocol", "pause between two trains", "s", low=0.0, item="TIDieR 8"),
         _number("trains", "protocol", "trains in one session", "trains", low=0.0, open_low=True, item="TIDieR 8"),
-        _number("on_time_s", "protocol", "time in a session in which pulses run", "s", low=0.0, open_low=True, item="TIDieR 8"),
+        _number("on_time_s", "protocol", "time in a session in which trains run", "s", low=0.0, open_low=True, item="TIDieR 8"),
         _text("site", "moderator", "where the coil is, in the words of the paper"),
         _text(
             "target",
