@@ -78,7 +78,12 @@ def test_a_table_of_arm_means_agrees_with_metafor(measure, arms, effect, varianc
     trials = sd.read_trials(table, **constants)
     np.testing.assert_allclose(trials.table["effect_reported"], effect, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(trials.table["effect"], -np.asarray(effect), rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(trials.table["variance"], variance, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(trials.table["variance_reported"], variance, rtol=1e-8, atol=1e-10)
+    printed = sd.read_trials(table, **constants, smd_variance="printed")
+    np.testing.assert_allclose(printed.table["variance"], variance, rtol=1e-8, atol=1e-10)
+    if measure == "SMD":
+        *_, average = effects.standardised_mean_difference(*arms, variance="average")
+        np.testing.assert_allclose(trials.table["variance"], average, rtol=1e-8, atol=1e-10)
 
 
 @pytest.fixture(scope="module")

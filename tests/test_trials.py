@@ -112,16 +112,16 @@ def test_forms_may_differ_by_row_and_direction_gives_the_sign(effects, direction
         ({"measure": "MD"}, 1.8, 1.16629166666667),
         ({"measure": "SMD", "score": "final"}, 0.584672313110571, 0.134680242694377),
         ({"measure": "SMD", "se": 0.3}, 0.584672313110571, 0.09),
-        ({"measure": "SMD", "effect": 0.6}, 0.6, 0.134680242694377),
+        ({"measure": "SMD", "effect": 0.6}, 0.6, 0.134680242694377 + (0.6**2 - 0.584672313110571**2) / 62),  # at the mean, 0.6
     ],
 )
 def test_arm_means_and_sds(changes, effect, variance):
     found = read(row(**{"effect": None, "se": None} | ARMS | changes))
     assert found.table["effect"][0] == pytest.approx(effect, abs=1e-12)
     assert found.table["variance"][0] == pytest.approx(variance, abs=1e-12)
-    computed = " ".join(found.notes)
-    assert ("effect computed from arm means" in computed) == ("effect" not in changes)
-    assert ("variance computed from arm sizes" in computed) == ("se" not in changes)
+    computed = {line.column for line in found.conversions if "from arm means" in line.formula}
+    assert ("effect" in computed) == ("effect" not in changes)
+    assert ("variance" in computed) == ("se" not in changes)
 
 
 def test_final_scores_and_changes_are_told_apart():
@@ -137,11 +137,11 @@ def test_final_scores_and_changes_are_told_apart():
     assert [problem.column for problem in problems_of(row(**none, **final, score="change"))] == ["effect", "variance"]
 
 
-@pytest.mark.parametrize("measure", ["SMCC", "ROM", "logOR"])
+@pytest.mark.parametrize("measure", ["SMCC", "SMCR", "logOR"])
 def test_other_measures_are_not_guessed_from_arm_means(measure):
     problems = problems_of(row(effect=None, se=None, measure=measure, **ARMS))
     assert [problem.column for problem in problems] == ["effect", "variance"]
-    assert "measure SMD or MD" in problems[0].rule
+    assert "what the arms print" in problems[0].rule
 
 
 def test_arm_means_of_groups_that_were_not_compared_are_not_subtracted():
@@ -149,16 +149,17 @@ def test_arm_means_of_groups_that_were_not_compared_are_not_subtracted():
     assert [problem.column for problem in problems] == ["effect", "variance"]
 
 
-def test_the_variance_of_a_crossover_is_marked_as_too_large():
-    found = read(row(effect=None, se=None, design="crossover", **ARMS))
-    assert any("crossover taken as that of separate groups" in note and "1 row" in note for note in found.notes)
-    assert not any("crossover" in note for note in read(row(design="crossover")).notes)
+def test_a_crossover_needs_the_correlation_of_its_periods():
+    (problem,) = problems_of(row(effect=None, se=None, design="crossover", **ARMS))
+    assert problem.column == "variance"
+    assert "pre_post_r" in problem.rule
+    assert read(row(design="crossover")).table["variance"][0] == pytest.approx(0.04)
 
 
 def test_the_note_on_turned_signs_counts_effects():
     found = read(row(direction="lower"), row(study="Bo", direction="lower", effect=None), row(study="Cy"), missing="keep")
     assert [note for note in found.notes if "sign turned" in note] == [
-        "sign turned, because a lower score is better: positive is benefit: 1 row"
+        "effect: sign turned: positive is benefit: 1 row"
     ]
 
 
@@ -266,8 +267,8 @@ SINGLE_FAULTS = [
     ({"effect": "NR"}, "effect", "NR", "is not a number"),
     ({"effect": True}, "effect", "True", "is not a number"),
     ({"effect": math.inf}, "effect", "inf", "is not a number"),
-    ({"effect": None}, "effect", "", "is empty: give it, or mean, SD and n"),
-    ({"se": None}, "variance", "", "is empty: give se, variance, or ci_low and ci_high"),
+    ({"effect": None}, "effect", "", "is empty: give it, or what the arms print"),
+    ({"se": None}, "variance", "", "is empty: give se, variance, ci_low and ci_high"),
     ({"ci_low": 0.6, "ci_high": 1.3}, "effect", "0.5", "lies outside its confidence interval"),
     ({"ci_low": 0.9, "ci_high": 0.1}, "ci_low", "0.9", "is not below the upper one"),
     ({"ci_low": 0.5, "ci_high": 0.5}, "ci_low", "0.5", "is not below the upper one"),
@@ -278,8 +279,8 @@ SINGLE_FAULTS = [
     ({"ci_low": 0.1, "ci_high": 0.9, "ci_level": "95%"}, "ci_level", "95%", "is not a number"),
     ({"ci_low": -0.5, "ci_high": 1.5}, "ci_low", "-0.5", "interval contradicts the standard error"),
     ({"variance": 0.2}, "variance", "0.2", "contradicts the standard error"),
-    (ARMS | {"effect": 1.4}, "effect", "1.4", "contradicts the effect computed from the arm means"),
-    (ARMS | {"effect": -0.58}, "effect", "-0.58", "contradicts the effect computed from the arm means"),
+    (ARMS | {"effect": 1.4}, "effect", "1.4", "contradicts the effect computed from the arms"),
+    (ARMS | {"effect": -0.58}, "effect", "-0.58", "contradicts the effect computed from the arms"),
     ({"effect": None, "se": None} | ARMS | {"n_active": 1}, "n_active", "1", "an arm of fewer than two people"),
     ({"effect": None, "se": None} | ARMS | {"n_active": 0}, "n_active", "0", "must be at least 1"),
     ({"effect": None, "se": None} | ARMS | {"sd_control": 0}, "sd_control", "0", "must be above 0"),
@@ -609,8 +610,8 @@ def test_constants_fill_empty_cells_only_and_say_so():
     assert list(found.table["phase"]) == ["acute", "chronic"]
     assert list(found.table["site"]) == ["nerve", "nerve"]
     assert found.notes == (
-        "phase = 'chronic' filled in where it was empty, as asked: 1 row",
-        "site = 'nerve' filled in where it was empty, as asked: 2 rows",
+        "phase: filled in where it was empty (stated for the whole table): 1 row",
+        "site: filled in where it was empty (stated for the whole table): 2 rows",
     )
     assert "1 row" not in " ".join(read(row(), row(study="Bo", phase=None)).notes)
 
@@ -632,14 +633,14 @@ def test_constants_are_checked_like_cells():
 def test_phases_are_cut_from_days_where_none_is_printed(days, phase):
     found = read(row(phase=None, days_since_stroke=days), row(study="Bo", phase=None))
     assert list(found.table["phase"].fillna("")) == [phase, ""]
-    assert any("phase cut from days_since_stroke" in note and note.endswith(": 1 row") for note in found.notes)
+    assert any("phase: cut from days_since_stroke" in note and note.endswith(": 1 row") for note in found.notes)
 
 
 def test_a_printed_phase_stands_and_the_difference_is_noted():
     found = read(row(phase="chronic", days_since_stroke=30), row(study="Bo", phase="mixed", days_since_stroke=30))
     assert list(found.table["phase"]) == ["chronic", "mixed"]
     (note,) = found.notes
-    assert note.startswith("phase kept as printed")
+    assert note.startswith("phase: kept as printed")
     assert note.endswith(": 1 row")
 
 
@@ -655,7 +656,7 @@ def test_every_column_and_row_of_the_source_is_there():
     frame = pd.DataFrame(several_rows(), dtype=object).assign(extra="x", other=[1, 2, 3, 4, 5])
     table = sd.read_trials(frame).table
     assert set(frame.columns) <= set(table.columns)
-    added = {"row", "effect_reported", "variance", "sessions_low", "sessions_high"}
+    added = {"row", "effect_reported", "variance_reported", "variance", "sessions_low", "sessions_high"}
     assert set(table.columns) - set(frame.columns) == added - set(frame.columns)
     assert list(table["study"]) == list(frame["study"])
     assert list(table["other"]) == [1, 2, 3, 4, 5]

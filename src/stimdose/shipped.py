@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -60,4 +61,4 @@ def load_dataset(name: str) -> Trials:
     if path.name != "trials.csv":
         raise StimdoseError(f"{name} is not a trials table; read it with pandas from dataset_path({name!r})")
     trials = read_trials(path, missing=about["missing"])
-    return Trials(trials.table, trials.dropped, (f"{name}: {about['summary']}", *trials.notes))
+    return replace(trials, remarks=(f"{name}: {about['summary']}", *trials.remarks))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from .audit import Conversion
 from .errors import FitError, Problem
 from .trials import Trials
 
@@ -67,7 +68,12 @@ def _table_to_dataset(trials: Trials) -> xr.Dataset:
         for name, values in trials.table.items()
     }
     dropped = [[problem.row, *problem[1:]] for problem in trials.dropped]
-    content = {"columns": columns, "notes": list(trials.notes), "dropped": dropped}
+    content = {
+        "columns": columns,
+        "conversions": [list(line) for line in trials.conversions],
+        "remarks": list(trials.remarks),
+        "dropped": dropped,
+    }
     return xr.Dataset({"json": ((), json.dumps(content, default=str))})
 
 
@@ -77,4 +83,6 @@ def _dataset_to_trials(dataset: xr.Dataset) -> Trials:
     for name, values in table.items():
         if values.dtype == object:
             table[name] = values.where(values.notna(), None)
-    return Trials(pd.DataFrame(table), tuple(Problem(*problem) for problem in content["dropped"]), tuple(content["notes"]))
+    dropped = tuple(Problem(*problem) for problem in content["dropped"])
+    conversions = tuple(Conversion(*line) for line in content["conversions"])
+    return Trials(pd.DataFrame(table), dropped, conversions, tuple(content["remarks"]))

@@ -20,7 +20,7 @@ MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "<NA>", "NaT")
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
-def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0) -> pd.DataFrame:
+def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal: str = ".") -> pd.DataFrame:
     """The table as cells: text, dates, None where empty. Column `row` comes first: line of the file, or index label.
 
     Raises TrialsError if the source cannot be read as a table.

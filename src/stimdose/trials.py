@@ -9,29 +9,37 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from . import effects
+from . import covariance, protocol
+from .audit import Conversion, Ledger, as_table, summary
 from .columns import COLUMNS, CONTROLS_INACTIVE, DOSES, PHASE_LIMITS_DAYS, RAW_MEASURES
+from .conversion import SMDVariance, fill_effects
 from .errors import Problem, TrialsError
-from .tables import Faults, cell_of, last_digit, read_table, typed
+from .scales import scale_of
+from .tables import Faults, cell_of, read_table, typed
 
 Missing = Literal["error", "drop", "keep"]
+Axis = Literal["burst", "carrier", "mean"]
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
 KEY = ("study", "outcome", "arm", "timepoint", "control_group", "sample", "modality", "site", "phase", *DOSES)
 """Two rows that agree in all of these are the same row twice."""
 
 ARMS = tuple(name for name, column in COLUMNS.items() if column.kind == "arm")
-SOURCES = {"effect": ("effect", *ARMS), "variance": ("se", "variance", "ci_low", "ci_high", "ci_level", *ARMS)}
+TESTS = ("t_value", "p_value")
+SOURCES = {
+    "effect": ("effect", *ARMS, *TESTS),
+    "variance": ("se", "variance", "ci_low", "ci_high", "ci_level", *ARMS, *TESTS, "icc", "pre_post_r"),
+}
 """Columns from which these two follow: a fault there is reported once, not as an empty cell as well."""
 RULES = {
-    "effect": "is empty: give it, or mean, SD and n of both arms (measure SMD or MD, design parallel or crossover)",
-    "variance": "is empty: give se, variance, or ci_low and ci_high; or SD and n of both arms with their means",
+    "effect": "is empty: give it, or what the arms print (means or medians with n; events with n; scores before and after)",
+    "variance": "is empty: give se, variance, ci_low and ci_high, t_value or p_value; or n of both arms with their SDs",
+}
+LACKS = {
+    "r": "is empty: state pre_post_r, the correlation of a person's two measurements (or draw it in the model: missing='impute')",
+    "r, stated": "is empty: state pre_post_r, the correlation of a person's two measurements",
+    "sd": "is empty: no standard deviation is printed; state one (or draw it in the model: missing='impute')",
 }
 MIXABLE = ("measure", "comparator", "design", "score", "outcome")
-
-SE_TOLERANCE = 0.1
-"""Two versions of a standard error may differ by this share, and by the rounding of print, before they contradict each other."""
-EFFECT_TOLERANCE = 0.25
-"""An effect may differ by this many standard errors, and by rounding, from its arm means and the middle of its interval."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +48,14 @@ class Trials:
 
     table: one line per row. `effect` (positive = benefit) with `variance`; `effect_reported`, and all other columns, as printed.
         A dose is a number, or NaN with an interval in `<dose>_low`, `<dose>_high` (0 and infinity for open ends).
-    dropped: what was left out, and why. notes: what was computed, derived or noticed.
+    dropped: what was left out, and why. conversions: everything that was computed, filled in or assumed; `audit()` is their table.
+    remarks: what was noticed about the table as a whole.
     """
 
     table: pd.DataFrame
     dropped: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -55,6 +65,28 @@ class Trials:
         more = f", {_rows(left_out)} dropped" if left_out else ""
         studies = _count(self.table["study"].nunique(), "study", "studies")
         return f"<Trials: {_rows(len(self))} of {studies}{more}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks and conversions in words, one sentence for each kind of conversion with the number of rows."""
+        return (*self.remarks, *summary(self.conversions))
+
+    def audit(self) -> pd.DataFrame:
+        """Every conversion, one line each: row, study, column, what was printed, what was computed, formula, assumption, source.
+
+        Rows that were left out stand at the end, and so do remarks on the whole table.
+        """
+        dropped = [Conversion(p.row, p.study, p.column, p.value, "row left out", p.rule) for p in self.dropped]
+        remarks = [Conversion(None, "", "", "", "", remark) for remark in self.remarks]
+        return as_table((*self.conversions, *dropped, *remarks))
+
+    def covariance(self) -> np.ndarray:
+        """Sampling covariance (rows, rows) of the effects, in the order of the table.
+
+        Rows that share a `control_group` or a `sample` covary; see the `covariance` module for the formula. NaN where a correlation
+        is neither stated nor computable: `gaps()` names it.
+        """
+        return covariance.matrix(self.table)
 
     @property
     def fingerprint(self) -> str:
@@ -93,10 +125,13 @@ class Trials:
         if missing == "error":
             cells = _count(len(gaps.problems), "cell that this needs is", "cells that this needs are")
             raise TrialsError(f"{cells} empty; fill in what is missing, or leave rows out with missing='drop':", gaps.sorted())
-        kept = self.table[~gaps.rows()].reset_index(drop=True)
-        if kept.empty:
+        gaps = _gaps(self, columns, with_covariance=False)
+        if gaps.rows().all():
             raise TrialsError("no row is complete:", gaps.sorted())
-        return Trials(kept, (*self.dropped, *gaps.sorted()), self.notes)
+        kept = self._rows(~gaps.rows(), dropped=gaps.sorted())
+        if unclear := _gaps(kept, columns).sorted():
+            raise TrialsError("rows that are not independent need more than leaving rows out:", unclear)
+        return kept
 
     def subset(self, **levels) -> "Trials":
         """Rows whose column holds the given value, or one of a list of values: trials.subset(phase=["acute", "subacute"])."""
@@ -112,7 +147,13 @@ class Trials:
             return self
         if not keep.any():
             raise TrialsError(f"no row has {levels}", [])
-        return Trials(self.table[keep].reset_index(drop=True), self.dropped, (*self.notes, f"subset: {levels}"))
+        return self._rows(keep, remarks=[f"subset: {levels}"])
+
+    def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
+        table = self.table[keep].reset_index(drop=True)
+        labels = set(table["row"])
+        conversions = tuple(line for line in self.conversions if line.row in labels)
+        return Trials(table, (*self.dropped, *dropped), conversions, (*self.remarks, *remarks))
 
     def mixtures(self) -> dict[str, list[str]]:
         """What differs among rows that one fit should not mix: by kind (one of MIXABLE), the values found.
@@ -148,32 +189,46 @@ class Trials:
 
 
 def read_trials(
-    source: str | Path | pd.DataFrame, *, missing: Missing = "error", sheet: int | str = 0, **constants: str
+    source: str | Path | pd.DataFrame,
+    *,
+    missing: Missing = "error",
+    sheet: int | str = 0,
+    decimal: str = ".",
+    smd_variance: SMDVariance = "mean",
+    tbs_frequency: Axis = "burst",
+    phase_limits_days: tuple[float, float] = PHASE_LIMITS_DAYS,
+    **constants: str | float,
 ) -> Trials:
     """Read and check a trials table.
 
     source: a CSV or Excel file, or a DataFrame; columns as in `columns.COLUMNS`, others pass through.
     missing: what becomes of rows without an effect, a variance or a required cell: "error", "drop" (they are named in `dropped`)
         or "keep" (they stay, and `gaps()` lists them). Empty doses always stay; the fit that needs them decides.
-    constants: values for columns that are the same in every row, such as direction="higher"; they fill empty cells only.
+    decimal: "." or ",": how a text file writes decimals.
+    smd_variance: the sampling variance of a standardised effect depends on the effect: "mean" evaluates it at the mean effect of its
+        measure and outcome, weighted by people, so that no effect weighs itself; "printed" at each row's own effect.
+    tbs_frequency: the frequency at which patterned protocols (iTBS, cTBS, QPS) enter where none is printed: "burst", "carrier" or
+        "mean".
+    phase_limits_days: a stroke is acute before the first day, chronic from the second on; fills empty phases from days_since_stroke.
+    constants: values for columns that are the same in every row, such as direction="higher" or pre_post_r=0.5; they fill empty cells
+        only.
 
     Raises TrialsError with every fault of the table.
     """
-    if missing not in ("error", "drop", "keep"):
-        raise TrialsError(f"missing is 'error', 'drop' or 'keep', not {missing!r}", [])
-    cells = read_table(source, sheet)
-    notes = [*_fill(cells, constants), *_names_to_doubt(cells)]
-    faults = Faults(cells)
+    _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days)
+    cells = read_table(source, sheet, decimal)
+    ledger, faults = Ledger(cells), Faults(cells)
+    _fill(cells, constants, ledger)
+    remarks = _names_to_doubt(cells)
     _check_columns(cells, faults, required=("study",) if missing == "keep" else REQUIRED)
     table = typed(cells, faults)
-    notes += _derive_phase(table)
-    notes += _effects(table, cells, faults)
+    _derive_phase(table, phase_limits_days, ledger)
+    _derive_doses(table, tbs_frequency, ledger)
+    fill_effects(table, cells, faults, ledger, smd_variance)
     _check_duplicates(table, faults)
-    has_control = table["design"].isin(["parallel", "crossover"])
-    faults.add((table["comparator"] == "none") & has_control, "comparator", "is 'none', but the design has a control")
-    compared = table["comparator"].notna() & (table["comparator"] != "none")
-    faults.add(compared & (table["design"] == "within-group"), "comparator", "must be 'none' for a change within a group")
-    trials = Trials(table, notes=tuple(notes))
+    _check_estimand(table, faults)
+    _doubt_directions(table, ledger)
+    trials = Trials(table, conversions=tuple(ledger.lines), remarks=(*remarks, *_independent_rows(table)))
     if missing == "error":
         _gaps(trials, faults=faults)
     if faults.problems:
@@ -182,12 +237,24 @@ def read_trials(
     return trials.complete(missing="drop") if missing == "drop" else trials
 
 
-def _gaps(trials: Trials, columns: tuple[str, ...] = (), faults: Faults | None = None) -> Faults:
+def _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days) -> None:
+    for name, value, choices in (
+        ("missing", missing, ("error", "drop", "keep")),
+        ("smd_variance", smd_variance, ("mean", "printed")),
+        ("tbs_frequency", tbs_frequency, protocol.AXES),
+    ):
+        if value not in choices:
+            raise TrialsError(f"{name} is {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}, not {value!r}", [])
+    if not (len(phase_limits_days) == 2 and 0 < phase_limits_days[0] < phase_limits_days[1]):
+        raise TrialsError(f"phase_limits_days is two days in order, such as {PHASE_LIMITS_DAYS}, not {phase_limits_days!r}", [])
+
+
+def _gaps(trials: Trials, columns: tuple[str, ...] = (), faults: Faults | None = None, with_covariance: bool = True) -> Faults:
     """Empty cells among what a fit needs, added to `faults` unless a fault noted there explains them."""
     table = trials.table
     faults = faults or Faults(table)
     explained = {name: faults.rows(SOURCES.get(name, (name,))) for name in (*REQUIRED, "effect", "variance", *columns)}
-    use_arms = faults.rows(("measure", "design", "score")) & (_has_arms(table, "") | _has_arms(table, "change_"))
+    use_arms = faults.rows(("measure", "design", "score")) & table.reindex(columns=list(ARMS)).notna().any(axis=1)
     explained |= {name: explained[name] | use_arms for name in SOURCES}
     for name in explained:
         if name not in table:
@@ -196,23 +263,28 @@ def _gaps(trials: Trials, columns: tuple[str, ...] = (), faults: Faults | None =
         values = pd.Series(trials.bounds(name)[0]) if f"{name}_low" in table else table[name]
         if name == "effect" and "effect_reported" in table:
             values = table["effect_reported"]  # without a direction there is no sign, and it is the direction that is missing
-        faults.add(values.isna().to_numpy() & ~explained[name], name, RULES.get(name, "is empty"))
+        gaps = values.isna().to_numpy() & ~explained[name]
+        for what, rule in LACKS.items() if name in SOURCES and "lacks" in table else ():
+            lacks = gaps & table["lacks"].eq(what).to_numpy()
+            faults.add(lacks, name, rule)
+            gaps &= ~lacks
+        faults.add(gaps, name, RULES.get(name, "is empty"))
+    if with_covariance:
+        covariance.check(table, faults)
     return faults
 
 
-def _fill(cells: pd.DataFrame, constants: dict[str, object]) -> list[str]:
+def _fill(cells: pd.DataFrame, constants: dict[str, object], ledger: Ledger) -> None:
     """Write the constants into the empty cells of their columns."""
-    notes = []
     for name, value in constants.items():
         if name not in COLUMNS:
             raise TrialsError(f"{name!r} is not a column of the vocabulary{_nearest(name, COLUMNS)}", [])
         if cell_of(value) is None:
             raise TrialsError(f"{name} is given as an argument, and is empty", [])
-        empty = cells[name].isna() if name in cells else np.full(len(cells), True)
-        filled = [cell_of(value) if is_empty else cell for is_empty, cell in zip(empty, cells.get(name, empty), strict=True)]
-        cells[name] = pd.Series(filled, cells.index, dtype=object)
-        notes.append(f"{name} = {value!r} filled in where it was empty, as asked: {_rows(int(sum(empty)))}")
-    return notes
+        empty = cells[name].isna() if name in cells else pd.Series(True, cells.index)
+        cells[name] = cells[name].where(~empty, cell_of(value)) if name in cells else cell_of(value)
+        cells[name] = cells[name].astype(object)
+        ledger.add(empty, name, cell_of(value), "filled in where it was empty", assumption="stated for the whole table")
 
 
 def _check_columns(cells: pd.DataFrame, faults: Faults, required: tuple[str, ...]) -> None:
@@ -246,10 +318,10 @@ def _names_to_doubt(cells: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _derive_phase(table: pd.DataFrame) -> list[str]:
+def _derive_phase(table: pd.DataFrame, limits: tuple[float, float], ledger: Ledger) -> None:
     if "days_since_stroke" not in table:
-        return []
-    acute, subacute = PHASE_LIMITS_DAYS
+        return
+    acute, subacute = limits
     days = table["days_since_stroke"]
     derived = pd.cut(days, [-1, acute, subacute, np.inf], right=False, labels=["acute", "subacute", "chronic"]).astype(object)
     if "phase" not in table:
@@ -257,107 +329,65 @@ def _derive_phase(table: pd.DataFrame) -> list[str]:
     fill = table["phase"].isna() & derived.notna()
     differ = table["phase"].isin(["acute", "subacute", "chronic"]) & derived.notna() & (table["phase"] != derived)
     table["phase"] = table["phase"].where(~fill, derived)
-    limits = f"(acute before day {acute:g}, subacute before day {subacute:g})"
-    kept = "phase kept as printed, where days_since_stroke would give another"
-    return _note(fill, f"phase cut from days_since_stroke {limits}") + _note(differ, f"{kept} {limits}")
+    said = f"acute before day {acute:g}, subacute before day {subacute:g}"
+    printed = ["days_since_stroke", "phase"]
+    ledger.add(fill, "phase", derived, "cut from days_since_stroke", printed=printed, assumption=said)
+    kept = "kept as printed, where days_since_stroke would give another"
+    ledger.add(differ, "phase", table["phase"], kept, printed=printed, assumption=said)
 
 
-def _note(where, text: str) -> list[str]:
-    return [f"{text}: {_rows(int(where.sum()))}"] if where.any() else []
+def _derive_doses(table: pd.DataFrame, tbs_frequency: str, ledger: Ledger) -> None:
+    """Fill the doses that the physical identities imply, and name the rows whose printed doses break them."""
+    for broken in protocol.contradictions(table):
+        ledger.add_row(broken.position, ", ".join(broken.columns), "kept as printed", broken.message, printed=broken.columns)
+    implied = protocol.implied(table, tbs_frequency)
+    for found in implied:
+        printed = [*protocol.COLUMNS, "modality"]
+        ledger.add_row(found.position, found.column, found.value, found.formula, printed=printed, assumption=found.assumption)
+    for name in dict.fromkeys(found.column for found in implied):
+        values = {found.position: found.value for found in implied if found.column == name}
+        if name not in table:
+            table[name] = np.nan
+        table.iloc[list(values), table.columns.get_loc(name)] = list(values.values())
+        for end in ("low", "high"):
+            if f"{name}_{end}" in table:
+                table.iloc[list(values), table.columns.get_loc(f"{name}_{end}")] = np.nan
 
 
-def _effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults) -> list[str]:
-    """Fill effect and variance from whatever the row prints, check that the printed versions agree, and align to benefit."""
-    effect, se = _column(table, "effect"), _printed_se(table, cells, faults)
-    with np.errstate(all="ignore"):  # what overflows is a fault below
-        arms_effect, arms_variance, rounding = _from_arms(table, cells, faults)
-        rounding += last_digit(cells, "effect") / 2
-        contradicts = (effect - arms_effect).abs() > EFFECT_TOLERANCE * np.sqrt(arms_variance) + rounding
-        faults.add(contradicts, "effect", "contradicts the effect computed from the arm means; keep one of the two")
-        reported = effect.where(effect.notna(), arms_effect)
-        variance = (se**2).where(se.notna(), arms_variance)
-    faults.add(np.isinf(reported) & effect.isna(), "effect", "computed from the arm means, is infinite")
-    faults.add(np.isinf(variance) | (variance == 0), "variance", "comes out as 0 or infinite")
+def _check_estimand(table: pd.DataFrame, faults: Faults) -> None:
+    has_control = table["design"].isin(["parallel", "crossover"])
+    faults.add((table["comparator"] == "none") & has_control, "comparator", "is 'none', but the design has a control")
+    compared = table["comparator"].notna() & (table["comparator"] != "none")
+    faults.add(compared & (table["design"] == "within-group"), "comparator", "must be 'none' for a change within a group")
 
-    sign = table["direction"].map({"higher": 1.0, "lower": -1.0}).astype(float)
-    table["effect_reported"], table["effect"], table["variance"] = reported, sign * reported, variance
-    from_arms = se.isna() & arms_variance.notna()
+
+def _doubt_directions(table: pd.DataFrame, ledger: Ledger) -> None:
+    """Name the rows whose direction is not that of their outcome scale; the stated direction is used."""
+    if "outcome" not in table:
+        return
+    scales = {name: scale_of(name) for name in table["outcome"].dropna().unique()}
+    for name, scale in scales.items():
+        if scale is not None:
+            doubt = (table["outcome"] == name) & table["direction"].notna() & (table["direction"] != scale.direction)
+            formula = f"kept as stated, although on {scale.name} a {scale.direction} score is better"
+            ledger.add(doubt, "direction", table["direction"], formula, printed=["outcome", "direction"])
+
+
+def _independent_rows(table: pd.DataFrame) -> list[str]:
+    """Studies with several outcomes or time points whose rows name no `sample`."""
+    sample = table["sample"] if "sample" in table else pd.Series(None, table.index, dtype=object)
+    loose = table[sample.isna() & table["study"].notna()]
+    found = []
+    for study, rows in loose.groupby("study", sort=False):
+        several = [name for name in ("outcome", "timepoint") if name in rows and rows[name].nunique() > 1]
+        if several:
+            found.append(study)
+    if not found:
+        return []
+    named = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     return [
-        *_note(effect.isna() & arms_effect.notna(), "effect computed from arm means and SDs (SMD as Hedges g)"),
-        *_note(from_arms, "variance computed from arm sizes and SDs"),
-        *_note(
-            from_arms & (table["design"] == "crossover"),
-            "variance of a crossover taken as that of separate groups, so likely too large",
-        ),
-        *_note((sign < 0) & reported.notna(), "sign turned, because a lower score is better: positive is benefit"),
+        f"rows of one study at several outcomes or time points are taken as different people, because `sample` is empty: {named}"
     ]
-
-
-def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    return table[name] if name in table else pd.Series(np.nan, table.index, dtype=float)
-
-
-def _given(cells: pd.DataFrame, name: str) -> pd.Series:
-    return cells[name].notna() if name in cells else pd.Series(False, cells.index)
-
-
-def _printed_se(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults) -> pd.Series:
-    """The standard error from se, variance or interval, the first that is there; a fault where these, or the effect, disagree."""
-    effect, low, high, variance = (_column(table, name) for name in ("effect", "ci_low", "ci_high", "variance"))
-    level = _column(table, "ci_level").where(_given(cells, "ci_level"), 0.95)
-    digit = last_digit(cells, "effect", "ci_low", "ci_high")
-    from_interval = effects.se_from_interval(low, high, level).where(low < high)
-
-    faults.add(_given(cells, "ci_low") != _given(cells, "ci_high"), "ci_low", "a confidence interval needs both ends")
-    faults.add(low >= high, "ci_low", "the lower confidence limit is not below the upper one")
-    faults.add((low < high) & ((effect < low) | (effect > high)), "effect", "lies outside its confidence interval")
-    off_centre = (effect - (low + high) / 2).abs() > EFFECT_TOLERANCE * from_interval + digit
-    ratios = "is far from the middle of its confidence interval (ratios enter as logarithms)"
-    faults.add(off_centre & effect.between(low, high), "effect", ratios)
-
-    least_variance = (variance - last_digit(cells, "variance") / 2).clip(lower=0)
-    versions = {
-        "se": (_column(table, "se"), last_digit(cells, "se") / 2),
-        "variance": (np.sqrt(variance), np.sqrt(variance) - np.sqrt(least_variance)),
-        "ci_low": (from_interval, effects.se_from_interval(0, digit, level)),
-    }
-    se, rounding = (pd.Series(np.nan, table.index, dtype=float) for _ in range(2))
-    for name, (candidate, its_rounding) in versions.items():
-        contradicts = (candidate - se).abs() > SE_TOLERANCE * se + rounding + its_rounding
-        what = "the confidence interval " if name == "ci_low" else ""
-        faults.add(contradicts, name, f"{what}contradicts the standard error or variance printed in the same row")
-        se, rounding = se.where(se.notna(), candidate), rounding.where(se.notna(), its_rounding)
-    return se
-
-
-def _from_arms(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """Effect and variance from arm summaries, and how far rounding of the means may move the effect; NaN in rows without them."""
-    effect, variance, rounding = (pd.Series(np.nan, table.index, dtype=float) for _ in range(3))
-    score = table["score"] if "score" in table else pd.Series(None, table.index, dtype=object)
-    controlled = table["design"].isin(["parallel", "crossover"])
-    whole = {prefix: controlled & _has_arms(table, prefix) for prefix in ("", "change_")}
-    faults.add(whole[""] & whole["change_"] & score.isna(), "score", "state change or final: the row gives arm means of both")
-    for prefix, kind in (("", "final"), ("change_", "change")):
-        for measure, formula in (("SMD", effects.standardised_mean_difference), ("MD", effects.mean_difference)):
-            use = whole[prefix] & (score.isna() | (score == kind)) & (table["measure"] == measure)
-            for size in ("n_active", "n_control"):
-                lonely = use & (_column(table, size) < 2)
-                faults.add(lonely, size, "an arm of fewer than two people has no standard deviation")
-                use &= ~lonely
-            if use.any():
-                mean, *others = (table.loc[use, name] for name in _summaries(prefix))
-                digit = last_digit(cells, f"{prefix}mean_active", f"{prefix}mean_control")[use]
-                effect[use], variance[use] = formula(mean, *others)
-                rounding[use] = formula(mean + digit, *others)[0] - effect[use]
-    return effect, variance, rounding
-
-
-def _summaries(prefix: str) -> list[str]:
-    return [name for arm in ("active", "control") for name in (f"{prefix}mean_{arm}", f"{prefix}sd_{arm}", f"n_{arm}")]
-
-
-def _has_arms(table: pd.DataFrame, prefix: str) -> pd.Series:
-    return table.reindex(columns=_summaries(prefix)).notna().all(axis=1)
 
 
 def _check_duplicates(table: pd.DataFrame, faults: Faults) -> None:
