@@ -260,7 +260,7 @@ SINGLE_FAULTS = [
     ({"se": -0.2}, "se", "-0.2", "must be above 0"),
     ({"se": None, "variance": -0.04}, "variance", "-0.04", "must be above 0"),
     ({"se": None, "variance": 0}, "variance", "0", "must be above 0"),
-    ({"se": "0,2"}, "se", "0,2", "is not a number"),
+    ({"se": "0,2"}, "se", "0,2", "has a decimal comma"),
     ({"se": "<0.1"}, "se", "<0.1", "is not a number"),
     ({"se": "1e-200"}, "variance", "", "comes out as 0 or infinite"),
     ({"effect": "NR"}, "effect", "NR", "is not a number"),
