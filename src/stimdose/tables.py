@@ -6,6 +6,7 @@ import io
 import re
 import unicodedata
 import warnings
+import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
@@ -187,26 +188,33 @@ def _fit_of_header(text: str, separator: str) -> tuple[int, int]:
 def _read_excel(path: Path, sheet: int | str) -> list[tuple[int, list]]:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about formats and drop-down lists, which hold no data
-        book = openpyxl.load_workbook(file)
+        book = openpyxl.load_workbook(file, data_only=True, read_only=True)
         names = [page.title for page in book.worksheets]
         if sheet not in names and sheet not in range(len(names)):
             raise TrialsError(f"{path} has no sheet {sheet!r}; there are {', '.join(names)}", [])
         name = sheet if sheet in names else names[sheet]
-        stored = openpyxl.load_workbook(file, data_only=True, read_only=True)[name]
-        stored.reset_dimensions()  # some programs write wrong ones
+        page = openpyxl.load_workbook(file)[name] if _has_formulas_or_merges(file) else None
+        book[name].reset_dimensions()  # some programs write wrong ones
         lines = [
-            [_stored(cell, book[name], row, column) for column, cell in enumerate(cells, start=1)]
-            for row, cells in enumerate(stored.iter_rows(), start=1)
+            [_stored(cell, page, row, column) for column, cell in enumerate(cells, start=1)]
+            for row, cells in enumerate(book[name].iter_rows(), start=1)
         ]
-    _break_merged(lines, book[name])
+    if page:
+        _break_merged(lines, page)
     return list(enumerate(lines, start=1))
 
 
+def _has_formulas_or_merges(file) -> bool:
+    """Only these need the file read a second time, in full, which is slow."""
+    with zipfile.ZipFile(file) as parts:
+        return any(re.search(rb"<(?:\w+:)?(?:f|mergeCell)\b", parts.read(name)) for name in parts.namelist())
+
+
 def _stored(cell, page, row: int, column: int) -> object:
-    """The stored value of a cell; `page` holds the formulas."""
+    """The stored value of a cell; `page`, where there is one, holds the formulas."""
     if cell.data_type == "e":
         return Broken(cell.value, "is an error of the spreadsheet: mend its formula, or empty the cell")
-    if cell.value is None and cell.data_type != "str" and (formula := page.cell(row, column)).data_type == "f":
+    if page and cell.value is None and cell.data_type != "str" and (formula := page.cell(row, column)).data_type == "f":
         rule = "holds a formula without a stored value: open and save the file in the spreadsheet, or paste values"
         return Broken(formula.value, rule)
     if isinstance(cell.value, (int, float)) and not isinstance(cell.value, bool) and "%" in cell.number_format:
@@ -334,7 +342,7 @@ def _out_of_range(values: pd.Series, name: str, faults: Faults) -> pd.Series:
     faults.add(values >= high, name, f"must be below {high:g}")
     wrong = below | (values >= high)
     if column.usual and column.usual[1] <= LARGEST_SMALL_DOSE:
-        for k in np.flatnonzero(values.notna() & ~wrong):
+        for k in np.flatnonzero((values > LARGEST_SMALL_DOSE) & ~wrong):
             if rule := serial_trap(values.iloc[k]):
                 faults.add_cell(int(k), name, rule)
                 wrong.iloc[k] = True
