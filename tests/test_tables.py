@@ -3,6 +3,8 @@
 import csv
 import datetime
 import io
+import re
+import zipfile
 
 import numpy as np
 import openpyxl
@@ -12,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stimdose as sd
-from stimdose.doses import parse_dose, parse_number
+from stimdose import tables
+from stimdose.doses import parse_dose, parse_number, with_decimal_point
 from stimdose.tables import read_table
 
 quick = settings(max_examples=100, deadline=None, derandomize=True)
@@ -81,13 +84,32 @@ def test_doses_as_printed(cell, low, high):
     ("cell", "rule"),
     [
         ("about 20", "is not a dose"),
-        ("12,5", "is not a dose"),
-        ("1,200", "is not a dose"),
+        ("12,5", r"has a decimal comma: write 12\.5, or read the table with decimal=','$"),
+        ("12,5-15", r"has a decimal comma: write 12\.5-15"),
+        ("≥2,5", r"has a decimal comma: write ≥2\.5"),
+        ("0,125", r"has a decimal comma: write 0\.125"),
+        ("1,200", r"may be of thousands or of decimals: write 1200 or 1\.200"),
+        ("1,200-1,500", r"may be of thousands or of decimals: write 1200-1500 or 1\.200-1\.500"),
+        ("1,200,000", "has a separator of thousands: write 1200000"),
+        ("1,200.5", r"has a separator of thousands: write 1200\.5"),
+        ("1 200", "has a separator of thousands: write 1200"),
+        ("1\u202f200", "has a separator of thousands: write 1200"),
+        ("1'200", "has a separator of thousands: write 1200"),
+        ("1’200", "has a separator of thousands: write 1200"),
+        ("10-1 200", "has a separator of thousands: write 10-1200"),
         ("1/5/10", "is not a dose"),
         ("10 20", "is not a dose"),
         ("1_0", "is not a dose"),
-        ("0x10", "is not a dose"),
-        ("10 Hz", "is not a dose"),
+        ("0x10", "is not a number alone"),
+        ("10 Hz", "is not a number alone: write it without words, in the unit of the column"),
+        ("20min", "is not a number alone"),
+        ("10-20 Hz", "is not a number alone"),
+        ("≥20 min", "is not a number alone"),
+        ("1,200 pulses", "is not a number alone"),
+        ("90% RMT", "is not a number alone"),
+        ("120%", "is not a number alone"),
+        ("90-120 %", "is not a number alone"),
+        ("=1+1", "is a formula, and formulas are not evaluated: enter its value"),
         ("-5-10", "is not a dose"),
         ("inf", "is not a dose"),
         ("-", "is not a dose"),
@@ -105,6 +127,7 @@ def test_what_is_not_a_dose_says_which_rule_it_breaks(cell, rule):
 
 
 DATES = ["12-Dec", "Dec-15", "15-Dec-24", "2024-12-15", "2024-12-15 00:00:00", "12/15/2024", "15.12.2024"]
+DATES += ["Dec-15", "Dec-2015", "15. Dez", "Dez 15", "15-déc.", "15/12/2024", " 15-dec ", "1-Dec-15"]
 DATES += [datetime.date(2024, 12, 15), datetime.datetime(2024, 12, 15, 3), pd.Timestamp("2024-12-15")]
 
 
@@ -120,10 +143,76 @@ def test_numbers(cell, value):
     assert parse_number(cell) == value
 
 
-@pytest.mark.parametrize("cell", ["", "0,5", "<0.1", "95%", "nan", "inf", "1e999", "1_0", "True", "0.5*", "(0.5)", "٣", "½"])
+@pytest.mark.parametrize("cell", ["", "<0.1", "95%", "nan", "inf", "1e999", "1_0", "True", "0.5*", "(0.5)", "٣", "½"])
 def test_what_is_not_a_number(cell):
     with pytest.raises(ValueError, match="is not a number"):
         parse_number(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "dose", "number"),
+    [
+        ("15-Dec", "12-15", "15.12"),
+        ("Dec-15", "12-15", "15.12"),
+        ("Dec-2015", "12-15", "15.12"),
+        ("20. Okt", "10-20", "20.10"),
+        ("2024-12-15", "12-15", "15.12"),
+        ("12/15/2024", "12-15", "15.12"),
+        (datetime.datetime(2024, 10, 20), "10-20", "20.10"),
+        (datetime.date(2015, 12, 1), "12-15 or 1-12", "12.15 or 1.12"),
+        ("12/1/2015", "12-15 or 1-12", "12.15 or 1.12"),
+        (datetime.date(2024, 5, 7), "5-7 or 7.5", "7.5"),
+    ],
+    ids=str,
+)
+def test_what_was_typed_where_a_date_stands(cell, dose, number):
+    for parse, typed in ((parse_dose, dose), (parse_number, number)):
+        with pytest.raises(ValueError, match=f"what was typed, probably {re.escape(typed)}, into one; enter it as text"):
+            parse(cell)
+
+
+def test_a_date_that_no_interval_makes_is_not_explained():
+    with pytest.raises(ValueError, match="turned what was typed, into one"):
+        parse_dose("10-Oct")
+
+
+@pytest.mark.parametrize(
+    ("cell", "point"),
+    [
+        ("0,5", "0.5"),
+        ("-0,50", "-0.50"),
+        ("−0,5", "-0.5"),
+        (",5", ".5"),
+        ("1,5e-3", "1.5e-3"),
+        ("12,5-15", "12.5-15"),
+        ("≥2,5", "≥2.5"),
+        ("1,200", "1.200"),
+        ("12-15", "12-15"),
+        ("7", "7"),
+        ("a, b", "a, b"),
+        ("7,5 min", "7,5 min"),
+        ("1,2,3", "1,2,3"),
+        ("15.12.2024", "15.12.2024"),
+    ],
+)
+def test_decimal_commas(cell, point):
+    assert with_decimal_point(cell) == point
+
+
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [
+        ("0.5", "has a decimal point: write 0,5, as in the rest of the table"),
+        ("12.5-15", "has a decimal point: write 12,5-15"),
+        ("1.200", "has a point that may be of thousands or of decimals: write 1200 or 1,200"),
+        ("1.200,5", "has a separator of thousands: write 1200,5"),
+        ("1.200.000", "has a separator of thousands: write 1200000"),
+        ("1 200,5", "has a separator of thousands: write 1200,5"),
+    ],
+)
+def test_points_among_decimal_commas(cell, rule):
+    with pytest.raises(ValueError, match=rule):
+        with_decimal_point(cell)
 
 
 @quick
@@ -164,7 +253,16 @@ def plain(tmp_path):
         pytest.param(text_of(HEADER, ROW, OTHER, end="\r").encode(), id="old Mac line ends"),
         pytest.param("\ufeff".encode() + text_of(HEADER, ROW, OTHER).encode(), id="byte order mark"),
         pytest.param("\ufeff".encode() + text_of(HEADER, ROW, OTHER, end="\r\n").encode(), id="as Excel writes it"),
+        pytest.param(text_of(HEADER, ROW, OTHER).encode("utf-16"), id="Unicode text"),
+        pytest.param("\ufeff".encode("utf-16-be") + text_of(HEADER, ROW, OTHER).encode("utf-16-be"), id="UTF-16, big end first"),
+        pytest.param(text_of(HEADER, ROW, OTHER, separator="\t").encode("utf-16"), id="Unicode text as Excel writes it"),
+        pytest.param(text_of(HEADER, ROW, OTHER, separator=";").encode(), id="semicolons"),
+        pytest.param(text_of(HEADER, ROW, OTHER, separator="\t", end="\r\n").encode(), id="tabs"),
+        pytest.param(text_of([*HEADER, ""], [*ROW, ""], [*OTHER, ""], separator=";").encode(), id="trailing semicolons"),
         pytest.param(text_of(HEADER, ROW, OTHER).rstrip("\n").encode(), id="no last line end"),
+        pytest.param(
+            text_of(HEADER, [f"{cell}\u200b" for cell in ROW], [f"\u00a0{cell}" for cell in OTHER]).encode(), id="unseen"
+        ),
         pytest.param(text_of([f" {name} " for name in HEADER], [f"  {cell} " for cell in ROW], OTHER).encode(), id="spaces"),
         pytest.param(text_of([*HEADER, ""], [*ROW, ""], [*OTHER, " "]).encode(), id="trailing commas"),
         pytest.param(text_of(HEADER, [cell.upper() if cell in ROW[1:5] else cell for cell in ROW], OTHER).encode(), id="case"),
@@ -314,6 +412,238 @@ def test_labels_that_look_like_numbers_stay_labels():
     assert list(found["year"]) == [2003, 2004]
 
 
+# Decimal commas and separators -------------------------------------------------------------------------------------------------
+
+
+def typed_cells(source, **settings) -> tuple[pd.DataFrame, list[sd.Problem]]:
+    cells = read_table(source, **settings)
+    faults = tables.Faults(cells)
+    return tables.typed(cells, faults), faults.sorted()
+
+
+EUROPEAN = ["Müller, A. 2010", "higher", "SMD", "sham", "parallel", "0,50", ",2", "12,5-15", "1,5 und 2,5", "64,5", "1,5"]
+EUROPEAN_HEADER = [*HEADER, "note", "age", "code"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_decimal_commas_in_files(tmp_path, separator, encoding):
+    lines = EUROPEAN_HEADER, EUROPEAN, ["Bo", *EUROPEAN[1:5], "1e-3", "0,25", "≥2,5", "", "70", "b"]
+    path = write(tmp_path / "t.csv", text_of(*lines, separator=separator).encode(encoding))
+    cells = read_table(path, decimal=",")
+    assert list(cells["effect"]) == ["0.50", "1e-3"]
+    np.testing.assert_allclose(tables.last_digit(cells, "effect"), [0.01, 0.001])
+    found, problems = typed_cells(path, decimal=",")
+    assert [(problem.row, problem.column) for problem in problems] == []
+    np.testing.assert_array_equal(found["se"], [0.2, 0.25])
+    np.testing.assert_array_equal(found["sessions_low"], [12.5, 2.5])
+    np.testing.assert_array_equal(found["age"], [64.5, 70])
+    assert list(found["study"]) == ["Müller, A. 2010", "Bo"]
+    assert list(found["note"]) == ["1,5 und 2,5", None]
+    assert list(found["code"]) == ["1,5", "b"]
+
+
+def test_a_number_is_not_read_two_ways(tmp_path):
+    lines = EUROPEAN_HEADER, EUROPEAN, ["Bo", *EUROPEAN[1:5], "0.5", "1.200", "2.5-3", "1.5", "70.5", "1.5"]
+    path = write(tmp_path / "t.csv", text_of(*lines, separator=";"))
+    found, problems = typed_cells(path, decimal=",")
+    assert [(problem.row, problem.column, problem.value) for problem in problems] == [
+        (3, "effect", "0.5"),
+        (3, "se", "1.200"),
+        (3, "sessions", "2.5-3"),
+        (3, "age", "70.5"),
+        (3, "code", "1.5"),
+    ]
+    assert found.loc[1, ["effect", "se", "sessions", "age"]].isna().all()
+    assert found["note"][1] == "1.5"
+    _, problems = typed_cells(path)
+    assert [(problem.row, problem.column) for problem in problems][:2] == [(2, "effect"), (2, "se")]
+    assert "read the table with decimal=','" in problems[0].rule
+
+
+def test_numbers_that_are_numbers_need_no_decimal_mark(tmp_path):
+    numbers = ["Ada 2003", "higher", "SMD", "sham", "parallel", 0.5, "0,25", 12.5]
+    frame = pd.DataFrame([numbers], columns=HEADER)
+    for source in (write_excel(tmp_path / "t.xlsx", HEADER, numbers), frame):
+        found, problems = typed_cells(source, decimal=",")
+        assert problems == []
+        assert found[["effect", "se", "sessions"]].to_numpy().tolist() == [[0.5, 0.25, 12.5]]
+
+
+@pytest.mark.parametrize("decimal", ["", ";", None, ",."])
+def test_an_unknown_decimal_mark(decimal):
+    with pytest.raises(sd.TrialsError, match=r"decimal is '\.' or ','"):
+        read_table(pd.DataFrame([ROW], columns=HEADER), decimal=decimal)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_declared_separator_is_followed_and_its_line_counts(tmp_path, plain, separator, quote, end):
+    text = f"{quote}sep={separator}{quote}{end}" + text_of(HEADER, ROW, [], OTHER, separator=separator, end=end)
+    found = read(write(tmp_path / "t.csv", text))
+    same_table(found, plain)
+    assert list(found.table["row"]) == [3, 5]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_shows_the_separator(tmp_path, separator):
+    """Names and cells may hold the other marks, in quotes or not."""
+    lines = [*HEADER, "place; town, land\tstreet", "a;b;c;d;e;f;g;h;i;j;k"], [*ROW, "x;y,z", ";,"]
+    found = read(write(tmp_path / "t.csv", "\n\n" + text_of(*lines, separator=separator)))
+    assert list(found.table["row"]) == [4]
+    assert found.table["place; town, land street"][0] == "x;y,z"
+
+
+def test_a_file_of_one_column(tmp_path):
+    cells = read_table(write(tmp_path / "t.csv", "study\nAda 2003\n\nBo 2004\n"))
+    assert cells.to_numpy().tolist() == [[2, "Ada 2003"], [4, "Bo 2004"]]
+
+
+# Traps of spreadsheets --------------------------------------------------------------------------------------------------------
+
+
+def excel_problems(path, *lines, change=None, **settings):
+    book = openpyxl.Workbook()
+    for line in (HEADER, *lines):
+        book.active.append(line)
+    if change:
+        change(book.active)
+    book.save(path)
+    with pytest.raises(sd.TrialsError) as caught:
+        read(path, **settings)
+    return [(problem.row, problem.column, problem.value, problem.rule) for problem in caught.value.problems]
+
+
+SOUND = ["Ada 2003", "higher", "SMD", "sham", "parallel", 0.5, 0.2, 10]
+
+
+def test_the_number_of_a_date_is_named_as_a_likely_date():
+    frame = pd.DataFrame([SOUND, ["Bo", *SOUND[1:]]], columns=HEADER).assign(
+        sessions=[45580, 10], total_pulses=[45580, 1e4], session_min=["42339", "20"], n_active=45580
+    )
+    with pytest.raises(sd.TrialsError) as caught:
+        read(frame)
+    assert [(problem.row, problem.column) for problem in caught.value.problems] == [(0, "sessions"), (0, "session_min")]
+    assert [problem.rule for problem in caught.value.problems] == [
+        "is likely a date, 2024-10-15, as a spreadsheet stores it, made of what was typed, probably 10-15; enter it as text",
+        "is likely a date, 2015-12-01, as a spreadsheet stores it, made of what was typed, probably 12-15 or 1-12; enter it as text",
+    ]
+
+
+def test_a_formula_without_a_stored_value_is_no_empty_cell(tmp_path):
+    line = ["=A9", *SOUND[1:5], "=1+1", 0.2, "=SUM(1,2)"]
+    found = excel_problems(tmp_path / "t.xlsx", ["Bo", *SOUND[1:]], line)
+    assert [found[:3] for found in found] == [(3, "study", "=A9"), (3, "effect", "=1+1"), (3, "sessions", "=SUM(1,2)")]
+    assert {rule for *_, rule in found} == {
+        "holds a formula without a stored value: open and save the file in the spreadsheet, or paste values"
+    }
+    found = excel_problems(tmp_path / "t.xlsx", SOUND, change=lambda page: page.cell(1, 9, "=A1"))
+    assert "it has no rows" not in str(found)
+
+
+def stored(path, **formulas):
+    """Give formulas of the file the stored value that a spreadsheet would have written: cell="<c ...>...</c>"."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    page = parts["xl/worksheets/sheet1.xml"].decode()
+    for cell, (kind, value) in formulas.items():
+        page, count = re.subn(
+            rf'<c r="{cell}"[^>]*><f>(.*?)</f><v ?/?>(</v>)?</c>', rf'<c r="{cell}"{kind}><f>\1</f><v>{value}</v></c>', page
+        )
+        assert count == 1
+    parts["xl/worksheets/sheet1.xml"] = page.encode()
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    return path
+
+
+def test_a_formula_is_read_by_its_stored_value(tmp_path):
+    path = write_excel(tmp_path / "t.xlsx", [*HEADER, "note"], ["=A9", *SOUND[1:5], "=1/2", 0.2, "=5*2", "=IF(1,1,1)"])
+    text = ' t="str"'
+    found = read(stored(path, A2=(text, "Ada 2003"), F2=("", "0.5"), H2=("", "10"), I2=(text, "")))
+    assert found.table.loc[0, ["study", "effect", "sessions"]].tolist() == ["Ada 2003", 0.5, 10]
+    assert found.table["note"].isna().all()
+
+
+def test_merged_cells_are_named_with_their_range(tmp_path):
+    lines = [SOUND, ["Bo", *SOUND[1:]], ["Cy", *SOUND[1:]]]
+    found = excel_problems(tmp_path / "t.xlsx", *lines, change=lambda page: page.merge_cells("B2:B4"))
+    assert [(row, column) for row, column, *_ in found] == [(3, "direction"), (4, "direction")]
+    assert {rule for *_, rule in found} == {"lies under the merged cells B2:B4: unmerge them, and fill in each cell"}
+    found = excel_problems(tmp_path / "t.xlsx", *lines, change=lambda page: page.merge_cells("F2:G2"))
+    assert [(row, column) for row, column, *_ in found] == [(2, "se")]
+    found = excel_problems(tmp_path / "t.xlsx", *lines, change=lambda page: page.merge_cells("F1:G1"))
+    assert [column for _, column, *_ in found] == ["unnamed_7"]
+    assert "merged cells F1:G1" in found[0][3]
+
+
+def test_merged_cells_that_hold_nothing_do_no_harm(tmp_path):
+    book = openpyxl.load_workbook(write_excel(tmp_path / "t.xlsx", HEADER, SOUND))
+    book.active.merge_cells("K2:M3")
+    book.save(tmp_path / "t.xlsx")
+    assert len(read(tmp_path / "t.xlsx")) == 1
+
+
+def test_a_percentage_is_stored_as_a_hundredth(tmp_path):
+    lines = [*HEADER, "intensity_percent_rmt", "ci_level"], [*SOUND, 0.9, 0.95]
+    book = openpyxl.load_workbook(write_excel(tmp_path / "t.xlsx", *lines))
+    book.active["I2"].number_format = book.active["J2"].number_format = "0%"
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(sd.TrialsError, match=r"is stored as 0\.9 and shown as a percentage: enter the number") as caught:
+        read(tmp_path / "t.xlsx")
+    (problem,) = caught.value.problems
+    assert (problem.row, problem.column, problem.value) == (2, "intensity_percent_rmt", "90%")
+
+
+def test_errors_of_a_spreadsheet_are_no_words(tmp_path):
+    (found,) = excel_problems(tmp_path / "t.xlsx", ["#REF!", *SOUND[1:]])
+    assert found == (2, "study", "#REF!", "is an error of the spreadsheet: mend its formula, or empty the cell")
+
+
+def test_hidden_rows_and_columns_are_read(tmp_path, plain):
+    book = openpyxl.load_workbook(write_excel(tmp_path / "t.xlsx", HEADER, ROW, OTHER))
+    book.active.row_dimensions[3].hidden = True
+    book.active.column_dimensions["H"].hidden = True
+    book.save(tmp_path / "t.xlsx")
+    same_table(read(tmp_path / "t.xlsx"), plain)
+
+
+def test_a_stray_cell_far_below_costs_nothing(tmp_path):
+    book = openpyxl.load_workbook(write_excel(tmp_path / "t.xlsx", HEADER, SOUND))
+    book.active.cell(200_000, 1, " ")
+    book.save(tmp_path / "t.xlsx")
+    assert list(read(tmp_path / "t.xlsx").table["row"]) == [2]
+
+
+@pytest.mark.parametrize("cell", [b"0.5", [0.5], (0.5,), {0.5}, {"a": 1}, np.array([0.5]), range(2)], ids=repr)
+@pytest.mark.parametrize("column", ["effect", "sessions", "study", "phase", "extra"])
+def test_collections_are_no_cells(cell, column):
+    frame = pd.DataFrame([SOUND, ["Bo", *SOUND[1:]]], columns=HEADER, dtype=object).assign(phase="acute", extra="x")
+    frame[column] = pd.Series([cell, frame[column][1]], dtype=object)
+    with pytest.raises(sd.TrialsError, match=f"is a {type(cell).__name__}: a cell holds text, a number or a date") as caught:
+        read(frame)
+    assert [(problem.row, problem.column) for problem in caught.value.problems] == [(0, column)]
+
+
+def test_columns_of_several_levels_are_named_as_such():
+    frame = pd.DataFrame([SOUND], columns=pd.MultiIndex.from_product([["a"], HEADER]))
+    with pytest.raises(sd.TrialsError, match="its columns have several levels; give each a single name"):
+        read(frame)
+
+
+def test_a_long_message_is_cut_and_the_problems_are_not():
+    frame = pd.DataFrame([SOUND] * 60, columns=HEADER).assign(study=[f"Study {k}" for k in range(60)], se="x" * 1000)
+    with pytest.raises(sd.TrialsError) as caught:
+        read(frame)
+    lines = str(caught.value).splitlines()
+    assert len(caught.value.problems) == 60
+    assert len(lines) == 52
+    assert lines[-1] == "  - and 10 more (all are in the `problems` of this error)"
+    assert max(map(len, lines)) < 300
+
+
 # Files that are no table ------------------------------------------------------------------------------------------------------
 
 
@@ -325,16 +655,21 @@ def test_labels_that_look_like_numbers_stay_labels():
         ("t.csv", b"\xef\xbb\xbf", "it has no rows"),
         ("t.csv", text_of(HEADER), "it has no rows"),
         ("t.csv", text_of(HEADER, [""] * 8), "it has no rows"),
-        ("t.csv", text_of(HEADER, ROW, separator=";"), "separated by semicolons; save it with commas"),
-        ("t.csv", text_of(HEADER, ROW, separator=";").replace(".", ","), "separated by semicolons"),
-        ("t.csv", "\r\n" + text_of(HEADER, ROW, separator=";", end="\r\n"), "separated by semicolons"),
-        ("t.tsv", text_of(HEADER, ROW, separator="\t"), "separated by tabs"),
-        ("t.csv", text_of(HEADER, ["王 2019", *ROW[1:]]).encode("gb18030"), "not UTF-8 text; save it as"),
-        ("t.csv", text_of(HEADER, ["Müller", *ROW[1:]]).encode("latin-1"), "not UTF-8 text"),
-        ("t.csv", text_of(HEADER, ROW).encode("utf-16"), "not UTF-8 text"),
-        ("t.csv", bytes(range(256)) * 4, "not UTF-8 text"),
+        (
+            "t.csv",
+            text_of(HEADER, ["王 2019", *ROW[1:]]).encode("gb18030"),
+            r"line 2 is not UTF-8 text \(byte 0xcd\); save it as",
+        ),
+        ("t.csv", text_of(HEADER, ["Müller", *ROW[1:]]).encode("latin-1"), r"line 2 is not UTF-8 text \(byte 0xfc\)"),
+        ("t.csv", text_of(HEADER, ROW, ["Müller", *ROW[1:]], end="\r").encode("cp1252"), "line 3 is not UTF-8 text"),
+        ("t.csv", text_of(HEADER, ROW).encode("utf-16-le"), "it is not text"),
+        ("t.csv", text_of(HEADER, ROW).encode("utf-16") + b"x", "it is not UTF-16 text"),
+        ("t.csv", text_of(HEADER, ROW).encode("utf-32"), "it is not text"),
+        ("t.csv", bytes(range(256)) * 4, "line 3 is not UTF-8 text"),
         ("t.csv", b"study,effect\n\x00\x01\x02,\x00\n", "it is not text"),
-        ("t.csv", text_of(HEADER, ROW) + '"Bo 2004,higher\nand so on\n', "line 3: unexpected end of data"),
+        ("t.csv", text_of(HEADER, ROW) + '"Bo 2004,higher\nand so on\n', "line 3: unexpected end of data; a quote is not closed"),
+        ("t.csv", text_of(HEADER, ROW, ["x" * 200_000, *ROW[1:]]), "line 3: field larger than field limit"),
+        ("t.csv", "sep=;\n", "it has no rows"),
         ("t.xlsx", text_of(HEADER, ROW), "cannot be read as a table"),
         ("t.xlsx", b"", "cannot be read as a table"),
         ("t.xlsx", bytes(range(256)) * 4, "cannot be read as a table"),
@@ -396,7 +731,7 @@ def test_an_aligned_table_is_not_aligned_again(plain):
 def test_lines_that_are_too_long_are_all_named(tmp_path):
     """An unquoted comma shifts every cell after it."""
     lines = [[*HEADER], ROW, ["Bo", "2004", *OTHER[1:]], OTHER, [*OTHER, "", "x"]]
-    with pytest.raises(sd.TrialsError, match="quote cells that hold commas") as caught:
+    with pytest.raises(sd.TrialsError, match="quote cells that hold the separator") as caught:
         read(write(tmp_path / "t.csv", "\n".join(",".join(line) for line in lines)))
     assert [problem.row for problem in caught.value.problems] == [3, 5]
 

@@ -158,9 +158,7 @@ def test_a_crossover_needs_the_correlation_of_its_periods():
 
 def test_the_note_on_turned_signs_counts_effects():
     found = read(row(direction="lower"), row(study="Bo", direction="lower", effect=None), row(study="Cy"), missing="keep")
-    assert [note for note in found.notes if "sign turned" in note] == [
-        "effect: sign turned: positive is benefit: 1 row"
-    ]
+    assert [note for note in found.notes if "sign turned" in note] == ["effect: sign turned: positive is benefit: 1 row"]
 
 
 # Laws -------------------------------------------------------------------------------------------------------------------------
@@ -261,7 +259,7 @@ SINGLE_FAULTS = [
     ({"se": -0.2}, "se", "-0.2", "must be above 0"),
     ({"se": None, "variance": -0.04}, "variance", "-0.04", "must be above 0"),
     ({"se": None, "variance": 0}, "variance", "0", "must be above 0"),
-    ({"se": "0,2"}, "se", "0,2", "is not a number"),
+    ({"se": "0,2"}, "se", "0,2", "has a decimal comma"),
     ({"se": "<0.1"}, "se", "<0.1", "is not a number"),
     ({"se": "1e-200"}, "variance", "", "comes out as 0 or infinite"),
     ({"effect": "NR"}, "effect", "NR", "is not a number"),

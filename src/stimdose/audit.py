@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 
 
+STATED = "stated for the whole table"
+
+
 class Conversion(NamedTuple):
     """One line of the audit.
 

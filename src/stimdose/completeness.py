@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from .audit import STATED
 from .columns import COLUMNS
 from .trials import Trials
 
@@ -17,11 +18,18 @@ ALTERNATIVES = ("effect", "arm")
 
 
 def reported_rows(trials: Trials) -> pd.DataFrame:
-    """Whether each field is printed in each row (rows x FIELDS). An interval of a dose counts; so does a phase cut from days."""
+    """Whether each field is printed in each row (rows x FIELDS). An interval of a dose counts; what was computed does not."""
     table = trials.table
     found = table.reindex(columns=list(FIELDS)).notna()
     for dose in [name for name in FIELDS if f"{name}_low" in table]:
         found[dose] |= table[f"{dose}_low"].notna()
+    computed = {
+        (line.row, line.column)
+        for line in trials.conversions
+        if line.assumption != STATED and f"{line.column} = " not in line.printed
+    }
+    for field in {column for _, column in computed} & set(FIELDS):
+        found[field] &= [(row, field) not in computed for row in table["row"]]
     return found
 
 

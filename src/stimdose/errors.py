@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+LISTED, LONGEST = 50, 200
+"""A message lists this many problems, and this many characters of a cell."""
+
 
 class StimdoseError(Exception):
     """Base of every error this package raises on purpose."""
@@ -28,19 +31,22 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         where = [] if self.row is None else [f"row {self.row}"]
         where += [f"study {self.study!r}"] if self.study else []
-        where += [f"{self.column} = {self.value!r}" if self.value else self.column] if self.column else []
+        value = self.value if len(self.value) <= LONGEST else f"{self.value[:LONGEST]}..."
+        where += [f"{self.column} = {value!r}" if value else self.column] if self.column else []
         return ", ".join(where) + f": {self.rule}" if where else self.rule
 
 
 class TrialsError(StimdoseError):
-    """All faults of a table at once, as `problems`."""
+    """All faults of a table at once, as `problems`; the message lists the first of them."""
 
     def __init__(self, headline: str, problems: Sequence[Problem]):
         self.headline, self.problems = headline, list(problems)
         super().__init__(headline, self.problems)
 
     def __str__(self) -> str:
-        return "\n  - ".join([self.headline, *map(str, self.problems)])
+        more = len(self.problems) - LISTED
+        rest = [f"and {more:,} more (all are in the `problems` of this error)"] if more > 0 else []
+        return "\n  - ".join([self.headline, *map(str, self.problems[:LISTED]), *rest])
 
 
 class FitError(StimdoseError):

@@ -6,6 +6,8 @@ import io
 import re
 import unicodedata
 import warnings
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,120 +15,244 @@ import openpyxl
 import pandas as pd
 
 from .columns import COLUMNS, RESERVED
-from .doses import parse_dose, parse_number
+from .doses import is_number, parse_dose, parse_number, serial_trap, with_decimal_point
 from .errors import Problem, TrialsError
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "<NA>", "NaT")
-SEPARATORS = {";": "semicolons", "\t": "tabs"}
+SEPARATORS = ",;\t"
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
+"""Spaces without width and marks of direction: two names that differ in these look the same."""
+
+
+LARGEST_SMALL_DOSE = 400
+"""A dose column whose usual range ends below this does not hold tens of thousands: there, these are dates."""
+
+
+class Broken(str):
+    """A cell that cannot be read, as text, with the rule it breaks; it becomes a fault of its row."""
+
+    def __new__(cls, text: object, rule: str):
+        cell = super().__new__(cls, text)
+        cell.rule = rule
+        return cell
+
+
+class Percent(float):
+    """A number that a spreadsheet shows as a percentage: stored 0.9, shown 90%."""
 
 
 def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal: str = ".") -> pd.DataFrame:
     """The table as cells: text, dates, None where empty. Column `row` comes first: line of the file, or index label.
 
-    Raises TrialsError if the source cannot be read as a table.
+    source: a DataFrame; an Excel file (hidden rows and columns are read like the others, formulas by their stored value); or text
+        separated by commas, semicolons or tabs, in UTF-8, or in UTF-16 with its mark.
+    sheet: name or number of the sheet of an Excel file.
+    decimal: the decimal mark of numbers that are text, "." or ","; with "," they come out with a decimal point. Numbers of a
+        DataFrame or an Excel file that are numbers need none. Thousands are never guessed.
+
+    Raises TrialsError if the source cannot be read as a table. A single cell that cannot be read is `Broken`.
     """
+    if decimal not in (".", ","):
+        raise TrialsError(f"decimal is '.' or ',', not {decimal!r}", [])
     if isinstance(source, pd.DataFrame):
-        header, records = list(source.columns), list(zip(source.index, source.itertuples(index=False, name=None), strict=False))
+        if source.columns.nlevels > 1:
+            raise TrialsError("the table cannot be read: its columns have several levels; give each a single name", [])
+        header, lines = list(source.columns), list(zip(source.index, source.itertuples(index=False, name=None), strict=False))
     else:
-        header, records = _read_file(Path(source), sheet)
-    records = [(row, [cell_of(value) for value in values]) for row, values in records]
-    records = [(row, cells) for row, cells in records if any(cell is not None for cell in cells)]
-    names = _names(header, [cells for _, cells in records])
-    if problems := _faults_of_form(names, records):
+        header, lines = _read_file(Path(source), sheet)
+    lines = [(row, cells) for row, cells in lines if not _is_blank(cells)]
+    header = [cell_of(name) for name in header]
+    names = _names(header, [cells for _, cells in lines])
+    if problems := _faults_of_form(header, names, lines):
         raise TrialsError("the table cannot be read:", problems)
-    columns = {name: [cells[k] if k < len(cells) else None for _, cells in records] for k, name in enumerate(names) if name}
-    table = pd.DataFrame(columns, dtype=object)
-    table.insert(0, "row", pd.Series([row for row, _ in records], dtype=object))
-    return table
+    columns = {"row": pd.Series([row for row, _ in lines], dtype=object)}
+    for k, name in enumerate(names):
+        if name:
+            values = [cells[k] if k < len(cells) else None for _, cells in lines]
+            columns[name] = pd.Series(_column(values, name, decimal), dtype=object)
+    return pd.DataFrame(columns)
 
 
-def _names(header, rows: list[list]) -> list[str]:
+def _is_blank(cells) -> bool:
+    return all(cell_of(cell) is None for cell in cells)
+
+
+def _names(header: list, lines: list) -> list[str]:
     """Names of the columns; one without a name is unnamed_<position>, or empty where no row has anything in it."""
-    names = ["" if cell_of(name) is None else " ".join(str(cell_of(name)).split()) for name in header]
-    used = [any(k < len(cells) and cells[k] is not None for cells in rows) for k in range(len(names))]
-    return [name or (f"unnamed_{k + 1}" if used[k] else "") for k, name in enumerate(names)]
-
-
-def _faults_of_form(names: list[str], records: list[tuple[object, list]]) -> list[Problem]:
-    twice = {name: "this column stands more than once" for name in names if name and names.count(name) > 1}
-    ours = {
-        name: "stimdose adds a column of this name; rename yours, or read the table as extracted"
-        for name in names
-        if name in RESERVED
-    }
-    wide = [(row, len(cells)) for row, cells in records if any(cell is not None for cell in cells[len(names) :])]
+    names = ["" if name is None else " ".join(str(name).split()) for name in header]
     return [
-        *([] if records else [Problem(None, "", "", "", "it has no rows")]),
-        *[Problem(None, "", name, "", rule) for name, rule in (twice | ours).items()],
-        *[
-            Problem(row, "", "", "", f"has {width} cells, and the header {len(names)}: quote cells that hold commas")
-            for row, width in wide
-        ],
+        name or ("" if _is_blank(cells[k] for cells in lines if k < len(cells)) else f"unnamed_{k + 1}")
+        for k, name in enumerate(names)
     ]
 
 
+def _faults_of_form(header: list, names: list[str], lines: list) -> list[Problem]:
+    rules = {name: "this column stands more than once" for name in names if name and names.count(name) > 1}
+    ours = "stimdose adds a column of this name; rename yours, or read the table as extracted"
+    rules |= dict.fromkeys((name for name in names if name in RESERVED), ours)
+    rules |= {name: cell.rule for name, cell in zip(names, header, strict=True) if isinstance(cell, Broken)}
+    wide = [(row, len(cells)) for row, cells in lines if not _is_blank(cells[len(names) :])]
+    remedy = "quote cells that hold the separator, and name every column"
+    return [
+        *([] if lines else [Problem(None, "", "", "", "it has no rows")]),
+        *[Problem(None, "", name, "", rule) for name, rule in rules.items()],
+        *[Problem(row, "", "", "", f"has {width} cells, and the header {len(names)}: {remedy}") for row, width in wide],
+    ]
+
+
+def _column(values: list, name: str, decimal: str) -> list:
+    """The cells of a column, its numbers with decimal points."""
+    column = COLUMNS.get(name)
+    if decimal == ",":
+        printed = [value for value in values if isinstance(value, str) and cell_of(value) is not None]
+        if column.is_numeric if column else all(map(is_number, printed)):
+            values = [_with_decimal_point(value) for value in values]
+    if column and column.unit.startswith("%"):
+        values = [_broken_percent(value) if isinstance(value, Percent) else value for value in values]
+    return [cell_of(value) for value in values]
+
+
+def _broken_percent(value: Percent) -> Broken:
+    rule = f"is stored as {value:g} and shown as a percentage: enter the number without the percent sign"
+    return Broken(f"{100 * value:g}%", rule)
+
+
+def _with_decimal_point(value: object) -> object:
+    text = cell_of(value)
+    if not isinstance(value, str) or text is None or isinstance(value, Broken):
+        return value
+    try:
+        return with_decimal_point(text)
+    except ValueError as error:
+        return Broken(text, str(error))
+
+
 def _read_file(path: Path, sheet: int | str) -> tuple[list, list[tuple[int, list]]]:
-    """Header, and the lines below it that are not empty, each with its number in the file."""
+    """Header, and the lines below it, each with its number in the file."""
     if not path.is_file():
         raise TrialsError(f"{path} is a folder, not a table" if path.is_dir() else f"there is no file {path}", [])
     if path.suffix.lower() in (".xls", ".xlsb", ".ods"):
         raise TrialsError(f"{path} cannot be read as a table: save it as .xlsx or as CSV", [])
     try:
-        lines = _read_excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_csv(path)
+        lines = _read_excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_text(path)
     except TrialsError:
         raise
-    except UnicodeDecodeError:
-        raise TrialsError(
-            f"{path} cannot be read as a table: it is not UTF-8 text; save it as 'CSV UTF-8' or .xlsx", []
-        ) from None
     except Exception as error:  # the readers raise many kinds; each means that this is not a table
         raise TrialsError(f"{path} cannot be read as a table: {error}", []) from None
-    lines = [(number, cells) for number, cells in lines if any(cell_of(cell) is not None for cell in cells)]
-    return (lines[0][1], lines[1:]) if lines else ([], [])
+    first = next((k for k, (_, cells) in enumerate(lines) if not _is_blank(cells)), None)
+    return ([], []) if first is None else (lines[first][1], lines[first + 1 :])
 
 
-def _read_csv(path: Path) -> list[tuple[int, list]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        text = file.read()
-    top = text.lstrip().partition("\n")[0]
-    for separator, word in SEPARATORS.items():
-        if separator in top and "," not in top:
-            raise TrialsError(f"{path} cannot be read as a table: its cells are separated by {word}; save it with commas", [])
-    if "\0" in text:
-        raise TrialsError(f"{path} cannot be read as a table: it is not text", [])
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _read_text(path: Path) -> list[tuple[int, list]]:
+    text = _decoded(path)
+    declared = re.match(rf'"?sep=([{SEPARATORS}])"?(?=[\r\n])', text, re.IGNORECASE)  # as Excel writes and reads it
+    if declared:
+        text = text[declared.end() :]  # its line end stays, and counts
+    separator = declared[1] if declared else max(SEPARATORS, key=lambda mark: _fit_of_header(text, mark))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     lines, number = [], 1
     try:
         for cells in reader:
             lines.append((number, cells))
             number = reader.line_num + 1
     except csv.Error as error:
-        raise TrialsError(f"{path} cannot be read as a table: line {number}: {error}", []) from None
+        hint = "; a quote is not closed" if "unexpected end of data" in str(error) else ""
+        raise TrialsError(f"{path} cannot be read as a table: line {number}: {error}{hint}", []) from None
     return lines
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line, byte = len(re.findall(rb"\r\n?|\n", content[: error.start])) + 1, content[error.start]
+        kind = f"line {line} is not UTF-8 text (byte 0x{byte:02x})" if encoding == "utf-8-sig" else "it is not UTF-16 text"
+        raise TrialsError(f"{path} cannot be read as a table: {kind}; save it as 'CSV UTF-8' or .xlsx", []) from None
+    if "\0" in text:
+        raise TrialsError(f"{path} cannot be read as a table: it is not text", [])
+    return text
+
+
+def _fit_of_header(text: str, separator: str) -> tuple[int, int]:
+    """How many columns of the vocabulary, and how many cells, the header has when cut at this separator."""
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+        header = next((cells for cells in reader if not _is_blank(cells)), [])
+    except csv.Error:
+        return 0, 0
+    return sum(str(cell_of(name)) in COLUMNS for name in header), len(header)
 
 
 def _read_excel(path: Path, sheet: int | str) -> list[tuple[int, list]]:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about formats and drop-down lists, which hold no data
-        book = openpyxl.load_workbook(file, data_only=True)
-    names = [page.title for page in book.worksheets]
-    if sheet not in names and sheet not in range(len(names)):
-        raise TrialsError(f"{path} has no sheet {sheet!r}; there are {', '.join(names)}", [])
-    page = book[sheet] if sheet in names else book.worksheets[sheet]
-    return [(number, list(cells)) for number, cells in enumerate(page.iter_rows(min_row=1, min_col=1, values_only=True), start=1)]
+        book = openpyxl.load_workbook(file, data_only=True, read_only=True)
+        names = [page.title for page in book.worksheets]
+        if sheet not in names and sheet not in range(len(names)):
+            raise TrialsError(f"{path} has no sheet {sheet!r}; there are {', '.join(names)}", [])
+        name = sheet if sheet in names else names[sheet]
+        page = openpyxl.load_workbook(file)[name] if _has_formulas_or_merges(file) else None
+        book[name].reset_dimensions()  # some programs write wrong ones
+        lines = [
+            [_stored(cell, page, row, column) for column, cell in enumerate(cells, start=1)]
+            for row, cells in enumerate(book[name].iter_rows(), start=1)
+        ]
+    if page:
+        _break_merged(lines, page)
+    return list(enumerate(lines, start=1))
+
+
+def _has_formulas_or_merges(file) -> bool:
+    """Only these need the file read a second time, in full, which is slow."""
+    with zipfile.ZipFile(file) as parts:
+        return any(re.search(rb"<(?:\w+:)?(?:f|mergeCell)\b", parts.read(name)) for name in parts.namelist())
+
+
+def _stored(cell, page, row: int, column: int) -> object:
+    """The stored value of a cell; `page`, where there is one, holds the formulas."""
+    if cell.data_type == "e":
+        return Broken(cell.value, "is an error of the spreadsheet: mend its formula, or empty the cell")
+    if page and cell.value is None and cell.data_type != "str" and (formula := page.cell(row, column)).data_type == "f":
+        rule = "holds a formula without a stored value: open and save the file in the spreadsheet, or paste values"
+        return Broken(formula.value, rule)
+    if isinstance(cell.value, (int, float)) and not isinstance(cell.value, bool) and "%" in cell.number_format:
+        return Percent(cell.value)
+    return cell.value
+
+
+def _break_merged(lines: list[list], page) -> None:
+    """Whether the one value of merged cells is meant for each of them cannot be known."""
+    width = max(map(len, lines), default=0)
+    for merged in page.merged_cells.ranges:
+        first, *others = [
+            (row, column)
+            for row in range(merged.min_row, min(merged.max_row, len(lines)) + 1)
+            for column in range(merged.min_col, min(merged.max_col, width) + 1)
+        ] or [None]
+        if first and page.cell(*first).value is not None:
+            rule = f"lies under the merged cells {merged.coord}: unmerge them, and fill in each cell"
+            for row, column in others:
+                lines[row - 1] += [None] * (column - len(lines[row - 1]))
+                lines[row - 1][column - 1] = Broken("", rule)
 
 
 def cell_of(value: object) -> object:
     """A cell as text, alike for a CSV file, a spreadsheet and a frame; None if empty; a date stays one."""
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
+    if isinstance(value, Broken):
+        return value
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
     elif isinstance(value, (np.number, np.bool_)):
         value = value.item()
+    if isinstance(value, Collection) and not isinstance(value, str):
+        return Broken(value, f"is a {type(value).__name__}: a cell holds text, a number or a date")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)  # a frame with gaps makes 2019 a 2019.0
     if isinstance(value, (datetime.date, datetime.time)) and value is not pd.NaT:
         return value
-    text = unicodedata.normalize("NFC", str(value)).strip()
+    text = unicodedata.normalize("NFC", str(value).translate(INVISIBLE)).strip()
     return None if value is None or text in MISSING_WORDS else text
 
 
@@ -139,9 +265,12 @@ class Faults:
     def add(self, where, column: str, rule: str) -> None:
         """A fault in `column` in every row where the boolean array `where` is true."""
         for k in np.flatnonzero(np.asarray(where, bool)):
-            row, study = self.cells["row"].iloc[k], self._text(k, "study")
-            self.problems.append(Problem(row, study, column, self._text(k, column), rule))
-            self.positions.append(int(k))
+            self.add_cell(int(k), column, rule)
+
+    def add_cell(self, k: int, column: str, rule: str) -> None:
+        """A fault in `column` in the row at position k."""
+        self.problems.append(Problem(self.cells["row"].iloc[k], self._text(k, "study"), column, self._text(k, column), rule))
+        self.positions.append(k)
 
     def add_column(self, column: str, rule: str) -> None:
         """A fault of a whole column."""
@@ -167,26 +296,42 @@ class Faults:
 
 def numbers(cells: pd.DataFrame, name: str, faults: Faults) -> pd.Series:
     """A numeric column as floats, NaN where empty or faulty."""
-    values, _ = _parsed(cells, name, lambda cell: (parse_number(cell),) * 2, faults)
-    return values
+    values = pd.Series(_parsed(cells, name, parse_number, faults), cells.index, dtype=float)
+    return values.mask(_out_of_range(values, name, faults))
 
 
 def doses(cells: pd.DataFrame, name: str, faults: Faults) -> tuple[pd.Series, pd.Series]:
     """Lower and upper bounds of a dose column, equal where a number is printed, NaN where empty or faulty."""
-    return _parsed(cells, name, parse_dose, faults)
-
-
-def _parsed(cells: pd.DataFrame, name: str, parse, faults: Faults) -> tuple[pd.Series, pd.Series]:
-    bounds = np.full((2, len(cells)), np.nan)
-    for k, cell in enumerate(cells[name]):
-        if cell is not None:
-            try:
-                bounds[:, k] = parse(cell)
-            except ValueError as error:
-                faults.add(np.arange(len(cells)) == k, name, str(error))
-    low, high = (pd.Series(ends, cells.index) for ends in bounds)
+    bounds = [(np.nan, np.nan) if ends is None else ends for ends in _parsed(cells, name, parse_dose, faults)]
+    low, high = (pd.Series(ends, cells.index, dtype=float) for ends in zip(*bounds, strict=True))
     wrong = _out_of_range(low.where(low == high), name, faults)
     return low.mask(wrong), high.mask(wrong)
+
+
+def words(cells: pd.DataFrame, name: str, faults: Faults) -> pd.Series:
+    """A column of words; a closed vocabulary is matched regardless of case."""
+    levels = {level.lower(): level for level in COLUMNS[name].levels}
+
+    def parse(cell: object) -> str:
+        word = " ".join(str(cell).split())
+        if levels and word.lower() not in levels:
+            raise ValueError(f"is not one of {', '.join(levels.values())}")
+        return levels.get(word.lower(), word)
+
+    return pd.Series(_parsed(cells, name, parse, faults), cells.index, dtype=object)
+
+
+def _parsed(cells: pd.DataFrame, name: str, parse, faults: Faults) -> list:
+    """Each cell of a column parsed; None where it is empty or faulty."""
+    found = [None] * len(cells)
+    for k, cell in enumerate(cells[name]):
+        try:
+            if isinstance(cell, Broken):
+                raise ValueError(cell.rule)
+            found[k] = None if cell is None else parse(cell)
+        except ValueError as error:
+            faults.add_cell(k, name, str(error))
+    return found
 
 
 def _out_of_range(values: pd.Series, name: str, faults: Faults) -> pd.Series:
@@ -195,18 +340,13 @@ def _out_of_range(values: pd.Series, name: str, faults: Faults) -> pd.Series:
     below = values <= low if column.open_low else values < low
     faults.add(below, name, f"must be {'above' if column.open_low else 'at least'} {low:g}")
     faults.add(values >= high, name, f"must be below {high:g}")
-    return below | (values >= high)
-
-
-def words(cells: pd.DataFrame, name: str, faults: Faults) -> pd.Series:
-    """A column of words; a closed vocabulary is matched regardless of case."""
-    levels = {level.lower(): level for level in COLUMNS[name].levels}
-    found = [None if cell is None else " ".join(str(cell).split()) for cell in cells[name]]
-    if levels:
-        found = [None if cell is None else levels.get(cell.lower()) for cell in found]
-        unknown = [cell is not None and level is None for cell, level in zip(cells[name], found, strict=True)]
-        faults.add(unknown, name, f"is not one of {', '.join(levels.values())}")
-    return pd.Series(found, cells.index, dtype=object)
+    wrong = below | (values >= high)
+    if column.usual and column.usual[1] <= LARGEST_SMALL_DOSE:
+        for k in np.flatnonzero((values > LARGEST_SMALL_DOSE) & ~wrong):
+            if rule := serial_trap(values.iloc[k]):
+                faults.add_cell(int(k), name, rule)
+                wrong.iloc[k] = True
+    return wrong
 
 
 def typed(cells: pd.DataFrame, faults: Faults) -> pd.DataFrame:
@@ -215,7 +355,7 @@ def typed(cells: pd.DataFrame, faults: Faults) -> pd.DataFrame:
     for name in cells.columns.drop("row"):
         column = COLUMNS.get(name)
         if column is None:
-            table[name] = _passed_through(cells[name])
+            table[name] = _passed_through(cells, name, faults)
         elif column.kind == "dose":
             low, high = doses(cells, name, faults)
             table[name] = low.where(low == high)
@@ -226,9 +366,9 @@ def typed(cells: pd.DataFrame, faults: Faults) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def _passed_through(cells: pd.Series) -> pd.Series:
+def _passed_through(cells: pd.DataFrame, name: str, faults: Faults) -> pd.Series:
     """Numbers where every cell is one, otherwise text. Labels such as 007, or of 16 digits, would not survive as numbers."""
-    text = cells.map(lambda cell: None if cell is None else str(cell)).astype(object)
+    text = pd.Series(_parsed(cells, name, str, faults), cells.index, dtype=object)
     values = pd.to_numeric(text, errors="coerce")
     is_number = text.notna().any() and np.isfinite(values[text.notna()]).all()
     return values if is_number and not text.str.contains(r"^[+-]?(?:0\d|\d{16})", na=False).any() else text

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from . import covariance, protocol
-from .audit import Conversion, Ledger, as_table, summary
+from .audit import STATED, Conversion, Ledger, as_table, summary
 from .columns import COLUMNS, CONTROLS_INACTIVE, DOSES, PHASE_LIMITS_DAYS, RAW_MEASURES
 from .conversion import SMDVariance, fill_effects
 from .errors import Problem, TrialsError
@@ -284,7 +284,7 @@ def _fill(cells: pd.DataFrame, constants: dict[str, object], ledger: Ledger) -> 
         empty = cells[name].isna() if name in cells else pd.Series(True, cells.index)
         cells[name] = cells[name].where(~empty, cell_of(value)) if name in cells else cell_of(value)
         cells[name] = cells[name].astype(object)
-        ledger.add(empty, name, cell_of(value), "filled in where it was empty", assumption="stated for the whole table")
+        ledger.add(empty, name, cell_of(value), "filled in where it was empty", assumption=STATED)
 
 
 def _check_columns(cells: pd.DataFrame, faults: Faults, required: tuple[str, ...]) -> None:
@@ -338,7 +338,7 @@ def _derive_phase(table: pd.DataFrame, limits: tuple[float, float], ledger: Ledg
 
 def _derive_doses(table: pd.DataFrame, tbs_frequency: str, ledger: Ledger) -> None:
     """Fill the doses that the physical identities imply, and name the rows whose printed doses break them."""
-    for broken in protocol.contradictions(table):
+    for broken in protocol.contradictions(table, tbs_frequency=tbs_frequency):
         ledger.add_row(broken.position, ", ".join(broken.columns), "kept as printed", broken.message, printed=broken.columns)
     implied = protocol.implied(table, tbs_frequency)
     for found in implied:
