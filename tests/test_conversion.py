@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import stimdose as sd
 from stimdose import effects, summaries
 
-quick = settings(max_examples=60, deadline=None, derandomize=True)
+quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 BASE = {"study": "S", "direction": "higher", "comparator": "sham", "design": "parallel", "measure": "SMD"}
 ACTIVE = {"mean_active": 14.0, "sd_active": 4.0, "n_active": 30}

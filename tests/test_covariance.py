@@ -14,7 +14,7 @@ from stimdose import effects
 
 ORACLES = Path(__file__).parent / "oracles" / "covariance"
 EXPECTED = json.loads((ORACLES / "expected.json").read_text(encoding="utf-8"))
-quick = settings(max_examples=60, deadline=None, derandomize=True)
+quick = settings(max_examples=25, deadline=None, derandomize=True)
 
 BASE = {"direction": "higher", "comparator": "sham", "design": "parallel"}
 

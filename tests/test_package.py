@@ -17,7 +17,8 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
-    "errors columns effects doses tables trials shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
+    "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates conversion covariance trials "
+    "completeness template shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
     "diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
 ).split()
 PUBLIC = {

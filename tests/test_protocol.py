@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stimdose.errors import StimdoseError
-from stimdose.protocol import COLUMNS, QPS, Patterned, Rpms, Rtms, bounds, contradictions, cTBS, frequency, implied, iTBS
+from stimdose.identities import bounds, contradictions, implied
+from stimdose.protocol import COLUMNS, QPS, Patterned, Rpms, Rtms, cTBS, frequency, iTBS
 
 laws = settings(max_examples=100, deadline=None, derandomize=True)
 DLPFC = Rtms(frequency_hz=10, train_s=4, interval_s=26, trains=75)  # O'Reardon 2007: 3000 pulses in 37.5 min

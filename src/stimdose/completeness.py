@@ -1,5 +1,6 @@
 """What trials report: by field of the vocabulary and item of a checklist, and by study."""
 
+import numpy as np
 import pandas as pd
 
 from .audit import STATED
@@ -29,7 +30,7 @@ def reported_rows(trials: Trials) -> pd.DataFrame:
         if line.assumption != STATED and f"{line.column} = " not in line.printed
     }
     for field in {column for _, column in computed} & set(FIELDS):
-        found[field] &= [(row, field) not in computed for row in table["row"]]
+        found[field] &= np.array([(row, field) not in computed for row in table["row"]])
     return found
 
 

@@ -35,8 +35,8 @@ Synthetic B,25 Hz,FMA-UE,end of treatment,higher,SMD,sham,parallel,final,rPMS,ne
 EXAMPLE_EFFECTS = """\
 n_active,mean_active,sd_active,n_control,mean_control,sd_control,effect,ci_low,ci_high,control_group,source,note
 20,31.4,11.2,18,27.9,10.6,,,,,made up,synthetic: no such trial
-,,,,,,0.21,-0.41,0.83,sham,made up,synthetic: no such trial
-,,,,,,0.48,-0.15,1.11,sham,made up,synthetic: no such trial
+21,,,20,,,0.21,-0.41,0.83,sham,made up,synthetic: no such trial
+20,,,20,,,0.48,-0.15,1.11,sham,made up,synthetic: no such trial
 """
 """Made-up rows, in two halves: arm means, and two arms against one sham with printed effects."""
 

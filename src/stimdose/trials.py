@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from . import covariance, protocol
+from . import covariance, identities, protocol
 from .audit import STATED, Conversion, Ledger, as_table, summary
 from .columns import COLUMNS, CONTROLS_INACTIVE, DOSES, PHASE_LIMITS_DAYS, RAW_MEASURES
 from .conversion import SMDVariance, fill_effects
@@ -338,9 +338,9 @@ def _derive_phase(table: pd.DataFrame, limits: tuple[float, float], ledger: Ledg
 
 def _derive_doses(table: pd.DataFrame, tbs_frequency: str, ledger: Ledger) -> None:
     """Fill the doses that the physical identities imply, and name the rows whose printed doses break them."""
-    for broken in protocol.contradictions(table, tbs_frequency=tbs_frequency):
+    for broken in identities.contradictions(table, tbs_frequency=tbs_frequency):
         ledger.add_row(broken.position, ", ".join(broken.columns), "kept as printed", broken.message, printed=broken.columns)
-    implied = protocol.implied(table, tbs_frequency)
+    implied = identities.implied(table, tbs_frequency)
     for found in implied:
         printed = [*protocol.COLUMNS, "modality"]
         ledger.add_row(found.position, found.column, found.value, found.formula, printed=printed, assumption=found.assumption)
