@@ -23,7 +23,6 @@ SEPARATORS = ",;\t"
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
 """Spaces without width and marks of direction: two names that differ in these look the same."""
 
-
 LARGEST_SMALL_DOSE = 400
 """A dose column whose usual range ends below this does not hold tens of thousands: there, these are dates."""
 
