@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 import stimdose as sd
 from stimdose.columns import COLUMNS
-from stimdose.tables import read_table
 
 many = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 some = settings(many, max_examples=40)
@@ -161,7 +160,7 @@ def check(source, table: Planted, labels: list) -> None:
 def read(source, decimal: str = ".") -> sd.Trials | sd.TrialsError:
     """What is read, or the error, which can be printed."""
     try:
-        return sd.read_trials(source if decimal == "." else read_table(source, decimal=decimal).set_index("row"))
+        return sd.read_trials(source, decimal=decimal)
     except sd.TrialsError as error:
         return error if str(error) else None
 

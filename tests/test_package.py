@@ -17,8 +17,8 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
-    "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates conversion covariance trials "
-    "completeness template shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
+    "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates conversion covariance "
+    "trials reading completeness template shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
     "diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
@@ -26,7 +26,7 @@ PUBLIC = {
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *("build", "fit", "Fit", "load_fit", "curve", "band", "points", "optimum", "Optimum", "study_effects", "replication"),
-    *("columns", "effects", "figures", "shapes"),
+    *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 
 
@@ -38,7 +38,7 @@ def test_public_functions_are_never_shadowed_by_modules():
     for module in pkgutil.iter_modules(sd.__path__):
         if module.name != "__main__":
             importlib.import_module(f"stimdose.{module.name}")
-    for name in PUBLIC - {"columns", "effects", "figures", "shapes", "COLUMNS"}:
+    for name in PUBLIC - {"columns", "effects", "figures", "protocol", "scales", "shapes", "summaries", "COLUMNS"}:
         assert not isinstance(getattr(sd, name), types.ModuleType), name
         assert getattr(sd, name).__doc__, name
 

@@ -646,7 +646,7 @@ def test_names_that_look_like_slips_are_noted_and_pass_through():
     found = read(row(frequency_Hz="10", colour="blue"))
     assert found.table["frequency_Hz"][0] == 10
     assert [note for note in found.notes if "did you mean" in note] == [
-        "column 'frequency_Hz' is not in the vocabulary and passes through unchecked; did you mean 'frequency_hz'?"
+        "column 'frequency_Hz' is not in the vocabulary and passes through unchecked (did you mean 'frequency_hz'?)"
     ]
 
 

@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["columns", "effects", "figures", "shapes"],
+    submodules=["columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"],
     submod_attrs={
         "pymc_model": ["build"],
         "columns": ["COLUMNS"],
@@ -16,7 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "predictive": ["replication", "study_effects"],
         "priors": ["Prior"],
         "sampling": ["Fit", "fit", "load_fit"],
-        "trials": ["Trials", "read_trials"],
+        "reading": ["read_trials"],
+        "trials": ["Trials"],
     },
 )
 __version__ = "0.1.0"

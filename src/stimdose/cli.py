@@ -258,7 +258,7 @@ def demo(
 
 def _read(source: str, constants: list[str] | None, where: list[str] | None, missing: str):
     from . import shipped
-    from .trials import read_trials
+    from .reading import read_trials
 
     given, wanted = (dict(_pair(item) for item in items or []) for items in (constants, where))
     path = Path(source)

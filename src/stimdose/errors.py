@@ -1,6 +1,7 @@
 """Everything stimdose raises or warns: what is wrong, where, and what to do about it."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 LISTED, LONGEST = 50, 200
@@ -55,3 +56,9 @@ class FitError(StimdoseError):
 
 class ConvergenceWarning(UserWarning):
     """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""
+
+
+def nearest(name: str, known: Iterable, cutoff: float = 0.6) -> str:
+    """ " (did you mean 'x'?)" with the known name that is most like `name`, or nothing."""
+    close = difflib.get_close_matches(name, [str(item) for item in known], n=1, cutoff=cutoff)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,14 +1,14 @@
 """What ships with the package: the folders `models/` and `data/`, inside an installed package or beside `src/` in a checkout."""
 
-import difflib
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from .errors import StimdoseError
-from .trials import Trials, read_trials
+from .errors import StimdoseError, nearest
+from .reading import read_trials
+from .trials import Trials
 
 
 def folder(name: str) -> Path:
@@ -44,10 +44,7 @@ def dataset_path(name: str) -> Path:
     """Path of the CSV of a shipped table; its README lies beside it. Raises StimdoseError if there is no such table."""
     folders = _folders()
     if name not in folders:
-        close = difflib.get_close_matches(name, folders, n=1)
-        raise StimdoseError(
-            f"no dataset {name!r}{f' (did you mean {close[0]!r}?)' if close else ''}; there are {', '.join(folders)}"
-        )
+        raise StimdoseError(f"no dataset {name!r}{nearest(name, folders)}; there are {', '.join(folders)}")
     return folders[name] / _about(folders[name])["file"]
 
 
