@@ -78,7 +78,7 @@ def inverse(L):
 @compiled
 def with_block(block):
     """The studies whose rows are not independent."""
-    return np.flatnonzero(np.diff(block))
+    return np.flatnonzero(block[1:] > block[:-1])
 
 
 @compiled
@@ -253,12 +253,16 @@ def log_density(y, H, Z, v, start, block):
                 diagonal -= KH[i, k] * BR[i, k]
             dv[i] = 0.5 * (alpha[i] ** 2 - diagonal)
     for s in with_block(block):
-        rows = slice(start[s], start[s + 1])
-        off_diagonal = BZ[rows] @ (Z[rows].T / v[rows]) + KH[rows] @ BR[rows, :p].T.copy()
-        dV_s = block_of(dV, s, start, block)
-        dV_s[:] = 0.5 * (np.outer(alpha[rows], alpha[rows]) + off_diagonal)
+        dV_s, first = block_of(dV, s, start, block), start[s]
         for i in range(len(dV_s)):
-            dV_s[i, i] = dv[start[s] + i]
+            dV_s[i, i] = dv[first + i]
+            for k in range(i):
+                K_inverse = 0.0
+                for j in range(q):
+                    K_inverse -= BZ[first + i, j] * Z[first + k, j] / v[first + k]
+                for j in range(p):
+                    K_inverse -= KH[first + i, j] * BR[first + k, j]
+                dV_s[i, k] = dV_s[k, i] = 0.5 * (alpha[first + i] * alpha[first + k] - K_inverse)
     return -0.5 * (quadratic + logdet + n * LOG_2PI), -alpha, dH, dZ, dv, dV
 
 
