@@ -67,11 +67,9 @@ def solve_upper(L, b):
 def inverse(L):
     """Inverse of L L'."""
     n = L.shape[0]
-    X = np.zeros((n, n))
+    X, identity = np.empty((n, n)), np.eye(n)
     for j in range(n):
-        e = np.zeros(n)
-        e[j] = 1.0
-        X[:, j] = solve_upper(L, solve_lower(L, e))
+        X[:, j] = solve_upper(L, solve_lower(L, identity[j]))
     return X
 
 
@@ -143,8 +141,7 @@ def study_solver(Z, v, first, last):
         C[0, 0] = 1 / C[0, 0]
         return C, logdet
     L = cholesky(C)
-    for j in range(q):
-        logdet += 2 * np.log(L[j, j])
+    logdet += 2 * np.log(np.diag(L)).sum()
     return inverse(L), logdet
 
 
@@ -209,19 +206,14 @@ def log_density(y, H, Z, v, start, block):
     q = Z.shape[1]
     BR, C_inverses, logdet, L, mean = factor(y, H, Z, v, start)
     A_inverse = inverse(L)
-    residual, solved, square = np.empty((n, 1)), np.empty((n, 1)), np.zeros((1, 1))
-    for i in range(n):
-        residual[i, 0] = y[i]
-        for j in range(p):
-            residual[i, 0] -= H[i, j] * mean[j]
+    residual, solved, square = (y - H @ mean).reshape(n, 1), np.empty((n, 1)), np.zeros((1, 1))
     # H'alpha is the mean of b and Z_s'alpha that of u_s: taken as such, because sums of 1/v terms lose their digits
     u_means = np.empty((len(start) - 1, q))
     for s in range(len(start) - 1):
         u_means[s] = solve_study(residual, Z, v, C_inverses[s], start[s], start[s + 1], solved, square)[:, 0]
     quadratic = square[0, 0] + mean @ mean
     alpha = solved[:, 0].copy()
-    for j in range(p):
-        logdet += 2 * np.log(L[j, j])
+    logdet += 2 * np.log(np.diag(L)).sum()
 
     dH, dZ, dv, dV = np.empty((n, p)), np.empty((n, q)), np.empty(n), np.empty(block[-1])
     KH, BZ = np.zeros((n, p)), np.zeros((n, q))
@@ -315,9 +307,7 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
     n, p1 = fixed.shape
     p2, q = moving.shape[1], len(slopes)
     p = p1 + p2
-    X = np.empty((n, p))
-    X[:, :p1] = fixed
-    X[:, p1:] = moving
+    X = np.hstack((fixed, moving))
     residual, H, Z, L, v = standardise(y, X, mean, sd, spread, slopes, variance, within, start, correlation, block)
     logp, dresidual, dH, dZ, dv, dV = log_density(residual, H, Z, v, start, block)
     for s in with_block(block):
@@ -350,18 +340,12 @@ def draw(y, X, mean, sd, spread, slopes, variance, within, start, correlation, b
     q, studies = len(slopes), len(start) - 1
     beta, u, log_likelihood = np.empty((draws, p)), np.empty((draws, studies, q)), np.empty((draws, studies))
     for d in range(draws):
-        y_d, variance_d = y[d % len(y)], variance[d % len(variance)]
-        residual, H, Z, _, v = standardise(
-            y_d, X[d], mean[d], sd[d], spread[d], slopes, variance_d, within[d], start, correlation, block
-        )
+        own = (mean[d], sd[d], spread[d], slopes, variance[d % len(variance)], within[d])
+        residual, H, Z, _, v = standardise(y[d % len(y)], X[d], *own, start, correlation, block)
         _, _, _, L, b_mean = factor(residual, H, Z, v, start)
         b = b_mean + solve_upper(L, normal_b[d])
         beta[d] = mean[d] + sd[d] * b
-        R, solved = np.empty((n, 1)), np.empty((n, 1))
-        for i in range(n):
-            R[i, 0] = residual[i]
-            for j in range(p):
-                R[i, 0] -= H[i, j] * b[j]
+        R, solved = (residual - H @ b).reshape(n, 1), np.empty((n, 1))
         for s in range(studies):
             first, last = start[s], start[s + 1]
             C_inverse, logdet_s = study_solver(Z, v, first, last)
