@@ -1,10 +1,16 @@
 """The integrated likelihood against dense scipy densities, finite differences and dense conditional normals."""
 
+from itertools import pairwise
+
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
+from pytensor.gradient import DisconnectedInputError
 from scipy.stats import multivariate_normal
 
 from stimdose import integrate
+from stimdose.op import LogMarginal, integrated_normal
 
 SHAPES = [  # rows by study, fixed columns, moving columns, slopes
     ([3, 1, 2], 2, 1, [-1]),
@@ -16,12 +22,28 @@ SHAPES = [  # rows by study, fixed columns, moving columns, slopes
 ]
 
 
-def make(sizes, p1, p2, slopes, seed=0, scale=1.0):
+def random_blocks(sizes, rng):
+    """Correlation matrices of random sign for every other study, flat, with where each begins."""
+    flat, block = [np.empty(0)], [0]
+    for s, m in enumerate(sizes):
+        A = rng.normal(size=(m, m + 3))
+        C = A @ A.T / np.sqrt(np.outer((A**2).sum(1), (A**2).sum(1)))
+        flat += [C.ravel()] if s % 2 == 0 else []
+        block.append(block[-1] + (m * m if s % 2 == 0 else 0))
+    return np.concatenate(flat), np.array(block)
+
+
+def no_blocks(studies):
+    return np.empty(0), np.zeros(studies + 1, int)
+
+
+def make(sizes, p1, p2, slopes, seed=0, scale=1.0, blocks=True):
     rng = np.random.default_rng(seed)
     n, p = sum(sizes), p1 + p2
     sd = rng.uniform(0.1, 2, p)
     if p > 1:
         sd[-1] = 0.0  # a sampled coefficient
+    correlation, block = random_blocks(sizes, np.random.default_rng(seed + 10)) if blocks else no_blocks(len(sizes))
     return {
         "y": rng.normal(size=n),
         "fixed": rng.normal(size=(n, p1)),
@@ -33,13 +55,24 @@ def make(sizes, p1, p2, slopes, seed=0, scale=1.0):
         "variance": rng.uniform(0.01, 1, n),
         "within": 0.3,
         "start": np.concatenate([[0], np.cumsum(sizes)]),
+        "correlation": correlation,
+        "block": block,
     }
+
+
+def sampling_covariance(a):
+    C = np.eye(len(a["y"]))
+    for s, (first, last) in enumerate(pairwise(a["start"])):
+        if a["block"][s + 1] > a["block"][s]:
+            C[first:last, first:last] = a["correlation"][a["block"][s] : a["block"][s + 1]].reshape(last - first, last - first)
+    sds = np.sqrt(a["variance"])
+    return C * np.outer(sds, sds)
 
 
 def dense(a):
     """Mean and covariance of y, written out."""
     X = np.hstack([a["fixed"], a["moving"]])
-    K = np.diag(a["variance"] + a["within"]) + X @ np.diag(a["sd"] ** 2) @ X.T
+    K = sampling_covariance(a) + a["within"] * np.eye(len(X)) + X @ np.diag(a["sd"] ** 2) @ X.T
     study = np.repeat(np.arange(len(a["start"]) - 1), np.diff(a["start"]))
     for spread, slope in zip(a["spread"], a["slopes"], strict=True):
         column = np.ones(len(X)) if slope < 0 else X[:, slope]
@@ -49,28 +82,46 @@ def dense(a):
 
 def log_density(a):
     mean, K = dense(a)
-    return multivariate_normal(mean, K).logpdf(a["y"])
+    scale = np.sqrt(np.diag(K))
+    return multivariate_normal(mean / scale, K / np.outer(scale, scale)).logpdf(a["y"] / scale) - np.log(scale).sum()
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("scale", [1.0, 1e-9, 30.0])
-def test_density_is_that_of_the_dense_normal(shape, scale):
-    a = make(*shape, scale=scale)
+def test_density_is_that_of_the_dense_normal(shape, scale, blocks):
+    a = make(*shape, scale=scale, blocks=blocks)
     assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_density_of_random_shapes(seed):
+    rng = np.random.default_rng(seed)
+    sizes, p1, p2 = rng.integers(1, 7, rng.integers(1, 6)), *rng.integers(0, 6, 2)
+    a = make(sizes, p1, p2, [-1, *range(min(p1 + p2, rng.integers(3)))], seed=seed, scale=rng.choice([0.0, 1.0]))
+    a["within"] = float(rng.choice([0.0, 0.2]))
+    assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-9)
+
+
+def test_density_with_a_block_of_many_rows():
+    a = make([150, 3, 150], 2, 1, [-1, 1])
+    assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-9)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_density_with_extreme_weights(shape):
-    a = make(*shape)
+def test_density_with_extreme_weights(shape, blocks):
+    a = make(*shape, blocks=blocks)
     a["variance"] = a["variance"] * np.where(np.arange(len(a["y"])) % 2, 1e-6, 1e6)
     a["within"] = 0.0
     assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-7)
 
 
+@pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradients_are_those_of_finite_differences(shape):
-    a = make(*shape, seed=1)
-    gradients = dict(zip(("y", "moving", "mean", "sd", "spread", "within"), integrate.log_marginal(**a)[1:], strict=True))
+def test_gradients_are_those_of_finite_differences(shape, blocks):
+    a = make(*shape, seed=1, blocks=blocks)
+    gradients = dict(zip(LogMarginal.gradients, integrate.log_marginal(**a)[1:], strict=True))
     step = 1e-6
     for name, gradient in gradients.items():
         value = np.asarray(a[name], float)
@@ -83,10 +134,58 @@ def test_gradients_are_those_of_finite_differences(shape):
             assert np.asarray(gradient)[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=2e-4, abs=2e-5), name
 
 
-def test_not_positive_definite_gives_nan_and_no_error():
-    a = make([2, 2], 1, 1, [-1])
-    a["variance"] = np.full(4, np.nan)
-    assert np.isnan(integrate.log_marginal(**a)[0])
+@pytest.mark.parametrize("change", [{"variance": np.full(4, np.nan)}, {"correlation": np.array([1.0, 1.5, 1.5, 1.0])}])
+def test_not_positive_definite_gives_nan_and_no_error(change):
+    assert np.isnan(integrate.log_marginal(**make([2, 2], 1, 1, [-1]) | {"within": 0.01} | change)[0])
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_variances_of_zero_give_no_finite_density_and_no_error(blocks):
+    a = make([2, 2], 1, 1, [-1], blocks=blocks) | {"variance": np.zeros(4), "within": 0.0}
+    assert not np.isfinite(integrate.log_marginal(**a)[0])
+
+
+def identity_blocks(sizes):
+    return np.concatenate([np.eye(m).ravel() for m in sizes]), np.concatenate([[0], np.cumsum(np.square(sizes))])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_identity_blocks_change_nothing(shape):
+    a = make(*shape, blocks=False)
+    correlation, block = identity_blocks(shape[0])
+    for found, expected in zip(
+        integrate.log_marginal(**a | {"correlation": correlation, "block": block}), integrate.log_marginal(**a), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_order_of_rows_within_a_study_does_not_matter(shape):
+    a, rng = make(*shape), np.random.default_rng(7)
+    order = np.concatenate([rng.permutation(np.arange(*ends)) for ends in pairwise(a["start"])])
+    by_row = ("y", "fixed", "moving", "variance")
+    moved = a | {name: a[name][order] for name in by_row} | {"correlation": a["correlation"].copy()}
+    for s, (first, last) in enumerate(pairwise(a["start"])):
+        if a["block"][s + 1] > a["block"][s]:
+            own, within_study = slice(*a["block"][s : s + 2]), order[first:last] - first
+            C = a["correlation"][own].reshape(last - first, -1)
+            moved["correlation"][own] = C[np.ix_(within_study, within_study)].ravel()
+    names = ("logp", *LogMarginal.gradients)
+    for name, found, expected in zip(names, integrate.log_marginal(**moved), integrate.log_marginal(**a), strict=True):
+        np.testing.assert_allclose(found, expected[order] if name in by_row else expected, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_op_gives_the_gradients_of_the_kernel():
+    a = make(*SHAPES[0])
+    wanted = ("y", "spread", "variance")
+    symbols = {name: pt.vector(name) for name in (*wanted, "correlation")}
+    logp = integrated_normal(*(symbols.get(name, a[name]) for name in LogMarginal.inputs))[0]
+    f = pytensor.function(list(symbols.values()), pt.grad(logp, [symbols[name] for name in wanted]), mode="NUMBA")
+    expected = dict(zip(LogMarginal.gradients, integrate.log_marginal(**a)[1:], strict=True))
+    for name, found in zip(wanted, f(*(a[name] for name in symbols)), strict=True):
+        np.testing.assert_allclose(found, expected[name])
+    with pytest.raises(DisconnectedInputError):
+        pt.grad(logp, symbols["correlation"])
 
 
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], SHAPES[4]])
@@ -98,15 +197,17 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape):
     q, studies = len(a["slopes"]), len(a["start"]) - 1
     repeat = lambda value: np.broadcast_to(value, (draws, *np.shape(value))).copy()
     beta, u, _ = integrate.draw(
-        a["y"],
+        a["y"][None],
         np.broadcast_to(X, (draws, n, p)),
         repeat(a["mean"]),
         repeat(a["sd"]),
         repeat(a["spread"]),
         a["slopes"],
-        a["variance"],
+        a["variance"][None],
         np.full(draws, a["within"]),
         a["start"],
+        a["correlation"],
+        a["block"],
         rng.standard_normal((draws, p)),
         rng.standard_normal((draws, studies, q)),
     )
@@ -118,7 +219,7 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape):
     W, prior_sd = np.hstack([X, Z]), np.concatenate([a["sd"], np.tile(a["spread"], studies)])
     prior_mean = np.concatenate([a["mean"], np.zeros(Z.shape[1])])
     P = np.diag(prior_sd**2)
-    gain = P @ W.T @ np.linalg.inv(W @ P @ W.T + np.diag(a["variance"] + a["within"]))
+    gain = P @ W.T @ np.linalg.inv(W @ P @ W.T + sampling_covariance(a) + a["within"] * np.eye(n))
     mean, cov = prior_mean + gain @ (a["y"] - W @ prior_mean), P - gain @ W @ P
 
     free = prior_sd > 0
@@ -136,15 +237,17 @@ def test_log_likelihood_by_study_is_that_of_the_dense_normal():
     one = lambda value: np.asarray(value, float)[None]
     b = np.array([0.3, -0.2, 1.0, 0.5])
     beta, _, log_likelihood = integrate.draw(
-        a["y"],
+        a["y"][None],
         X[None],
         one(a["mean"]),
         one(a["sd"]),
         one(a["spread"]),
         a["slopes"],
-        a["variance"],
+        a["variance"][None],
         one(a["within"]),
         a["start"],
+        a["correlation"],
+        a["block"],
         one(b),
         np.zeros((1, 2, 3)),
     )
@@ -153,3 +256,50 @@ def test_log_likelihood_by_study_is_that_of_the_dense_normal():
     for s, (first, last) in enumerate(zip(a["start"][:-1], a["start"][1:], strict=True)):
         rows = slice(first, last)
         assert log_likelihood[0, s] == pytest.approx(multivariate_normal(mean[rows], K[rows, rows]).logpdf(a["y"][rows]))
+
+
+def test_effects_and_variances_may_differ_between_draws():
+    a, draws, rng = make(*SHAPES[4], seed=4), 5, np.random.default_rng(6)
+    n, p = len(a["y"]), len(a["mean"])
+    q, studies = len(a["slopes"]), len(a["start"]) - 1
+    each = [rng.uniform(0.2, 1, size) for size in [(draws, n), (draws, n, p), *[(draws, p)] * 2, (draws, q), (draws, n), draws]]
+    normals = [rng.standard_normal((draws, p)), rng.standard_normal((draws, studies, q))]
+
+    def run(which):
+        y, X, mean, sd, spread, variance, within = (np.ascontiguousarray(value[which]) for value in each)
+        return integrate.draw(
+            *(y, X, mean, sd, spread, a["slopes"], variance, within, a["start"], a["correlation"], a["block"]),
+            *(z[which] for z in normals),
+        )
+
+    for together, apart in zip(run(slice(None)), zip(*(run(slice(d, d + 1)) for d in range(draws)), strict=True), strict=True):
+        np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-12)
+
+
+# --- Draws that are linear in the normals: unit vectors as "normals" give their exact covariance -------------------------------------
+
+
+def errors_of(a):
+    return a["start"], a["correlation"], a["block"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("within", [0.0, 0.3])
+def test_sampling_errors_have_the_covariance_of_the_rows(shape, within):
+    a = make(*shape)
+    n = len(a["y"])
+    F = integrate.sampling_errors(a["variance"][None], np.full(n, within), *errors_of(a), np.eye(n))
+    np.testing.assert_allclose(F.T @ F, sampling_covariance(a) + within * np.eye(n), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("within", "scale"), [(0.3, 1.0), (0.0, 1.0), (1e-14, 1.0), (1e3, 1.0), (0.3, 1e-12)])
+def test_within_deviations_have_the_mean_and_covariance_of_the_dense_conditional(shape, within, scale):
+    a = make(*shape)
+    n, V = len(a["y"]), sampling_covariance(a) * scale
+    variance = a["variance"][None] * scale
+    mean = integrate.within_deviations(a["y"][None], variance, np.array([within]), *errors_of(a), np.zeros((1, n)))[0]
+    F = integrate.within_deviations(np.zeros((n, n)), variance, np.full(n, within), *errors_of(a), np.eye(n))
+    gain = np.linalg.inv(within * np.eye(n) + V)
+    np.testing.assert_allclose(mean, within * gain @ a["y"], rtol=1e-8)
+    np.testing.assert_allclose(F.T @ F, within * V @ gain, rtol=1e-8, atol=1e-10 * min(within, scale))

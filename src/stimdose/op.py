@@ -15,13 +15,13 @@ class LogMarginal(Op):
     """Inputs as `log_marginal`; the log density first, and its gradients as further outputs."""
 
     __props__ = ()
-    inputs = ("y", "fixed", "moving", "mean", "sd", "spread", "slopes", "variance", "within", "start")
-    gradients = ("y", "moving", "mean", "sd", "spread", "within")
+    inputs = tuple("y fixed moving mean sd spread slopes variance within start correlation block".split())
+    gradients = ("y", "moving", "mean", "sd", "spread", "variance", "within")
 
     def make_node(self, *inputs):
         inputs = [pt.as_tensor_variable(value) for value in inputs]
-        types = [pt.dscalar(), pt.dvector(), pt.dmatrix(), pt.dvector(), pt.dvector(), pt.dvector(), pt.dscalar()]
-        return Apply(self, inputs, types)
+        types = [pt.dscalar, pt.dvector, pt.dmatrix, pt.dvector, pt.dvector, pt.dvector, pt.dvector, pt.dscalar]
+        return Apply(self, inputs, [of() for of in types])
 
     def perform(self, node, inputs, output_storage):
         for storage, value in zip(output_storage, log_marginal(*inputs), strict=True):
@@ -40,11 +40,11 @@ class LogMarginal(Op):
 @numba_funcify.register(LogMarginal)
 def _compile(op, node, **kwargs):
     @numba.njit
-    def call(y, fixed, moving, mean, sd, spread, slopes, variance, within, start):
-        logp, dy, dmoving, dmean, dsd, dspread, dwithin = log_marginal(
-            y, fixed, moving, mean, sd, spread, slopes, variance, within.item(), start
+    def call(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
+        logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
+            y, fixed, moving, mean, sd, spread, slopes, variance, within.item(), start, correlation, block
         )
-        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, np.asarray(dwithin)
+        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dvariance, np.asarray(dwithin)
 
     return call
 

@@ -53,15 +53,17 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
     beta, u, log_likelihood = integrate.draw(
-        rows.effect,
+        rows.effect[None],
         X,
         np.ascontiguousarray(mean, float),
         np.ascontiguousarray(sd, float),
         np.stack([values[spread] for _, spread in study.values()], axis=-1),
         np.array([place[column_of] for column_of, _ in study.values()]),
-        rows.variance,
+        rows.variance[None],
         values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws),
         rows.start,
+        np.empty(0),
+        np.zeros(len(rows.start), int),
         rng.standard_normal((draws, len(system))),
         rng.standard_normal((draws, len(rows.studies), len(study))),
     )

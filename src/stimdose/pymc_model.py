@@ -81,6 +81,8 @@ def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance,
         variance,
         pt.as_tensor(within, dtype="float64"),
         rows.start,
+        np.empty(0),
+        np.zeros(len(rows.start), int),
     )[0]
 
 
