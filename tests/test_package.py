@@ -17,8 +17,8 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
-    "errors columns effects doses tables trials shipped priors shapes model rows predictor grid integrate op pymc_model posterior "
-    "diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
+    "errors columns effects doses tables trials shipped priors shapes model missing latents rows predictor grid integrate op pymc_model "
+    "posterior diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),

@@ -1,6 +1,7 @@
 """Printed numbers, and dose cells: a number, an interval (12-15), or an open end (>=21, <5)."""
 
 import datetime
+import math
 import re
 
 _NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
@@ -56,3 +57,12 @@ def parse_dose(cell: object) -> tuple[float, float]:
     else:
         raise ValueError("is not a dose: write a number, an interval such as 12-15, or an open end such as >=21 or <5")
     return low, high
+
+
+def dose_text(low: float, high: float) -> str:
+    """A printed dose in words: 10, 12–15, ≥21 or <5; empty where nothing is printed (NaN)."""
+    if low == high:
+        return f"{low:g}"
+    if math.isnan(low):
+        return ""
+    return f"≥{low:g}" if math.isinf(high) else f"<{high:g}" if low == 0 else f"{low:g}–{high:g}"

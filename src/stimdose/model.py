@@ -29,6 +29,11 @@ _LOG_SPREAD = Prior(
     sigma=0.3,
     why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
 )
+_DOSE_SPREAD = Prior(
+    "halfnormal",
+    sigma=0.75,
+    why="missing doses: the log doses of a modality have a standard deviation of 0.5 to 1.2 in published tables, a factor of 1.6 to 3.3",
+)
 _STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
 _MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
 
@@ -67,7 +72,8 @@ class Dose(_Part):
     reference: the dose at which effect priors are stated, and `usual` the range of doses in use (dose units); both have
         defaults for the doses of the vocabulary.
     priors: by parameter: those of the shape, `<parameter>_between_<by>`, `<coefficient>_between_study`, and `true`, the
-        (lognormal) prior of a dose that a trial printed as an interval.
+        (lognormal) prior of a dose that a trial printed as an interval. Where missing doses are imputed, `true` is the prior of
+        the typical dose of a modality, and `spread` that of the standard deviation of log doses around it.
     """
 
     column: str
@@ -135,6 +141,7 @@ class Dose(_Part):
         found["true"] = Prior(
             "lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed"
         )
+        found["spread"] = _DOSE_SPREAD
         return found
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
@@ -218,7 +225,7 @@ class Model(_Part):
         groups = [part.by for part in (*self.dose, *filter(None, [self.intercept])) if part.by]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
         numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
-        variables = {*self.priors(), "study_effect", "effect", "variance"}
+        variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.dose), "study_effect", "effect", "variance"}
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or "/" in column:
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
@@ -359,6 +366,11 @@ def model_from_toml(text: str, origin: str = "the text", **fields) -> Model:
 
 def prior_table(model: Model) -> pd.DataFrame:
     """The table of priors a paper prints: parameter, prior, 95 % interval, and why."""
+    return as_table(model.priors())
+
+
+def as_table(priors: dict[str, Prior]) -> pd.DataFrame:
+    """Priors by name as `prior_table` shows them."""
     rows = [
         {
             "parameter": name,
@@ -367,6 +379,6 @@ def prior_table(model: Model) -> pd.DataFrame:
             "high": prior.distribution.ppf(0.975),
             "why": prior.why,
         }
-        for name, prior in model.priors().items()
+        for name, prior in priors.items()
     ]
     return pd.DataFrame(rows).set_index("parameter")
