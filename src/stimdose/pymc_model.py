@@ -40,13 +40,16 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     with pm.Model(coords=coords) as built:
         numbers = compiled_constants(model, rows) if integrate else prior_constants(model, rows)
         data = pm.Data("prior_constants", np.array(list(numbers.values())))
-        values = _parameters(written, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
+        observed = observed_data(rows)
+        values = {name: data[k] for k, name in enumerate(numbers)}
+        values |= {name: pm.Data(name, observed[name]) for name in observed if name not in ("effect", "variance")}
+        values = _parameters(written, rows, values, integrate)
         for name in set(values) & set(written.priors()) - set(model.priors()):
             values[name] = values[name] * values["free_intercept"]
         found = terms(written, rows, rows.points, values)
         system = linear_system(found, rows, values)
         study = study_effects(written, rows)
-        effect, variance = pm.Data("effect", rows.effect, dims="row"), pm.Data("variance", rows.variance, dims="row")
+        effect, variance = (pm.Data(name, observed[name], dims="row") for name in ("effect", "variance"))
         within = values["within_study"] ** 2 if rows.has_within_study else 0.0
         if integrate:
             pm.Potential("log_likelihood", _integrated(rows, system, study, values, effect, variance, within))
@@ -58,6 +61,19 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
                 mean = mean + values[spread] * pm.Normal(f"{name}_z", 0, 1, dims="study")[rows.study] * column
             pm.Normal("effect_observed", mean, pt.sqrt(variance + within), observed=effect, dims="row")
     return built
+
+
+def observed_data(rows: Rows) -> dict[str, np.ndarray]:
+    """What the compiled model takes as data besides the constants of its priors, by name: rows of the same studies, with doses missing
+    in the same places, can be fitted without another compilation (nutpie's `with_data`).
+
+    Doses are among it where some are imputed: elsewhere they are constants, which the kernel need not differentiate.
+    """
+    found = {"effect": rows.effect, "variance": rows.variance}
+    if rows.imputation:
+        found |= {f"{part.column}_observed": part.observed for part in rows.imputation.parts}
+        found |= {f"{c}_printed": rows.points.doses[c].values for c, doses in rows.imputation.doses.items() if len(doses.rows)}
+    return found
 
 
 def compiled_constants(model: Model, rows: Rows, free_intercept: bool = False) -> dict[str, float]:
@@ -97,7 +113,7 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
         z = pm.Normal(f"{name}_z", 0, 1, dims=by)
         values[name] = pm.Deterministic(name, _group_value(values, name, by, z, is_log), dims=by)
     if rows.imputation:
-        return values | _imputed_doses(rows, rows.imputation, values)
+        return values | _imputed_doses(rows.imputation, values)
     for dose in model.dose:
         points = rows.points.doses[dose.column]
         if len(points.uncertain):
@@ -134,7 +150,7 @@ def _uncertain_dose(name: str, points: DosePoints, constants: dict):
     return pm.Deterministic(name, pt.exp(log_dose), dims=f"{name}_row")
 
 
-def _imputed_doses(rows: Rows, imputation: Imputation, values: dict) -> dict:
+def _imputed_doses(imputation: Imputation, values: dict) -> dict:
     """Typical doses by modality, latents around them, and the missing doses that these give (see `latents`)."""
     found, latents = {}, pt.zeros(0)
     for part in imputation.parts:
@@ -147,7 +163,7 @@ def _imputed_doses(rows: Rows, imputation: Imputation, values: dict) -> dict:
         inside = pm.Uniform(f"{name}_position", 0, 1, shape=bounded) if bounded else np.zeros(0)
         free = pt.log(typical)[part.group[: part.free]] + spread * z
         within = low + (high - low) * inside
-        resembling = pt.concatenate([pm.Data(f"{name}_observed", part.observed), within])
+        resembling = pt.concatenate([values[f"{name}_observed"], within])
         group = np.concatenate([part.observed_group, part.group[part.free :]])
         distance = (resembling - pt.log(typical)[group]) / spread
         density = -0.5 * (distance**2).sum() - len(group) * pt.log(spread)
@@ -155,6 +171,5 @@ def _imputed_doses(rows: Rows, imputation: Imputation, values: dict) -> dict:
         latents = pt.concatenate([latents, free, within])
     for column, doses in imputation.doses.items():
         if len(doses.rows):
-            found[f"{column}_printed"] = pm.Data(f"{column}_printed", rows.points.doses[column].values)
             found[f"{column}_true"] = pm.Deterministic(f"{column}_true", pt.exp(doses.of(latents)), dims=f"{column}_true_row")
     return found
