@@ -324,6 +324,19 @@ def test_bounds_that_depend_on_another_missing_dose_can_always_be_kept():
     assert log["frequency_hz"][:, 1].max() <= np.log(2)
 
 
+def test_an_interval_of_one_column_bounds_the_latent_of_another():
+    """Total pulses of 8000 to 12000 in 10 sessions are 800 to 1200 a session, whether the model has the total or the pulses."""
+    table = table_of(
+        pulses_per_session=["1000", "1500", None],
+        sessions=["10", "20", "10"],
+        total_pulses=["10000", "30000", "8000-12000"],
+    )
+    for column in ("pulses_per_session", "total_pulses"):
+        (part,) = imputed_rows(log_linear(column), table).imputation.parts
+        assert part.column == "pulses_per_session"
+        np.testing.assert_allclose(np.exp(part.log_bounds), [[800, 1200]])
+
+
 def test_rows_of_one_sample_or_arm_share_a_dose():
     table = pd.DataFrame(
         {

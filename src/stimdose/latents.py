@@ -5,6 +5,7 @@
 The printed doses of a column have the same density, and so inform its typical dose and its spread.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,9 @@ class Latents:
     """The latents of one column, and the printed doses they resemble.
 
     prior: of the typical dose; spread: of the standard deviation of log doses. observed (printed,) log doses of arms, with
-    observed_group. group (latents,): number of the modality. log_bounds (latents, 2): infinite where nothing bounds a latent; the first
-    `free` are unbounded. Further limits depend on latents of the columns before (earlier,): highest[k] or lowest[k] of a latent is
-    limit[k] + weights[k] @ earlier, for the latents that is_highest, is_lowest (latents, limits) say.
+    observed_group. group (latents,): number of the modality. log_bounds (latents, 2): infinite for the first `free`, which nothing
+    bounds. Other ends depend on the latents of the columns before: limit + weights (limits, earlier) @ earlier is a lower end of
+    the latents is_lowest (latents, limits), and an upper end of the latents is_highest.
     """
 
     column: str
@@ -132,40 +133,40 @@ def impute(model: Model, trials: Trials) -> Imputation:
     reach = {column: _reach(cells.printed(column)[0], *priors[column]) for column in columns}
     bounds, dependent = _bounds(latents, limits, reach, trials)
     latents.sort(key=lambda latent: (in_sequence(latent), latent in bounds, latent[1]))
-    place = {latent: k for k, latent in enumerate(latents)}
-    levels, group = cells.modalities()
-    parts = []
-    for column in columns:
-        own = [latent for latent in latents if latent[0] == column]
-        first = place[own[0]]
-        mine = [(last, limit) for last, limit in dependent if last[0] == column]
-        hit = np.array([[last == latent for last, _ in mine] for latent in own], bool).reshape(len(own), len(mine))
-        sign = np.array([limit.latents[last] for last, limit in mine])
-        others = [Sum(limit.printed, {k: v for k, v in limit.latents.items() if k != last}) for last, limit in mine]
-        observed, observed_row = cells.printed(column)
-        parts.append(
-            Latents(
-                column,
-                *priors[column],
-                observed=observed,
-                observed_group=group[observed_row],
-                group=group[[cells.row_of(latent) for latent in own]],
-                log_bounds=np.array([bounds.get(latent, (-np.inf, np.inf)) for latent in own]),
-                free=sum(latent not in bounds for latent in own),
-                limit=-sign * np.array([other.printed for other in others]),
-                weights=-sign[:, None] * _weights(others, place)[:, :first],
-                is_lowest=hit & (sign < 0),
-                is_highest=hit & (sign > 0),
-            )
-        )
+    parts = tuple(_part(column, priors[column], cells, latents, bounds, dependent) for column in columns)
     doses = {
         column: LogDoses(
-            np.array(list(rows), int), np.array([s.printed for s in rows.values()]), _weights(list(rows.values()), place)
+            np.array(list(rows), int), np.array([s.printed for s in rows.values()]), _weights(rows.values(), latents)
         )
         for column, rows in found.items()
     }
-    bounds_of, key = ({dose.column: values[dose.column] for dose in model.dose} for values in (cells.bounds, cells.key))
-    return Imputation(levels, tuple(parts), doses, bounds_of, key)
+    printed, key = ({dose.column: values[dose.column] for dose in model.dose} for values in (cells.bounds, cells.key))
+    return Imputation(cells.modalities()[0], parts, doses, printed, key)
+
+
+def _part(column: str, priors: tuple, cells: Cells, latents: list[Latent], bounds: dict, dependent: list) -> Latents:
+    """The latents of one column; `latents` are those of all columns, in order."""
+    own = [latent for latent in latents if latent[0] == column]
+    mine = [(last, limit) for last, limit in dependent if last[0] == column]
+    others = [
+        Sum(limit.printed, {latent: sign for latent, sign in limit.latents.items() if latent != last}) for last, limit in mine
+    ]
+    sign = np.array([limit.latents[last] for last, limit in mine])
+    hit = np.array([[last == latent for last, _ in mine] for latent in own], bool).reshape(len(own), len(mine))
+    (observed, observed_row), (_, group) = cells.printed(column), cells.modalities()
+    return Latents(
+        column,
+        *priors,
+        observed=observed,
+        observed_group=group[observed_row],
+        group=group[[cells.row_of(latent) for latent in own]],
+        log_bounds=np.array([bounds.get(latent, (-np.inf, np.inf)) for latent in own]),
+        free=sum(latent not in bounds for latent in own),
+        limit=-sign * np.array([other.printed for other in others]),
+        weights=-sign[:, None] * _weights(others, latents)[:, : latents.index(own[0])],
+        is_lowest=hit & (sign < 0),
+        is_highest=hit & (sign > 0),
+    )
 
 
 def _priors(model: Model, column: str) -> tuple[Prior, Prior]:
@@ -181,8 +182,10 @@ def _reach(printed: np.ndarray, prior: Prior, spread: Prior) -> tuple[float, flo
     return min([low, *(printed - BEYOND_PRINTED)]), max([high, *(printed + BEYOND_PRINTED)])
 
 
-def _weights(sums: list[Sum], place: dict[Latent, int]) -> np.ndarray:
-    weights = np.zeros((len(sums), len(place)))
+def _weights(sums: Collection[Sum], latents: list[Latent]) -> np.ndarray:
+    """Signs (sums, latents) with which the latents enter the sums."""
+    place = {latent: k for k, latent in enumerate(latents)}
+    weights = np.zeros((len(sums), len(latents)))
     for row, log_dose in zip(weights, sums, strict=True):
         row[[place[latent] for latent in log_dose.latents]] = list(log_dose.latents.values())
     return weights
@@ -199,34 +202,38 @@ def _check_informed(model: Model, cells: Cells, columns: list[str]) -> None:
 def _bounds(latents: list[Latent], limits: list[tuple[Sum, int]], reach: dict, trials: Trials):
     """Log bounds of every latent that has any, and the limits that depend on other latents, each with its last latent.
 
-    A limit on several latents bounds the last of them, given the others; that it can be kept at all is a limit on the others.
+    A limit on several latents bounds the last of them, given the others; that every lower end lies below every upper end is a
+    limit on the others (Fourier-Motzkin elimination), so that no interval can be empty.
     """
-    rank, bounds, dependent = {latent: k for k, latent in enumerate(latents)}, {}, []
+    rank, bounds, dependent, problems = {latent: k for k, latent in enumerate(latents)}, {}, [], []
     pending = {latent: [] for latent in latents}
     for limit, row in limits:
         pending[max(limit.latents, key=rank.get)].append((limit, row))
-    for latent in reversed(latents):
-        mine = pending[latent]
-        if not mine:
-            continue
-        low, high = -np.inf, np.inf
-        for limit, _ in mine:
-            if len(limit.latents) == 1:
-                low, high = (low, min(high, -limit.printed)) if limit.latents[latent] > 0 else (max(low, limit.printed), high)
+    for latent in (latent for latent in reversed(latents) if pending[latent]):
+        several = [(limit, row) for limit, row in pending[latent] if len(limit.latents) > 1]
+        single = [limit for limit, _ in pending[latent] if len(limit.latents) == 1]
+        first_row = pending[latent][0][1]
+        low = max([limit.printed for limit in single if limit.latents[latent] < 0], default=-np.inf)
+        high = min([-limit.printed for limit in single if limit.latents[latent] > 0], default=np.inf)
         if low >= high:
-            row = trials.table.iloc[mine[0][1]]
-            rule = "what is printed of this row leaves no dose possible: check it against frequency, minutes, pulses and sessions"
-            raise TrialsError("doses that contradict each other:", [Problem(row["row"], row["study"], latent[0], "", rule)])
+            row = trials.table.iloc[first_row]
+            rule = (
+                "what this row prints leaves no dose possible: check frequency, minutes, pulses and sessions against each other"
+            )
+            problems.append(Problem(row["row"], row["study"], latent[0], "", rule))
+            continue
         cut = reach[latent[0]]
         low = low if np.isfinite(low) else min(cut[0], high - 1)
         high = high if np.isfinite(high) else max(cut[1], low + 1)
         bounds[latent] = (low, high)
-        for limit, row in mine:
-            if len(limit.latents) == 1:
-                continue
-            dependent.append((latent, limit))
-            sign = limit.latents[latent]
-            rest = limit.plus(-sign, Sum(0.0, {latent: 1.0}))
-            rest = Sum(limit.printed + (low if sign > 0 else -high), rest.latents)
-            pending[max(rest.latents, key=rank.get)].append((rest, row))
+        dependent += [(latent, limit) for limit, _ in several]
+        lower = [(Sum(low, {latent: -1.0}), first_row), *(each for each in several if each[0].latents[latent] < 0)]
+        upper = [(Sum(-high, {latent: 1.0}), first_row), *(each for each in several if each[0].latents[latent] > 0)]
+        for one, row in lower:
+            for other, its_row in upper:
+                rest = one.plus(1.0, other)
+                if rest.latents:
+                    pending[max(rest.latents, key=rank.get)].append((rest, max(row, its_row)))
+    if problems:
+        raise TrialsError("doses that contradict each other:", problems[::-1])
     return bounds, dependent

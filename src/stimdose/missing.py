@@ -96,13 +96,24 @@ class Cells:
 
     def limits(self, sums: dict[str, Sum], row: int) -> list[Sum]:
         """What is printed of a row, as sums that are at most 0."""
+        implied = {column: self._implied(column, sums, row) for column in PRODUCT if column not in sums}
         found = []
-        for column, log_dose in sums.items():
+        for column, log_dose in (sums | {column: log_dose for column, log_dose in implied.items() if log_dose}).items():
             low, high = self.bounds[column][:, row]
             if low < high:
                 found += [Sum(np.log(low), {}).plus(-1.0, log_dose)] if low > 0 else []
                 found += [log_dose.plus(-1.0, Sum(np.log(high), {}))] if np.isfinite(high) else []
         return [limit for limit in (*found, self._duty(sums, row)) if limit and limit.latents]
+
+    def _implied(self, column: str, sums: dict[str, Sum], row: int) -> Sum | None:
+        """A member of the product, itself no dose of the model, whose others are known or have latents."""
+        others = [name for name in PRODUCT if name != column]
+        if not all(name in sums or self._log(name, row) is not None for name in others):
+            return None
+        one, other = (sums.get(name) or Sum(self._log(name, row), {}) for name in others)
+        if column == TOTAL:
+            return one.plus(1.0, other)
+        return other.plus(-1.0, one)  # the total comes last
 
     def _duty(self, sums: dict[str, Sum], row: int) -> Sum | None:
         modality = str(self.table["modality"].iloc[row]).lower() if "modality" in self.table else ""
