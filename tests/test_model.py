@@ -112,7 +112,7 @@ def test_an_unknown_shipped_model_names_the_nearest():
 def test_all_effect_priors_scale_with_the_outcome_and_no_dose_prior_does():
     one, ten = sd.load_model("stimulation"), sd.load_model("stimulation", outcome_sd=10)
     for name, prior in one.priors().items():
-        is_dose = name.endswith(("_peak", "_width", "_ed50", "_true"))
+        is_dose = name.endswith(("_peak", "_width", "_ed50", "_true", "_spread"))
         assert ten.priors()[name].distribution.ppf(0.9) == pytest.approx((1 if is_dose else 10) * prior.distribution.ppf(0.9)), (
             name
         )

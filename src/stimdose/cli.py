@@ -87,7 +87,10 @@ def fit(
         typer.Option(help="one standard deviation of the outcome in the units of the effect, where it is not standardised"),
     ] = None,
     missing: Annotated[
-        Literal["error", "drop"], typer.Option(help="drop: leave out rows that lack what the model needs, and name them")
+        Literal["error", "drop", "impute"],
+        typer.Option(
+            help="drop: leave out rows that lack what the model needs, and name them; impute: make missing doses parameters"
+        ),
     ] = "error",
     allow_mixed: Annotated[
         list[str] | None, typer.Option(help="let rows differ in measure, comparator, design, score or outcome")

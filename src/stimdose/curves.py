@@ -82,26 +82,31 @@ def curve(
 
 def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study
-    and group.
+    and group. A dose that is not printed stands at its posterior median and 95 % interval, and is marked in `imputed`.
 
     Effects are as reported, aligned to benefit; they are not adjusted for the other doses.
     """
-    table = fit.trials.table
+    table = fit.rows.table
     low, high = (
         table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan)
         for end in ("low", "high")
     )
     middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
+    dose = table[column].where(table[column].notna(), middle)
     frame = pd.DataFrame(
         {
             "study": table["study"],
-            "dose": table[column].where(table[column].notna(), middle),
+            "dose": dose,
             "dose_low": low,
             "dose_high": high,
             "effect": table["effect"],
             "se": np.sqrt(table["variance"]),
+            "imputed": dose.isna(),
         }
     )
+    believed = fit.dose_quantiles(column) if frame["imputed"].any() else np.empty((3, len(frame)))
+    for name, values in zip(("dose_low", "dose", "dose_high"), believed, strict=True):
+        frame[name] = frame[name].where(~frame["imputed"], values)
     return frame.assign(**{by: table[by].astype(str)}) if by else frame
 
 
@@ -141,7 +146,7 @@ def _held_in_words(held: dict) -> str:
 def _observed_by_group(fit: Fit, column: str, by: str) -> dict[str, list[float]]:
     found = {}
     seen = points(fit, column, by=by)
-    for level, part in seen.groupby(by):
+    for level, part in seen[~seen["imputed"]].groupby(by):
         values = part[["dose", "dose_low", "dose_high"]].to_numpy().ravel()
         values = values[np.isfinite(values) & (values > 0) | (values == part["dose"].min())]
         found[str(level)] = [float(values.min()), float(values.max())]

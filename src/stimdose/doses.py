@@ -1,6 +1,7 @@
 """Printed numbers, and dose cells: a number, an interval (12-15), or an open end (>=21, <5)."""
 
 import datetime
+import math
 import re
 
 _NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
@@ -157,3 +158,12 @@ def _fault_of_marks(text: str, kinds, decimal: str = ".") -> str | None:
     if of_thousands:
         return f"has a separator of thousands: write {as_whole}"
     return f"has a decimal {mark}: write {as_decimals}, {remedy}" if of_decimals else None
+
+
+def dose_text(low: float, high: float) -> str:
+    """A printed dose in words: 10, 12–15, ≥21 or <5; empty where nothing is printed (NaN)."""
+    if low == high:
+        return f"{low:g}"
+    if math.isnan(low):
+        return ""
+    return f"≥{low:g}" if math.isinf(high) else f"<{high:g}" if low == 0 else f"{low:g}–{high:g}"

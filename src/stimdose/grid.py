@@ -18,17 +18,22 @@ def observed_range(rows: Rows, column: str) -> tuple[float, float]:
             values = rows.table[f"{column}_{end}"].to_numpy(float)
             bounds.append(values[np.isfinite(values) & (values > 0)])
     found = np.concatenate(bounds)
+    if not len(found) and rows.imputation:  # nothing is printed, and the prior was stated
+        (prior,) = (part.prior for part in rows.imputation.parts if part.column == column)
+        return tuple(map(float, prior.distribution.ppf([0.025, 0.975])))
     return (float(found.min()), float(found.max())) if len(found) else (float(points.values.min()), float(points.values.max()))
 
 
 def usual_dose(rows: Rows, column: str) -> float:
-    """Median dose of the rows; an interval counts with its geometric middle."""
+    """Median dose of the rows that print one; an interval counts with its geometric middle."""
     points = rows.points.doses[column]
     values = points.values.copy()
     values[points.uncertain] = np.exp(points.log_bounds.mean(axis=1))
     for row in np.unique(points.row_of_node):
         values[row] = np.median(points.nodes[points.row_of_node == row])
-    return float(np.median(values))
+    if np.isnan(values).all():  # nothing is printed, and the prior was stated
+        return float(np.sqrt(np.prod(observed_range(rows, column))))
+    return float(np.nanmedian(values))
 
 
 def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict) -> dict:

@@ -1,6 +1,5 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
-import difflib
 import tomllib
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from . import shipped
 from .columns import COLUMNS
-from .errors import ModelError
+from .errors import ModelError, nearest
 from .priors import Prior
 from .shapes import SHAPES, Shape
 
@@ -28,6 +27,11 @@ _LOG_SPREAD = Prior(
     "halfnormal",
     sigma=0.3,
     why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
+)
+_DOSE_SPREAD = Prior(
+    "halfnormal",
+    sigma=0.75,
+    why="missing doses: the log doses of a modality have a standard deviation of 0.5 to 1.2 in published tables, a factor of 1.6 to 3.3",
 )
 _STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
 _MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
@@ -67,7 +71,8 @@ class Dose(_Part):
     reference: the dose at which effect priors are stated, and `usual` the range of doses in use (dose units); both have
         defaults for the doses of the vocabulary.
     priors: by parameter: those of the shape, `<parameter>_between_<by>`, `<coefficient>_between_study`, and `true`, the
-        (lognormal) prior of a dose that a trial printed as an interval.
+        (lognormal) prior of a dose that a trial printed as an interval. Where missing doses are imputed, `true` is the prior of
+        the typical dose of a modality, and `spread` that of the standard deviation of log doses around it.
     """
 
     column: str
@@ -81,7 +86,7 @@ class Dose(_Part):
     @model_validator(mode="after")
     def _complete(self):
         if self.shape not in SHAPES:
-            raise ValueError(f"unknown shape {self.shape!r}{_nearest(self.shape, SHAPES)}; shapes are {', '.join(SHAPES)}")
+            raise ValueError(f"unknown shape {self.shape!r}{nearest(self.shape, SHAPES)}; shapes are {', '.join(SHAPES)}")
         known = COLUMNS.get(self.column)
         if known and known.kind != "dose":
             raise ValueError(f"column {self.column!r} is not a dose")
@@ -97,7 +102,7 @@ class Dose(_Part):
         for name, prior in self.priors.items():
             if name not in allowed:
                 raise ValueError(
-                    f"no {name!r} in {self.shape} of {self.column}{_nearest(name, allowed)}; there are {', '.join(allowed)}"
+                    f"no {name!r} in {self.shape} of {self.column}{nearest(name, allowed)}; there are {', '.join(allowed)}"
                 )
             if name in self.basis.coefficients or prior.is_positive:
                 continue
@@ -135,6 +140,7 @@ class Dose(_Part):
         found["true"] = Prior(
             "lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed"
         )
+        found["spread"] = _DOSE_SPREAD
         return found
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
@@ -218,7 +224,7 @@ class Model(_Part):
         groups = [part.by for part in (*self.dose, *filter(None, [self.intercept])) if part.by]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
         numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
-        variables = {*self.priors(), "study_effect", "effect", "variance"}
+        variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.dose), "study_effect", "effect", "variance"}
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or "/" in column:
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
@@ -302,11 +308,6 @@ def _plain(part) -> dict:
     return found
 
 
-def _nearest(name: str, known) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
 def _readable(item: dict) -> str:
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
@@ -315,7 +316,7 @@ def _readable(item: dict) -> str:
             if len(item["loc"]) > 1
             else Model
         )
-        return f"{where}: unknown entry{_nearest(str(item['loc'][-1]), known.model_fields)}"
+        return f"{where}: unknown entry{nearest(str(item['loc'][-1]), known.model_fields)}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}" if where else item["msg"].removeprefix("Value error, ")
 
 
@@ -338,7 +339,7 @@ def load_model(name_or_path: str | Path, **fields) -> Model:
         path = shipped.folder("models") / f"{name_or_path}.toml"
         if str(name_or_path) not in names:
             raise ModelError(
-                f"no shipped model {str(name_or_path)!r}{_nearest(str(name_or_path), names)}; "
+                f"no shipped model {str(name_or_path)!r}{nearest(str(name_or_path), names)}; "
                 f"there are {', '.join(sorted(names))}, or give the path of a .toml file"
             )
     try:
@@ -359,6 +360,11 @@ def model_from_toml(text: str, origin: str = "the text", **fields) -> Model:
 
 def prior_table(model: Model) -> pd.DataFrame:
     """The table of priors a paper prints: parameter, prior, 95 % interval, and why."""
+    return as_table(model.priors())
+
+
+def as_table(priors: dict[str, Prior]) -> pd.DataFrame:
+    """Priors by name as `prior_table` shows them."""
     rows = [
         {
             "parameter": name,
@@ -367,6 +373,6 @@ def prior_table(model: Model) -> pd.DataFrame:
             "high": prior.distribution.ppf(0.975),
             "why": prior.why,
         }
-        for name, prior in model.priors().items()
+        for name, prior in priors.items()
     ]
     return pd.DataFrame(rows).set_index("parameter")

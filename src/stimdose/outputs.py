@@ -29,6 +29,8 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
     """Write a fit and everything that is usually printed of it. Returns the paths, and the optimum of every dose."""
     written = [fit.save(folder / "fit.nc")]
     tables = {"parameters": fit.summary(), "priors": fit.prior_table(), "effects": study_effects(fit)}
+    if len(imputed := fit.imputed()):
+        tables["imputed"] = imputed.set_index("row")
     if (contrast := fit.more_is_better()) is not None:
         tables["more-is-better"] = contrast.set_index("dose")
     written += [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]

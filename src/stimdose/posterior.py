@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import norm
 
 from . import integrate
+from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
     coefficients,
@@ -42,7 +43,7 @@ def _slice(values: dict, which: slice) -> dict:
 
 def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
     draws, n = len(next(iter(sampled.values()))), len(rows.effect)
-    values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model).items()}
+    values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model, rows).items()}
     found = terms(model, rows, rows.points, values)
     system = linear_system(found, rows, values)
     study = study_effects(model, rows)
@@ -101,7 +102,10 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
 
 
 def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws (draws, ...) of every parameter from its prior, by posterior variable name; no study effects."""
+    """Draws (draws, ...) of every parameter from its prior, by posterior variable name; no study effects.
+
+    Missing doses, and what is typical of a modality, are drawn from what is known of them before any effect is seen.
+    """
     priors = sampled_priors(model, rows) | gaussian_coefficients(model)
     values = {name: prior.distribution.rvs(size=draws, random_state=rng) for name, prior in priors.items()}
 
@@ -114,7 +118,7 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
     for dose in model.dose:
         for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by else ():
             by_group(f"{dose.column}_{name}", dose.by, name in dose.basis.nonlinear)
-        if len(rows.points.doses[dose.column].uncertain):
+        if len(rows.points.doses[dose.column].uncertain) and not rows.imputation:
             values[f"{dose.column}_true"] = _prior_true_doses(
                 dose.prior("true"), rows.points.doses[dose.column].log_bounds, draws, rng
             )
@@ -122,7 +126,7 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
         if not moderator.is_numeric:
             name = moderator.column
             values[f"{name}_effect"] = values[f"between_{name}"][:, None] * rng.standard_normal((draws, len(rows.levels[name])))
-    return values
+    return values | (_prior_imputed(rows.imputation, draws, rng) if rows.imputation else {})
 
 
 def _prior_true_doses(prior, log_bounds: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -130,3 +134,40 @@ def _prior_true_doses(prior, log_bounds: np.ndarray, draws: int, rng: np.random.
     low, high = norm.cdf((log_bounds.T - mu) / sigma)
     inside = norm.ppf(low + (high - low) * rng.uniform(size=(draws, len(low))))
     return np.exp(np.clip(mu + sigma * inside, *log_bounds.T))
+
+
+def _prior_imputed(imputation: Imputation, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draws of missing doses given the printed doses, their own intervals and bounds, but no effect; what bounds one dose is not
+    allowed to inform the others."""
+    found, latents = {}, np.zeros((draws, 0))
+    for part in imputation.parts:
+        name, levels = part.column, len(imputation.levels)
+        found[f"{name}_spread"], log_typical = _prior_typical(part, levels, draws, rng)
+        found[f"{name}_typical"] = np.exp(log_typical)
+        spread = np.hypot(found[f"{name}_spread"], LEAST_SPREAD)[:, None]
+        mean, (low, high) = log_typical[:, part.group], part.ends(latents)
+        below, above = norm.cdf((low - mean) / spread), norm.cdf((high - mean) / spread)
+        drawn = mean + spread * norm.ppf(below + (above - below) * rng.uniform(size=mean.shape))
+        latents = np.column_stack([latents, np.clip(drawn, low, high)])
+    return found | {f"{column}_true": np.exp(doses.of(latents)) for column, doses in imputation.doses.items() if len(doses.rows)}
+
+
+def _prior_typical(part: Latents, levels: int, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the spread (draws,) and the log typical doses (draws, levels) given the printed doses: exact given the spread, which
+    is drawn from a grid over its prior."""
+    mu, sigma = part.prior.parameters["mu"], part.prior.parameters["sigma"]
+    groups = [part.observed[part.observed_group == level] for level in range(levels)]
+    grid = part.spread.distribution.ppf((np.arange(2000) + 0.5) / 2000)
+    variance = grid**2 + LEAST_SPREAD**2
+    log_weight = np.zeros(len(grid))
+    for seen in filter(len, groups):
+        log_weight -= 0.5 * (((seen - seen.mean()) ** 2).sum() / variance + (len(seen) - 1) * np.log(variance))
+        log_weight += norm.logpdf(seen.mean(), mu, np.sqrt(sigma**2 + variance / len(seen)))
+    weight = np.exp(log_weight - log_weight.max())
+    spread = rng.choice(grid, draws, p=weight / weight.sum())
+    precision = (spread**2 + LEAST_SPREAD**2) ** -1
+    typical = np.empty((draws, levels))
+    for level, seen in enumerate(groups):
+        total = sigma**-2 + len(seen) * precision
+        typical[:, level] = (mu * sigma**-2 + seen.sum() * precision) / total + rng.standard_normal(draws) / np.sqrt(total)
+    return spread, typical

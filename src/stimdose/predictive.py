@@ -6,10 +6,12 @@ import pandas as pd
 from . import effects
 from .columns import axis_label, level_order
 from .curves import effect_label
+from .doses import dose_text
 from .errors import StimdoseError
 from .posterior import fitted, true_effects
 from .predictor import study_effects as study_effects_of
 from .sampling import Fit
+from .trials import Trials
 
 
 def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> pd.DataFrame:
@@ -41,7 +43,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     )
     doses = [dose.column for dose in fit.model.dose]
     if doses:
-        table["dose"] = [" / ".join(_printed(row, column) for column in doses) for _, row in rows.table.iterrows()]
+        table["dose"] = [" / ".join(texts) for texts in zip(*(_dose_texts(fit, column) for column in doses), strict=True)]
     if group:
         table["group"] = rows.table[group].astype(str).to_numpy()
         table = table.sort_values("group", key=lambda column: column.map(level_order(group, column).index), kind="stable")
@@ -106,8 +108,10 @@ def _labels(table: pd.DataFrame) -> list[str]:
     return labels.tolist()
 
 
-def _printed(row: pd.Series, column: str) -> str:
-    if not pd.isna(row[column]):
-        return f"{row[column]:g}"
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"≥{low:g}" if np.isinf(high) else f"<{high:g}" if low == 0 else f"{low:g}–{high:g}"
+def _dose_texts(fit: Fit, column: str) -> list[str]:
+    """The dose of every row as printed; where nothing is, the posterior median and interval of the imputed dose: ~12 [6, 25]."""
+    texts = [dose_text(low, high) for low, high in zip(*Trials(fit.rows.table).bounds(column), strict=True)]
+    if "" in texts:
+        believed = [f"~{median:.3g} [{low:.3g}, {high:.3g}]" for low, median, high in fit.dose_quantiles(column).T]
+        texts = [text or belief for text, belief in zip(texts, believed, strict=True)]
+    return texts

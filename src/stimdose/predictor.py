@@ -41,11 +41,19 @@ class Term:
 def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
     """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside
     them."""
+    imputed = {part.column for part in rows.imputation.parts} if rows.imputation else set()
     unused = {f"{dose.column}_true" for dose in model.dose}
+    unused |= {f"{column}_true" for column in imputed}
+    unused |= {f"{dose.column}_spread" for dose in model.dose if dose.column not in imputed}
     unused |= set() if rows.has_within_study else {"within_study"}
     unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.basis.coefficients}
     unused |= set(gaussian_coefficients(model)) if integrate else set()
-    return {name: prior for name, prior in model.priors().items() if name not in unused}
+    return {name: prior for name, prior in all_priors(model, rows).items() if name not in unused}
+
+
+def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
+    """Every prior by name: those of the model, and of columns through which its missing doses are imputed."""
+    return model.priors() | (rows.imputation.priors() if rows.imputation else {})
 
 
 def gaussian_coefficients(model: Model) -> dict[str, Prior]:
@@ -55,16 +63,17 @@ def gaussian_coefficients(model: Model) -> dict[str, Prior]:
     return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
 
 
-def prior_constants(model: Model) -> dict[str, float]:
+def prior_constants(model: Model, rows: Rows) -> dict[str, float]:
     """The parameters of every prior as `<name>_prior_<parameter>`."""
-    return {f"{name}_prior_{key}": value for name, prior in model.priors().items() for key, value in prior.parameters.items()}
+    priors = all_priors(model, rows)
+    return {f"{name}_prior_{key}": value for name, prior in priors.items() for key, value in prior.parameters.items()}
 
 
 def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
     """Every posterior variable of a fit with its dimensions besides chain and draw, population parameters first."""
-    dims: dict[str, tuple[str, ...]] = {
-        name: () for name in model.priors() if name in sampled_priors(model, rows, integrate=False)
-    }
+    dims: dict[str, tuple[str, ...]] = dict.fromkeys(sampled_priors(model, rows, integrate=False), ())
+    if rows.imputation:
+        dims |= {f"{part.column}_typical": ("modality",) for part in rows.imputation.parts}
     if model.intercept and model.intercept.by:
         dims[f"intercept_by_{model.intercept.by}"] = (model.intercept.by,)
     for dose in model.dose:
@@ -115,7 +124,7 @@ def _term(name: str, column, is_gaussian: bool, by: str | None, points: Points) 
 def dose_columns(dose: Dose, points: DosePoints, groups: np.ndarray | None, values: dict) -> list:
     """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the
     rows."""
-    parts = [points.values]
+    parts = [values.get(f"{dose.column}_printed", points.values)]
     if len(points.uncertain):
         true = values[f"{dose.column}_true"]
         parts = [np.broadcast_to(points.values, (*true.shape[:-1], len(points.values)))] if array_library(true) is np else parts

@@ -11,19 +11,22 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from .latents import LEAST_SPREAD, Imputation
 from .model import Model
 from .op import integrated_normal
 from .predictor import linear_system, mean_effect, prior_constants, sampled_priors, study_effects, terms
-from .rows import DosePoints, Rows, prepare, rows_of
+from .rows import DosePoints, Missing, Rows, prepare, rows_of
 from .trials import Trials
 
 
-def build(model: Model, trials: Trials, *, integrate: bool = True, allow_mixed: tuple[str, ...] = ()) -> pm.Model:
+def build(
+    model: Model, trials: Trials, *, integrate: bool = True, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()
+) -> pm.Model:
     """The model as a pm.Model, observations and prior constants as pm.Data.
 
     Raises ModelError or TrialsError where model and table do not fit.
     """
-    rows = rows_of(model, prepare(model, trials, allow_mixed=allow_mixed))
+    rows = rows_of(model, prepare(model, trials, missing, allow_mixed), missing == "impute")
     return build_rows(model, rows, integrate=integrate)
 
 
@@ -33,16 +36,20 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     written = model.with_free_intercept() if integrate else model
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
     coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
     with pm.Model(coords=coords) as built:
-        numbers = compiled_constants(model) if integrate else prior_constants(model)
+        numbers = compiled_constants(model, rows) if integrate else prior_constants(model, rows)
         data = pm.Data("prior_constants", np.array(list(numbers.values())))
-        values = _parameters(written, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
+        observed = observed_data(rows)
+        values = {name: data[k] for k, name in enumerate(numbers)}
+        values |= {name: pm.Data(name, observed[name]) for name in observed if name not in ("effect", "variance")}
+        values = _parameters(written, rows, values, integrate)
         for name in set(values) & set(written.priors()) - set(model.priors()):
             values[name] = values[name] * values["free_intercept"]
         found = terms(written, rows, rows.points, values)
         system = linear_system(found, rows, values)
         study = study_effects(written, rows)
-        effect, variance = pm.Data("effect", rows.effect, dims="row"), pm.Data("variance", rows.variance, dims="row")
+        effect, variance = (pm.Data(name, observed[name], dims="row") for name in ("effect", "variance"))
         within = values["within_study"] ** 2 if rows.has_within_study else 0.0
         if integrate:
             pm.Potential("log_likelihood", _integrated(rows, system, study, values, effect, variance, within))
@@ -56,9 +63,22 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     return built
 
 
-def compiled_constants(model: Model, free_intercept: bool = False) -> dict[str, float]:
+def observed_data(rows: Rows) -> dict[str, np.ndarray]:
+    """What the compiled model takes as data besides the constants of its priors, by name: rows of the same studies, with doses missing
+    in the same places, can be fitted without another compilation (nutpie's `with_data`).
+
+    Doses are among it where some are imputed: elsewhere they are constants, which the kernel need not differentiate.
+    """
+    found = {"effect": rows.effect, "variance": rows.variance}
+    if rows.imputation:
+        found |= {f"{part.column}_observed": part.observed for part in rows.imputation.parts}
+        found |= {f"{c}_printed": rows.points.doses[c].values for c, doses in rows.imputation.doses.items() if len(doses.rows)}
+    return found
+
+
+def compiled_constants(model: Model, rows: Rows, free_intercept: bool = False) -> dict[str, float]:
     """Constants of the integrated model; for an anchored one, with what anchors it or, if `free_intercept`, without."""
-    found = prior_constants(model.with_free_intercept())
+    found = prior_constants(model.with_free_intercept(), rows)
     if model.is_anchored:
         found |= {"free_intercept": 1.0} if free_intercept else {"free_intercept": 0.0, "intercept_prior_sigma": 0.0}
     return found
@@ -94,6 +114,8 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
     for name, by, is_log in _grouped(model, integrate):
         z = pm.Normal(f"{name}_z", 0, 1, dims=by)
         values[name] = pm.Deterministic(name, _group_value(values, name, by, z, is_log), dims=by)
+    if rows.imputation:
+        return values | _imputed_doses(rows.imputation, values)
     for dose in model.dose:
         points = rows.points.doses[dose.column]
         if len(points.uncertain):
@@ -128,3 +150,28 @@ def _uncertain_dose(name: str, points: DosePoints, constants: dict):
     distance = (log_dose - constants[f"{name}_prior_mu"]) / constants[f"{name}_prior_sigma"]
     pm.Potential(f"{name}_prior", -0.5 * (distance**2).sum())
     return pm.Deterministic(name, pt.exp(log_dose), dims=f"{name}_row")
+
+
+def _imputed_doses(imputation: Imputation, values: dict) -> dict:
+    """Typical doses by modality, latents around them, and the missing doses that these give (see `latents`)."""
+    found, latents = {}, pt.zeros(0)
+    for part in imputation.parts:
+        name, prior = part.column, {key: values[f"{part.column}_true_prior_{key}"] for key in part.prior.parameters}
+        typical = pm.LogNormal(f"{name}_typical", **prior, dims="modality")
+        spread = pt.sqrt(values[f"{name}_spread"] ** 2 + LEAST_SPREAD**2)
+        bounded = len(part.group) - part.free
+        z = pm.Normal(f"{name}_missing_z", 0, 1, shape=part.free) if part.free else np.zeros(0)
+        low, high = (end[part.free :] for end in part.ends(latents))
+        inside = pm.Uniform(f"{name}_position", 0, 1, shape=bounded) if bounded else np.zeros(0)
+        free = pt.log(typical)[part.group[: part.free]] + spread * z
+        within = low + (high - low) * inside
+        resembling = pt.concatenate([values[f"{name}_observed"], within])
+        group = np.concatenate([part.observed_group, part.group[part.free :]])
+        distance = (resembling - pt.log(typical)[group]) / spread
+        density = -0.5 * (distance**2).sum() - len(group) * pt.log(spread)
+        pm.Potential(f"{name}_density", density + pt.log(high - low).sum())
+        latents = pt.concatenate([latents, free, within])
+    for column, doses in imputation.doses.items():
+        if len(doses.rows):
+            found[f"{column}_true"] = pm.Deterministic(f"{column}_true", pt.exp(doses.of(latents)), dims=f"{column}_true_row")
+    return found

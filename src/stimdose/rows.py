@@ -1,20 +1,23 @@
 """Model + Trials -> the arrays of the likelihood: rows sorted by study, doses as points, groups as indices."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
-from .errors import ModelError
+from .errors import ModelError, Problem, TrialsError
+from .latents import Imputation, closed, impute
 from .model import Dose, Model
 from .priors import Prior
-from .trials import Missing, Trials
+from .trials import Trials
+
+Missing = Literal["error", "drop", "impute"]
+"""What a fit does with rows that lack a dose."""
 
 NODES_PER_LOG_UNIT, FEWEST_NODES = 16, 9
 """Gauss-Legendre nodes over an interval that a stratum prints, enough for a bell of width 0.1 in log dose."""
-OPEN_END = 1e-4
-"""An open end is cut where its prior leaves this much: nobody stimulates with less, or more."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class DosePoints:
 
     The points are the `values` (rows,), then the sampled doses of the rows `uncertain`, then the nodes of the rows that are
     strata with an interval; `average` (nodes, strata) takes the mean of a column over each stratum, and `order` (rows,) picks
-    each row's entry.
+    each row's entry. log_bounds (uncertain, 2): the printed interval, NaN where nothing is printed.
     """
 
     values: np.ndarray
@@ -55,7 +58,7 @@ class Rows:
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
     scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any
-        study has several rows.
+        study has several rows. imputation: what stands for missing doses, if they are imputed.
     """
 
     effect: np.ndarray
@@ -70,6 +73,7 @@ class Rows:
     slopes: tuple[str, ...]
     has_within_study: bool
     table: pd.DataFrame
+    imputation: Imputation | None = None
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -88,7 +92,7 @@ def group_columns(model: Model) -> list[str]:
 
 
 def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()) -> Trials:
-    """The trials that the model will see: complete, and of one estimand that suits it.
+    """The trials that the model will see: complete (but for doses, if these are imputed), and of one estimand that suits it.
 
     Raises TrialsError for empty cells and mixed estimands, ModelError where model and table do not fit.
     """
@@ -118,16 +122,37 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             problems.append(f"dose {dose.column!r} is not numeric")
     if problems:
         raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
-    trials = trials.complete(needed_columns(model), missing)
+    if missing == "impute":
+        _check_imputable(model, trials)
+    else:
+        trials = trials.complete(needed_columns(model), missing)
     trials.require_one_estimand(allow_mixed)
-    constant = [dose.column for dose in model.dose if len(np.unique(trials.bounds(dose.column))) == 1]
+    doses = {dose.column: np.ravel(trials.bounds(dose.column)) for dose in model.dose}
+    constant = [column for column, values in doses.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
         raise ModelError(f"{', '.join(constant)} is the same in every row: there is no dose-response to estimate")
     return trials
 
 
-def rows_of(model: Model, trials: Trials) -> Rows:
-    """The arrays of `prepare`d trials."""
+def _check_imputable(model: Model, trials: Trials) -> None:
+    """Only doses can be imputed, and only those of single trials."""
+    doses = [dose.column for dose in model.dose]
+    absent = tuple(column for column in doses if column not in trials.table)
+    problems = trials.gaps(tuple(column for column in needed_columns(model) if column not in doses) + absent)
+    for column in doses:
+        if column not in absent:
+            empty = np.isnan(trials.bounds(column)[0]) & (trials.table["design"] == "stratum").to_numpy()
+            rule = "is empty in a stratum, whose dose is a spread over its trials: it cannot be imputed"
+            problems += [Problem(row["row"], row["study"], column, "", rule) for _, row in trials.table[empty].iterrows()]
+    if problems:
+        raise TrialsError("doses of trials can be imputed, and nothing else; fill these in, or leave their rows out:", problems)
+
+
+def rows_of(model: Model, trials: Trials, impute_doses: bool = False) -> Rows:
+    """The arrays of `prepare`d trials.
+
+    Raises TrialsError where missing doses cannot be imputed.
+    """
     table = trials.table
     first_seen = {study: k for k, study in enumerate(pd.unique(table["study"]))}
     order = np.argsort(table["study"].map(first_seen).to_numpy(), kind="stable")
@@ -152,8 +177,14 @@ def rows_of(model: Model, trials: Trials) -> Rows:
             scales[moderator.column] = (float(center), float(per))
             moderators[moderator.column] = (values - center) / per
 
-    doses = {dose.column: _dose_points(dose, trials) for dose in model.dose}
-    slopes = tuple(dose.column for dose in model.dose if dose.by_study and _several_doses(trials, dose.column, study))
+    imputation = impute(model, trials) if impute_doses else None
+    bounds = imputation.bounds if imputation else {dose.column: np.array(trials.bounds(dose.column)) for dose in model.dose}
+    stratum = (table["design"] == "stratum").to_numpy()
+    doses = {dose.column: _dose_points(dose, *bounds[dose.column], stratum) for dose in model.dose}
+    keys = imputation.key if imputation else {}
+    slopes = tuple(
+        dose.column for dose in model.dose if dose.by_study and _several_doses(study, bounds[dose.column], keys.get(dose.column))
+    )
     sizes = np.diff(start)
     return Rows(
         effect=table["effect"].to_numpy(float),
@@ -168,35 +199,26 @@ def rows_of(model: Model, trials: Trials) -> Rows:
         slopes=slopes,
         has_within_study=bool((sizes > 1).any()),
         table=table,
+        imputation=imputation,
     )
 
 
-def _several_doses(trials: Trials, column: str, study: np.ndarray) -> bool:
-    low, high = trials.bounds(column)
-    frame = pd.DataFrame({"study": study, "low": low, "high": high}).drop_duplicates()
+def _several_doses(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None) -> bool:
+    """Whether any study has several doses; what is not printed as a number differs between those who do not share it (key)."""
+    low, high = bounds
+    latent = np.full(len(study), -1) if key is None else np.where(low == high, -1, key)
+    frame = pd.DataFrame({"study": study, "low": low, "high": high, "latent": latent}).drop_duplicates()
     return bool(frame["study"].duplicated().any())
 
 
-def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
-    low, high = trials.bounds(dose.column)
-    interval = np.flatnonzero(low < high)
+def _dose_points(dose: Dose, low: np.ndarray, high: np.ndarray, is_stratum: np.ndarray) -> DosePoints:
+    interval = np.flatnonzero(low != high)
     if not len(interval):
         return DosePoints(low)
     prior = dose.prior("true")
-    log_bounds = np.column_stack(
-        [
-            np.log(np.maximum(low[interval], prior.distribution.ppf(OPEN_END))),
-            np.log(np.minimum(high[interval], prior.distribution.isf(OPEN_END))),
-        ]
-    )
-    # an interval beyond the prior's reach keeps its printed end, and its open end lies one prior standard deviation further
-    sigma = prior.parameters["sigma"]
     with np.errstate(divide="ignore"):
-        printed = np.log(np.column_stack([low[interval], high[interval]]))
-    log_bounds[:, 0] = np.where(np.isfinite(printed[:, 0]), printed[:, 0], np.minimum(log_bounds[:, 0], printed[:, 1] - sigma))
-    log_bounds[:, 1] = np.where(np.isfinite(printed[:, 1]), printed[:, 1], np.maximum(log_bounds[:, 1], printed[:, 0] + sigma))
-
-    stratum = (trials.table["design"].iloc[interval] == "stratum").to_numpy()
+        log_bounds = closed(np.log(np.column_stack([low[interval], high[interval]])), **prior.parameters)
+    stratum = is_stratum[interval]
     uncertain, strata = interval[~stratum], interval[stratum]
     nodes, weights = zip(*(_average_over(*ends, prior) for ends in log_bounds[stratum]), strict=True) if len(strata) else ((), ())
     sizes = [len(part) for part in nodes]
@@ -207,7 +229,7 @@ def _dose_points(dose: Dose, trials: Trials) -> DosePoints:
     order[uncertain] = len(low) + np.arange(len(uncertain))
     order[strata] = len(low) + len(uncertain) + np.arange(len(strata))
     return DosePoints(
-        values=np.where(low < high, dose.reference, low),
+        values=np.where(low == high, low, dose.reference),
         uncertain=uncertain,
         log_bounds=log_bounds[~stratum],
         nodes=np.concatenate([*nodes, []]),

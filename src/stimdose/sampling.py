@@ -15,14 +15,15 @@ import pandas as pd
 import xarray as xr
 
 from .diagnosis import Diagnosis, diagnose
+from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
-from .model import Model, model_from_toml, prior_table
+from .model import Model, as_table, model_from_toml
 from .posterior import draw_coefficients, draw_prior, replicate
-from .predictor import study_effects, variable_dims
-from .rows import Rows, prepare, rows_of
+from .predictor import all_priors, study_effects, variable_dims
+from .rows import Missing, Rows, prepare, rows_of
 from .storage import read_tree, write_tree
-from .trials import Missing, Trials
+from .trials import Trials
 
 PRIOR_DRAWS = 1000
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
@@ -44,7 +45,7 @@ class Fit:
     @cached_property
     def rows(self) -> Rows:
         """The arrays of the likelihood."""
-        return rows_of(self.model, self.trials)
+        return _rows_of(self.model, self.trials, self.tree)
 
     def values(self, group: str = "posterior") -> dict[str, np.ndarray]:
         """Draws (draws, ...) of every variable of a group, chains one after the other."""
@@ -61,8 +62,41 @@ class Fit:
 
     def prior_table(self) -> pd.DataFrame:
         """The priors of the parameters that this fit has, each with its reason."""
-        table = prior_table(self.model)
-        return table[table.index.isin(list(self.tree["posterior"].data_vars))]
+        used = set(self.tree["posterior"].data_vars)
+        used |= {name.replace("_typical", "_true") for name in used if name.endswith("_typical")}
+        return as_table({name: prior for name, prior in all_priors(self.model, self.rows).items() if name in used})
+
+    def dose_quantiles(self, column: str, prob: float = 0.95) -> np.ndarray:
+        """Low, median and high (3, rows) of the posterior of every row's dose (dose units), rows sorted by study as in `rows`;
+        all the same where a number is printed."""
+        points = self.rows.points.doses[column]
+        found = np.repeat(points.values[None], 3, axis=0)
+        if len(points.uncertain):
+            draws = self.values()[f"{column}_true"]
+            found[:, points.uncertain] = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+        return found
+
+    def imputed(self, prob: float = 0.95) -> pd.DataFrame:
+        """What the fit believes of every dose that is not printed as a number, one line per row and column.
+
+        Columns: row, study, column, printed (the interval, or empty), median, low, high (dose units, equal-tailed interval of
+            probability `prob`), prior_low, prior_high (the same before any effect is seen), and contraction: 1 - the variance of
+            the log dose over what it was before any effect was seen; near 0, the effects say nothing about the dose.
+        """
+        posterior, prior, table, records = self.values(), self.values("prior"), self.rows.table, []
+        ends = [(1 - prob) / 2, (1 + prob) / 2]
+        for dose in self.model.dose:
+            name, points = f"{dose.column}_true", self.rows.points.doses[dose.column]
+            bounds = np.array(Trials(table).bounds(dose.column))
+            for k, row in enumerate(points.uncertain):
+                draws, before = np.log(posterior[name][:, k]), np.log(prior[name][:, k])
+                low, median, high = np.exp(np.quantile(draws, [ends[0], 0.5, ends[1]]))
+                contraction = 1 - draws.var() / before.var() if before.var() > 0 else np.nan
+                cells = [table[column].iloc[row] for column in ("row", "study")]
+                printed = dose_text(*bounds[:, row])
+                records.append((*cells, dose.column, printed, median, low, high, *np.exp(np.quantile(before, ends)), contraction))
+        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction"]
+        return pd.DataFrame(records, columns=names)
 
     def group_model(self, group: str) -> Model:
         """The model whose parameters a group of the tree holds: that of `free_intercept` has an intercept more."""
@@ -111,7 +145,8 @@ def fit(
 ) -> Fit:
     """Sample the posterior with nutpie (NUTS).
 
-    missing: "error" or "drop" for rows that lack what the model needs. allow_mixed: kinds (measure, comparator, design, score, outcome)
+    missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses parameters
+        (see `Fit.imputed`; groups and moderators cannot be missing). allow_mixed: kinds (measure, comparator, design, score, outcome)
         that may differ between rows. integrate=False samples every coefficient and study effect, for checking. The same seed
         gives the same draws.
 
@@ -124,7 +159,7 @@ def fit(
 
     allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
     used = prepare(model, trials, missing, allow_mixed)
-    rows = rows_of(model, used)
+    rows = rows_of(model, used, missing == "impute")
     seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
     if seed < 0:
         raise FitError(f"the seed is a number from 0, not {seed}")
@@ -142,7 +177,9 @@ def fit(
     if model.is_anchored:
         free = model.with_free_intercept()
         if integrate:
-            compiled = compiled.with_data(prior_constants=np.array(list(compiled_constants(model, free_intercept=True).values())))
+            compiled = compiled.with_data(
+                prior_constants=np.array(list(compiled_constants(model, rows, free_intercept=True).values()))
+            )
         else:
             compiled = _compile(free, rows, integrate)
         raw_free = nutpie.sample(compiled, seed=seed + 1, progress_bar=False, **settings)
@@ -165,9 +202,13 @@ def load_fit(path: str | Path) -> Fit:
     tree, trials = read_tree(path)
     try:
         model = model_from_toml(tree.attrs["model"])
-        return Fit(model, trials, tree, _diagnose(model, rows_of(model, trials), tree))
+        return Fit(model, trials, tree, _diagnose(model, _rows_of(model, trials, tree), tree))
     except (KeyError, ModelError) as error:
         raise FitError(f"{path} does not hold what its model needs: {error}") from None
+
+
+def _rows_of(model: Model, trials: Trials, tree: xr.DataTree) -> Rows:
+    return rows_of(model, trials, json.loads(tree.attrs["settings"])["missing"] == "impute")
 
 
 def _compile(model: Model, rows: Rows, integrate: bool):
@@ -208,6 +249,7 @@ def _complete(
 def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
     coords = dict(rows.levels) | {"study": list(rows.studies), "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
     coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
     variables = {
         name: (("chain", "draw", *dims), values[name].reshape(*shape, *values[name].shape[1:]))
         for name, dims in variable_dims(model, rows).items()

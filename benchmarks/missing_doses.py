@@ -1,0 +1,170 @@
+"""Imputed doses: coverage where the truth comes from the prior, and bias where doses are missing for a reason.
+
+Tables of 40 one-row trials in two modalities, the doses of 12 of them missing, simulated here in numpy. The missing rows come first, so
+that one compilation serves all tables. Complete cases, and the table with nothing missing, are fitted by quadrature.
+
+Prints one JSON line for each reason. Usage: python benchmarks/missing_doses.py [TABLES]   (half as many where the truth is fixed)
+"""
+
+import json
+import sys
+import time
+
+import arviz as az
+import numpy as np
+import nutpie
+import pandas as pd
+from scipy import stats
+from scipy.special import expit
+
+import stimdose as sd
+from stimdose.grid import curve_draws
+from stimdose.latents import LEAST_SPREAD
+from stimdose.posterior import draw_coefficients
+from stimdose.predictor import sampled_priors
+from stimdose.pymc_model import build_rows, observed_data
+from stimdose.rows import Rows, rows_of
+
+TRIALS, MISSING = 40, 12
+GRID = np.array([3.0, 10.0, 20.0, 40.0])
+"""Sessions at which the mean curve is compared."""
+MODEL = sd.Model(name="missing", intercept=sd.Intercept(), dose=[sd.Dose(column="sessions", shape="log-linear")])
+FIXED = {"intercept": 0.1, "slope": 0.3, "between_study": 0.1, "spread": 0.7, "typical": 12.0}
+"""Truth where doses are missing for a reason."""
+REASONS = {
+    "at random, truth from the prior": lambda effect, dose: np.zeros(len(dose)),
+    "at random": lambda effect, dose: np.zeros(len(dose)),
+    "small effects": lambda effect, dose: -2 * stats.zscore(effect),
+    "high doses": lambda effect, dose: 2 * stats.zscore(np.log(dose)),
+    "low doses": lambda effect, dose: -2 * stats.zscore(np.log(dose)),
+}
+"""Log odds that a row does not print its dose, up to a constant."""
+
+
+def truth_of(reason: str, rng: np.random.Generator) -> dict:
+    if "prior" not in reason:
+        return FIXED
+    priors = MODEL.priors()
+    names = {"slope": "sessions_slope", "typical": "sessions_true", "spread": "sessions_spread"}
+    draw = lambda name, size=None: priors[name].distribution.rvs(size=size, random_state=rng)
+    found = {name: draw(names.get(name, name)) for name in FIXED}
+    return found | {"typical": draw("sessions_true", 2)}
+
+
+def simulate(reason: str, truth: dict, rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
+    """A table with its missing rows first, and its doses."""
+    modality = np.arange(TRIALS) % 2
+    typical = np.broadcast_to(truth["typical"], 2)[modality]
+    dose = typical * np.exp(np.hypot(truth["spread"], LEAST_SPREAD) * rng.standard_normal(TRIALS))
+    se = rng.uniform(0.1, 0.3, TRIALS)
+    effect = mean_effect(truth, dose) + rng.normal(0, np.hypot(truth["between_study"], se))
+    odds = expit(REASONS[reason](effect, dose))
+    lost = np.concatenate([rng.choice(part, MISSING // 2, False, odds[part] / odds[part].sum()) for part in halves(modality)])
+    order = np.concatenate([lost, *(np.setdiff1d(part, lost) for part in halves(modality))])
+    table = pd.DataFrame(
+        {
+            "study": [f"T{k:02d}" for k in range(TRIALS)],
+            "effect": effect[order],
+            "se": se[order],
+            "modality": np.where(modality[order] == 0, "rTMS", "iTBS"),
+            "sessions": np.where(np.arange(TRIALS) < MISSING, np.nan, dose[order]),
+        }
+    )
+    return table, dose[order]
+
+
+def halves(modality: np.ndarray) -> list[np.ndarray]:
+    return [np.flatnonzero(modality == k) for k in (0, 1)]
+
+
+def mean_effect(truth: dict, dose: np.ndarray) -> np.ndarray:
+    return truth["intercept"] + truth["slope"] * np.log2(1 + dose / 10)
+
+
+def rows_with_missing(table: pd.DataFrame) -> Rows:
+    trials = sd.read_trials(table, direction="higher", measure="SMD", comparator="sham", design="parallel")
+    return rows_of(MODEL, trials, impute_doses=True)
+
+
+def compile_once():
+    """The model, compiled for some table: it serves all others through `with_data`."""
+    rng = np.random.default_rng(0)
+    return nutpie.compile_pymc_model(build_rows(MODEL, rows_with_missing(simulate("at random", FIXED, rng)[0])))
+
+
+def draws_of(compiled, rows: Rows, seed: int) -> tuple[dict[str, np.ndarray], float]:
+    """Draws (2000, ...) of everything, and the largest R-hat of what was sampled."""
+    ready = compiled.with_data(**observed_data(rows))
+    raw = nutpie.sample(ready, draws=500, tune=500, chains=4, cores=2, seed=seed, progress_bar=False, target_accept=0.95)
+    posterior = raw["posterior"].to_dataset()
+    names = [*(name for name in sampled_priors(MODEL, rows) if name in posterior), "sessions_true", "sessions_typical"]
+    values = {name: posterior[name].values.reshape(-1, *posterior[name].shape[2:]) for name in names}
+    r_hat = max(float(found.max()) for found in az.rhat(posterior[names]).values())
+    return values | draw_coefficients(MODEL, rows, values, np.random.default_rng(seed))[0], r_hat
+
+
+def slope_by_quadrature(dose: np.ndarray, effect: np.ndarray, se: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws of the slope with every dose known: a grid over the between-study sd, the coefficients in closed form."""
+    tau = (np.arange(300) + 0.5) / 300 * 2
+    w, X = 1 / (se**2 + tau[:, None] ** 2), np.column_stack([np.ones(len(dose)), np.log2(1 + dose / 10)])
+    precision = np.eye(2) + np.einsum("tn,ni,nj->tij", w, X, X)
+    score = np.einsum("tn,ni,n->ti", w, X, effect)
+    mean = np.linalg.solve(precision, score[..., None])[..., 0]
+    log_weight = 0.5 * (np.log(w).sum(1) - w @ effect**2 + (mean * score).sum(1) - np.linalg.slogdet(precision)[1])
+    log_weight -= 0.5 * (tau / 0.5) ** 2
+    weight = np.exp(log_weight - log_weight.max())
+    k = rng.choice(len(tau), 2000, p=weight / weight.sum())
+    return mean[k, 1] + np.sqrt(np.linalg.inv(precision)[k, 1, 1]) * rng.standard_normal(2000)
+
+
+def covered(draws: np.ndarray, truth) -> np.ndarray:
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    return (low <= truth) & (truth <= high)
+
+
+def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
+    """Coverage of 95 % intervals, and the bias and interval width of slopes, over simulated tables."""
+    started = time.perf_counter()
+    curve, doses, r_hats, slopes = [], [], [], {"imputed": [], "complete cases": [], "nothing missing": []}
+    for k in range(tables):
+        rng = np.random.default_rng([seed, list(REASONS).index(reason), k])
+        truth = truth_of(reason, rng)
+        table, dose = simulate(reason, truth, rng)
+        rows = rows_with_missing(table)
+        values, r_hat = draws_of(compiled, rows, seed=k)
+        found = curve_draws(MODEL, rows, values, "sessions", GRID, None, {})[..., 0]
+        curve.append(covered(found, mean_effect(truth, GRID)))
+        doses.append(covered(values["sessions_true"], dose[:MISSING]).mean())
+        r_hats.append(r_hat)
+        known = table["effect"].to_numpy(), table["se"].to_numpy()
+        draws = {"imputed": values["sessions_slope"]}
+        for name, first in (("complete cases", MISSING), ("nothing missing", 0)):
+            draws[name] = slope_by_quadrature(dose[first:], known[0][first:], known[1][first:], rng)
+        for name, slope in draws.items():
+            width = np.ptp(np.quantile(slope, [0.025, 0.975]))
+            slopes[name].append((slope.mean() - truth["slope"], covered(slope, truth["slope"]), width))
+    summary = {name: np.array(found, float) for name, found in slopes.items()}
+    return {
+        "benchmark": "missing_doses",
+        "reason": reason,
+        "tables": tables,
+        "curve_covered": dict(zip(GRID.tolist(), np.mean(curve, axis=0).round(3).tolist(), strict=True)),
+        "missing_doses_covered": round(float(np.mean(doses)), 3),
+        "slope_bias": {name: round(float(found[:, 0].mean()), 4) for name, found in summary.items()},
+        "slope_bias_se": {name: round(float(found[:, 0].std() / np.sqrt(tables)), 4) for name, found in summary.items()},
+        "slope_covered": {name: round(float(found[:, 1].mean()), 3) for name, found in summary.items()},
+        "slope_width": {name: round(float(found[:, 2].mean()), 3) for name, found in summary.items()},
+        "r_hat_above_1.02": round(float(np.mean(np.array(r_hats) > 1.02)), 3),
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def main() -> None:
+    tables = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    compiled = compile_once()
+    for reason in REASONS:
+        print(json.dumps(study(compiled, reason, tables if "prior" in reason else tables // 2)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
