@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .diagnosis import Diagnosis, diagnose
+from .diagnosis import Diagnosis, diagnose, r_hats
 from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
@@ -80,22 +80,26 @@ class Fit:
         """What the fit believes of every dose that is not printed as a number, one line per row and column.
 
         Columns: row, study, column, printed (the interval, or empty), median, low, high (dose units, equal-tailed interval of
-            probability `prob`), prior_low, prior_high (the same before any effect is seen), and contraction: 1 - the variance of
-            the log dose over what it was before any effect was seen; near 0, the effects say nothing about the dose.
+            probability `prob`), prior_low, prior_high (the same before any effect is seen), contraction (1 - the variance of the
+            log dose over what it was before any effect was seen: near 0 the effects say nothing about the dose, below 0 they
+            leave it on either side of a peak), and r_hat, NaN for a dose that follows exactly from what is printed.
         """
         posterior, prior, table, records = self.values(), self.values("prior"), self.rows.table, []
         ends = [(1 - prob) / 2, (1 + prob) / 2]
         for dose in self.model.dose:
             name, points = f"{dose.column}_true", self.rows.points.doses[dose.column]
             bounds = np.array(Trials(table).bounds(dose.column))
+            r_hat = r_hats(self.tree["posterior"][name]) if len(points.uncertain) else []
             for k, row in enumerate(points.uncertain):
                 draws, before = np.log(posterior[name][:, k]), np.log(prior[name][:, k])
                 low, median, high = np.exp(np.quantile(draws, [ends[0], 0.5, ends[1]]))
                 contraction = 1 - draws.var() / before.var() if before.var() > 0 else np.nan
                 cells = [table[column].iloc[row] for column in ("row", "study")]
                 printed = dose_text(*bounds[:, row])
-                records.append((*cells, dose.column, printed, median, low, high, *np.exp(np.quantile(before, ends)), contraction))
-        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction"]
+                records.append(
+                    (*cells, dose.column, printed, median, low, high, *np.exp(np.quantile(before, ends)), contraction, r_hat[k])
+                )
+        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction", "r_hat"]
         return pd.DataFrame(records, columns=names)
 
     def group_model(self, group: str) -> Model:
