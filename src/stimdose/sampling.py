@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .diagnosis import Diagnosis, diagnose
+from .diagnosis import Diagnosis, diagnose, r_hats
 from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
@@ -81,29 +81,32 @@ class Fit:
 
         One line per row and column; r is one number for all rows that lack it. Columns: row, study, column, printed (the
             interval, or empty), median, low, high (equal-tailed interval of probability `prob`), prior_low, prior_high (the same
-            before any effect is seen), and contraction: 1 - the variance (of the logarithm; of r itself) over what it was before
-            any effect was seen; near 0, the effects say nothing about it.
+            before any effect is seen), contraction (1 - the variance, of the logarithm or of r itself, over what it was before any
+            effect was seen: near 0 the effects say nothing about it, below 0 they leave it on either side of a peak), and r_hat,
+            NaN for what follows exactly from what is printed.
         """
         posterior, prior, table, records = self.values(), self.values("prior"), self.rows.table, []
         ends = [(1 - prob) / 2, (1 + prob) / 2]
 
-        def add(row: int | None, column: str, printed: str, draws: np.ndarray, before: np.ndarray, scale=np.log) -> None:
+        def add(row: int | None, column: str, printed: str, draws, before, r_hat: float, scale=np.log) -> None:
             cells = (None, "") if row is None else [table[name].iloc[row] for name in ("row", "study")]
             low, median, high = np.quantile(draws, [ends[0], 0.5, ends[1]])
             contraction = 1 - scale(draws).var() / scale(before).var() if before.var() > 0 else np.nan
-            records.append((*cells, column, printed, median, low, high, *np.quantile(before, ends), contraction))
+            records.append((*cells, column, printed, median, low, high, *np.quantile(before, ends), contraction, r_hat))
 
-        for dose in self.model.dose:
-            name, points = f"{dose.column}_true", self.rows.points.doses[dose.column]
-            bounds = np.array(Trials(table).bounds(dose.column))
-            for k, row in enumerate(points.uncertain):
-                add(row, dose.column, dose_text(*bounds[:, row]), posterior[name][:, k], prior[name][:, k])
-        if self.rows.unknowns:
-            for k, row in enumerate(self.rows.unknowns.sd_rows):
-                add(row, "sd", "", posterior["sd_true"][:, k], prior["sd_true"][:, k])
-            if len(self.rows.unknowns.r_rows):
-                add(None, "pre_post_r", "", posterior["pre_post_r"], prior["pre_post_r"], scale=np.asarray)
-        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction"]
+        unknown = {
+            dose.column: (f"{dose.column}_true", self.rows.points.doses[dose.column].uncertain) for dose in self.model.dose
+        }
+        unknown |= {"sd": ("sd_true", self.rows.unknowns.sd_rows)} if self.rows.unknowns else {}
+        for column, (name, rows) in unknown.items():
+            bounds = np.array(Trials(table).bounds(column)) if column != "sd" else np.full((2, len(table)), np.nan)
+            r_hat = r_hats(self.tree["posterior"][name]) if len(rows) else []
+            for k, row in enumerate(rows):
+                add(row, column, dose_text(*bounds[:, row]), posterior[name][:, k], prior[name][:, k], r_hat[k])
+        if self.rows.unknowns and len(self.rows.unknowns.r_rows):
+            (r_hat,) = r_hats(self.tree["posterior"]["pre_post_r"].expand_dims("row", axis=-1))
+            add(None, "pre_post_r", "", posterior["pre_post_r"], prior["pre_post_r"], r_hat, scale=np.asarray)
+        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction", "r_hat"]
         return pd.DataFrame(records, columns=names)
 
     def group_model(self, group: str) -> Model:
