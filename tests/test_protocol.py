@@ -1,7 +1,5 @@
 """Stimulation protocols as published, and the identities of dose tables: filled, contradicted, bounded, never overwritten."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stimdose.errors import StimdoseError
-from stimdose.identities import bounds, contradictions, implied
+from stimdose.identities import contradictions, implied
 from stimdose.protocol import COLUMNS, QPS, Patterned, Rpms, Rtms, cTBS, frequency, iTBS
 
 laws = settings(max_examples=100, deadline=None, derandomize=True)
@@ -241,7 +239,6 @@ def test_printed_cells_are_never_touched_and_the_closure_is_complete(frame, axis
     assert len(cells(found)) == len(found)
     assert all(np.isfinite(cell.value) and cell.value >= 0 for cell in found)
     assert not {cell.position for cell in found} & {fault.position for fault in contradictions(frame, tbs_frequency=axis)}
-    bounds(frame)
     pd.testing.assert_frame_equal(frame, before)
     assert implied(filled(frame, found), axis) == []
 
@@ -321,7 +318,7 @@ def test_the_axis_decides_which_printed_frequency_is_foreign():
 
 def test_bad_tables_and_options_are_refused_with_everything_wrong():
     bad = pd.DataFrame({"frequency_hz": ["x", "3"], "session_min": [-1, np.inf]})
-    for function in (implied, contradictions, bounds):
+    for function in (implied, contradictions):
         with pytest.raises(StimdoseError, match=r"frequency_hz = x at position 0; session_min = -1.* 0; session_min = inf.* 1"):
             function(bad)
     with pytest.raises(StimdoseError, match="burst, carrier, mean"):
@@ -330,36 +327,6 @@ def test_bad_tables_and_options_are_refused_with_everything_wrong():
         contradictions(table({}), tolerance=-1)
 
 
-# Bounds and speed -------------------------------------------------------------------------------------------------------------
-
-
-def test_bounds_hold_a_duty_cycle_of_at_most_one():
-    rows = table(
-        {"pulses_per_session": 1200, "session_min": 20},
-        {"frequency_hz": 10, "session_min": 20},
-        {"frequency_hz": 10, "pulses_per_session": 3000},
-        {"frequency_hz": 10, "pulses_per_session": 3000, "session_min": 20},
-        {"frequency_hz": 10},
-        {"pulses_per_session_low": 1200, "pulses_per_session_high": 1500, "session_min_low": 15, "session_min_high": 20},
-        {"modality": "iTBS", "pulses_per_session": 600, "session_min": 3.2},
-    )
-    found = bounds(rows)
-    assert found["frequency_hz"][0] == pytest.approx([1, 0, 0, 0, 0, 1, 0])
-    assert found["session_min"][0] == pytest.approx([0, 0, 5, 0, 0, 0, 0])
-    assert found["pulses_per_session"][1] == pytest.approx([np.inf, 12000] + 5 * [np.inf])
-    for low, high in found.values():
-        assert low.shape == high.shape == (len(rows),)
-        assert (low < high).all()
-
-
 def test_columns_may_be_absent():
     for frame in (pd.DataFrame({"study": ["A"]}), pd.DataFrame(), table({}).iloc[:0]):
         assert implied(frame) == contradictions(frame) == []
-        assert {len(low) for low, _ in bounds(frame).values()} == {len(frame)}
-
-
-def test_ten_thousand_rows_take_less_than_a_second():
-    frame = pd.concat([table(DLPFC_CELLS | {"on_time_s": np.nan}, {"modality": "iTBS", "pulses_per_session": 600})] * 5000)
-    start = time.perf_counter()
-    assert len(implied(frame)) == 5000 + 2 * 5000
-    assert time.perf_counter() - start < 1

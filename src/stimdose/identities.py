@@ -1,10 +1,9 @@
-"""What the printed doses of a table imply about its empty cells, where they contradict each other, and what they bound.
+"""What the printed doses of a table imply about its empty cells, and where they contradict each other.
 
 Pulses = Hz x on-time, total pulses = pulses x sessions, the lengths of trains and pauses make the session, and pulses run at most all
 of it. Nothing printed is ever changed.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import or_
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import StimdoseError
-from .protocol import AXES, COLUMNS, WHOLE, Patterned, frequency, session_length, standard_pattern, whole_trains
+from .protocol import AXES, COLUMNS, WHOLE, Patterned, frequency, is_patterned, session_length, standard_pattern, whole_trains
 
 TOLERANCE = 0.05
 """Printed values may differ from an identity by this share, and by the rounding of print, before they contradict it."""
@@ -102,7 +101,7 @@ class _Doses:
         self.rests = {name: self.printed[name] * bit for name, bit in BIT.items()}
         modality = table.get("modality", pd.Series("", table.index)).astype(object)
         self.modality = modality.where(modality.notna(), "").astype(str).str.strip().to_numpy(object)
-        self.plain = np.array([not re.search("tbs|theta|qps|quadripulse", name.lower()) for name in self.modality], bool)
+        self.plain = np.array([not is_patterned(name) for name in self.modality], bool)
         self.assumption = np.where(self.modality == "", "no modality is printed: trains of single pulses", "").astype(object)
         self.filled: list[tuple[str, np.ndarray, str]] = []
 
@@ -241,19 +240,3 @@ def contradictions(table: pd.DataFrame, tolerance: float = TOLERANCE, tbs_freque
             bad = (doses.modality == name) & near[axis] & ~near[tbs_frequency]
             report(bad, doses.rests["frequency_hz"], lambda i, text=text, own=hertz[tbs_frequency]: f"{text}: {own:g} Hz")
     return [fault for row in found for fault in row]
-
-
-def bounds(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Lower and upper bounds (rows,) that a duty cycle of at most 1 sets to empty cells: pulses ≤ Hz × 60 × minutes.
-
-    For frequency_hz, pulses_per_session and session_min; 0 and infinity where nothing is implied, in printed cells, and for bursts.
-    Of a printed interval the end counts that is safe. Raises StimdoseError as `implied` does.
-    """
-    doses = _Doses(table)
-    hertz, pulses, minutes = COLUMNS[:3]
-    free = {name: doses.plain & ~doses.printed[name] for name in (hertz, pulses, minutes)}
-    with np.errstate(all="ignore"):
-        least = {hertz: doses.low[pulses] / 60 / doses.high[minutes], minutes: doses.low[pulses] / 60 / doses.high[hertz]}
-        most = doses.high[hertz] * 60 * doses.high[minutes]
-    limits = {name: (np.where(free[name] & (low < np.inf), low, 0), np.full(len(low), np.inf)) for name, low in least.items()}
-    return limits | {pulses: (np.zeros(len(most)), np.where(free[pulses] & (most >= 0), most, np.inf))}

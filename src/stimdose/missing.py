@@ -11,15 +11,13 @@ import pandas as pd
 
 from .columns import level_order
 from .model import Model
+from .protocol import is_patterned
 from .trials import Trials
 
 PULSES, SESSIONS, TOTAL = PRODUCT = ("pulses_per_session", "sessions", "total_pulses")
 """pulses per session x sessions = total pulses."""
 DUTY = ("frequency_hz", "session_min", PULSES)
 """pulses per session <= frequency x 60 x minutes: the coil is on for no longer than the session."""
-PATTERNED = ("iTBS", "cTBS", "QPS")
-"""Modalities whose stated frequency is not that of the pulses."""
-
 Latent = tuple[str, int]
 """A column and an arm."""
 
@@ -116,8 +114,7 @@ class Cells:
         return other.plus(-1.0, one)  # the total comes last
 
     def _duty(self, sums: dict[str, Sum], row: int) -> Sum | None:
-        modality = str(self.table["modality"].iloc[row]).lower() if "modality" in self.table else ""
-        if modality in {name.lower() for name in PATTERNED}:
+        if "modality" in self.table and is_patterned(str(self.table["modality"].iloc[row])):
             return None
         total = Sum(-np.log(60.0), {})
         for column in DUTY:

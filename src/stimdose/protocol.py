@@ -136,6 +136,11 @@ def standard_pattern(modality: str) -> tuple[str, Patterned] | None:
     return f"standard {label}: {protocol.pulses:g} pulses in {protocol.session_s:g} s", protocol
 
 
+def is_patterned(modality: str) -> bool:
+    """Whether pulses come in bursts, so that the stated frequency need not be that of the pulses."""
+    return bool(re.search("tbs|theta|qps|quadripulse", modality.lower()))
+
+
 def frequency(protocol: Rtms | str, axis: str = "burst") -> float:
     """Frequency (Hz) at which a protocol, or the standard pattern of a modality, enters a frequency axis. The axis is a choice:
 
