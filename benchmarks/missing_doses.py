@@ -83,7 +83,7 @@ def mean_effect(truth: dict, dose: np.ndarray) -> np.ndarray:
 
 def rows_with_missing(table: pd.DataFrame) -> Rows:
     trials = sd.read_trials(table, direction="higher", measure="SMD", comparator="sham", design="parallel")
-    return rows_of(MODEL, trials, impute_doses=True)
+    return rows_of(MODEL, trials, imputed=True)
 
 
 def compile_once():

@@ -23,7 +23,7 @@ def read(table: pd.DataFrame) -> sd.Trials:
 
 
 def imputed_rows(model: sd.Model, table: pd.DataFrame):
-    return rows_of(model, prepare(model, read(table), "impute"), impute_doses=True)
+    return rows_of(model, prepare(model, read(table), "impute"), imputed=True)
 
 
 def log_linear(*columns: str, intercept=True, **fields) -> sd.Model:
@@ -226,13 +226,9 @@ def test_identities_hold_in_every_draw(protocol_fit, group):
 def test_what_was_imputed_is_told(protocol_fit, tmp_path):
     table = protocol_fit.imputed()
     counts = table["column"].value_counts()
-    assert dict(counts) == {"session_min": 3, "pulses_per_session": 6, "total_pulses": 5}
+    assert dict(counts) == {"session_min": 3, "pulses_per_session": 5, "total_pulses": 5}  # row 5 follows at reading
     assert (table["low"] <= table["median"]).all()
     assert (table["median"] <= table["high"]).all()
-    exact = table[(table["row"] == 5) & (table["column"] == "pulses_per_session")].iloc[0]
-    assert exact["low"] == pytest.approx(1000)
-    assert np.isnan(exact["contraction"])
-    assert np.isnan(exact["r_hat"])
     assert table["r_hat"].max() < 1.02
     assert {"sessions_typical", "sessions_spread", "pulses_per_session_typical"} <= set(protocol_fit.tree["posterior"].data_vars)
     assert protocol_fit.tree["posterior"]["sessions_typical"].dims == ("chain", "draw", "modality")
