@@ -90,7 +90,7 @@ def test_a_table_with_decimal_commas_and_a_stated_correlation(run, tmp_path):
     code, out, err = run("check-table", str(tmp_path / "t.csv"), "--decimal", ",")
     assert code == 1
     assert "variance: is empty: state pre_post_r" in out
-    assert "1 cells that every fit needs" in err
+    assert "cells that every fit needs are empty: 1" in err
     arguments = ("--decimal", ",", "--set", "pre_post_r=0.5", "-o", str(tmp_path / "out"))
     code, out, _ = run("check-table", str(tmp_path / "t.csv"), *arguments)
     assert code == 0

@@ -229,7 +229,7 @@ def check_table(
     if folder:
         _console().print("Wrote " + ", ".join(str(path) for path in write_audit(table, folder)), soft_wrap=True)
     if needed := table.gaps():
-        raise StimdoseError(f"{len(needed)} cells that every fit needs are empty")
+        raise StimdoseError(f"cells that every fit needs are empty: {len(needed)}")
 
 
 @app.command(epilog="Example: stimdose template -o trials.xlsx")
