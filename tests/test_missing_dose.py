@@ -232,6 +232,8 @@ def test_what_was_imputed_is_told(protocol_fit, tmp_path):
     exact = table[(table["row"] == 5) & (table["column"] == "pulses_per_session")].iloc[0]
     assert exact["low"] == pytest.approx(1000)
     assert np.isnan(exact["contraction"])
+    assert np.isnan(exact["r_hat"])
+    assert table["r_hat"].max() < 1.02
     assert {"sessions_typical", "sessions_spread", "pulses_per_session_typical"} <= set(protocol_fit.tree["posterior"].data_vars)
     assert protocol_fit.tree["posterior"]["sessions_typical"].dims == ("chain", "draw", "modality")
     priors = protocol_fit.prior_table()

@@ -18,14 +18,27 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates conversion covariance "
-    "trials reading completeness template shipped priors shapes model missing latents rows predictor grid integrate op pymc_model "
-    "posterior diagnosis storage sampling curves optima predictive figures outputs demo cli __main__"
+    "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
+    "posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
-    *("build", "fit", "Fit", "load_fit", "curve", "band", "points", "optimum", "Optimum", "study_effects", "replication"),
+    *(
+        "build",
+        "fit",
+        "Fit",
+        "load_fit",
+        "curve",
+        "band",
+        "points",
+        "optimum",
+        "Optimum",
+        "study_effects",
+        "replication",
+        "sensitivity",
+    ),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 

@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "priors": ["Prior"],
         "sampling": ["Fit", "fit", "load_fit"],
         "reading": ["read_trials"],
+        "assumptions": ["sensitivity"],
         "trials": ["Trials"],
     },
 )

@@ -66,6 +66,12 @@ def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
     return Diagnosis(table[~constant], divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
 
 
+def r_hats(draws: xr.DataArray) -> np.ndarray:
+    """R-hat of every element of draws (chain, draw, elements), NaN where they are constant."""
+    with np.errstate(invalid="ignore"):
+        return np.where(draws.std(("chain", "draw")) > 1e-9 * draws.mean(("chain", "draw")), az.rhat(draws), np.nan)
+
+
 def _flat(dataset: xr.Dataset) -> dict[str, float]:
     """One number per element, labelled name[level]."""
     flat = {}

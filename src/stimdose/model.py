@@ -195,6 +195,8 @@ class Model(_Part):
     outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in
         this unit. 1 for standardised effects; must be stated for any other measure.
     intercept: None anchors the model: zero dose, zero effect. Only contrasts with sham or add-on may be anchored.
+    pre_post_r, sd_spread: priors of what missing="impute" draws besides doses, in place of the defaults of `unknowns`: the
+        correlation of before and after, and the spread of log standard deviations between trials.
     """
 
     name: str
@@ -205,6 +207,8 @@ class Model(_Part):
     moderator: tuple[Moderator, ...] = ()
     between_study: Prior = _BETWEEN_STUDY
     within_study: Prior = _WITHIN_STUDY
+    pre_post_r: Prior | None = None
+    sd_spread: Prior | None = None
 
     def __init__(self, **fields):
         try:
@@ -225,6 +229,7 @@ class Model(_Part):
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
         numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
         variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.dose), "study_effect", "effect", "variance"}
+        variables |= {"pre_post_r", "sd_spread", "sd_true"}
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or "/" in column:
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
@@ -233,6 +238,10 @@ class Model(_Part):
         for name in ("between_study", "within_study"):
             if not getattr(self, name).family.startswith("half"):
                 raise ValueError(f"{name} is a standard deviation: its prior is halfnormal or halfcauchy")
+        if self.pre_post_r and self.pre_post_r.family != "correlation":
+            raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
+        if self.sd_spread:
+            _check_spread(self.sd_spread)
         if self.intercept is None:
             floating = [dose.column for dose in self.dose if not dose.has_true_zero]
             if floating:

@@ -53,24 +53,34 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         np.stack([np.broadcast_to(value, draws) for value in side], axis=-1)
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
+    effect, variance, jacobian = observed(rows, values)
     beta, u, log_likelihood = integrate.draw(
-        rows.effect[None],
+        effect,
         X,
         np.ascontiguousarray(mean, float),
         np.ascontiguousarray(sd, float),
         np.stack([values[spread] for _, spread in study.values()], axis=-1),
         np.array([place[column_of] for column_of, _ in study.values()]),
-        rows.variance[None],
+        variance,
         values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws),
         rows.start,
-        np.empty(0),
-        np.zeros(len(rows.start), int),
+        rows.correlation,
+        rows.block,
         rng.standard_normal((draws, len(system))),
         rng.standard_normal((draws, len(rows.studies), len(study))),
     )
     drawn = coefficients(found, system, beta)
     drawn |= {name: u[:, :, k] for k, name in enumerate(study)}
+    log_likelihood = log_likelihood + np.add.reduceat(jacobian, rows.start[:-1], axis=1)
     return {name: value for name, value in drawn.items() if name not in sampled}, log_likelihood
+
+
+def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Effect and variance of every row, and the log Jacobian of the effect: (1, rows) where all are printed, else (draws, rows)."""
+    if not rows.unknowns:
+        return rows.effect[None], rows.variance[None], np.zeros((1, len(rows.effect)))
+    effect, variance, jacobian = rows.unknowns.complete(values, rows.effect, rows.variance)
+    return np.ascontiguousarray(effect), np.ascontiguousarray(variance), jacobian
 
 
 def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
@@ -89,16 +99,23 @@ def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generato
     mean = fitted(model, rows, values)
     if not rows.has_within_study:
         return mean
-    within = values["within_study"][:, None] ** 2
-    share = within / (within + rows.variance)
-    return mean + share * (rows.effect - mean) + np.sqrt(share * rows.variance) * rng.standard_normal(mean.shape)
+    effect, *errors = _errors(rows, values)
+    return mean + integrate.within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
 
 
 def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Replicated effects (draws, rows): new rows of the same studies, with the sampling errors of the table."""
     mean = fitted(model, rows, values)
-    within = values["within_study"][:, None] ** 2 if rows.has_within_study else 0.0
-    return mean + np.sqrt(within + rows.variance) * rng.standard_normal(mean.shape)
+    _, *errors = _errors(rows, values)
+    return mean + integrate.sampling_errors(*errors, rng.standard_normal(mean.shape))
+
+
+def _errors(rows: Rows, values: dict) -> tuple:
+    """Effect and variance of the rows, variance within studies (draws,), and how sampling errors are linked (see `integrate`)."""
+    effect, variance, _ = observed(rows, values)
+    draws = len(values["between_study"])
+    within = np.ascontiguousarray(values["within_study"] ** 2) if rows.has_within_study else np.zeros(draws)
+    return effect, variance, within, rows.start, rows.correlation, rows.block
 
 
 def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -126,7 +143,8 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
         if not moderator.is_numeric:
             name = moderator.column
             values[f"{name}_effect"] = values[f"between_{name}"][:, None] * rng.standard_normal((draws, len(rows.levels[name])))
-    return values | (_prior_imputed(rows.imputation, draws, rng) if rows.imputation else {})
+    values |= _prior_imputed(rows.imputation, draws, rng) if rows.imputation else {}
+    return values | (rows.unknowns.draw_prior(draws, rng) if rows.unknowns else {})
 
 
 def _prior_true_doses(prior, log_bounds: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

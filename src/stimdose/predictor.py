@@ -52,8 +52,10 @@ def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str
 
 
 def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
-    """Every prior by name: those of the model, and of columns through which its missing doses are imputed."""
-    return model.priors() | (rows.imputation.priors() if rows.imputation else {})
+    """Every prior by name: those of the model, of columns through which its missing doses are imputed, and of other unknowns."""
+    return (
+        model.priors() | (rows.imputation.priors() if rows.imputation else {}) | (rows.unknowns.priors() if rows.unknowns else {})
+    )
 
 
 def gaussian_coefficients(model: Model) -> dict[str, Prior]:
@@ -82,7 +84,15 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
         if len(rows.points.doses[dose.column].uncertain):
             dims[f"{dose.column}_true"] = (f"{dose.column}_true_row",)
     dims |= {f"{m.column}_effect": (m.column,) for m in model.moderator if not m.is_numeric}
+    if rows.unknowns and len(rows.unknowns.sd_rows):
+        dims["sd_true"] = ("sd_true_row",)
     return dims | dict.fromkeys(study_effects(model, rows), ("study",))
+
+
+def row_coords(rows: Rows) -> dict[str, list]:
+    """Labels of the rows along the dimension `<name>_row` of whatever is unknown by row."""
+    found = {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    return found | ({"sd_true_row": list(rows.labels[rows.unknowns.sd_rows])} if rows.unknowns else {})
 
 
 def array_library(*arrays):

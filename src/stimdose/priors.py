@@ -6,15 +6,41 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal"]
+Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation"]
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "normal": ("mu", "sigma"),
     "halfnormal": ("sigma",),
     "halfcauchy": ("scale",),
     "lognormal": ("mu", "sigma"),
+    "correlation": ("mu", "sigma"),
 }
-"""Parameters of each family; mu and sigma of the lognormal are those of the logarithm."""
+"""Parameters of each family; mu and sigma of the lognormal are those of the logarithm, of the correlation those of Fisher's z,
+atanh of the correlation."""
+
+
+class FisherNormal:
+    """A correlation whose Fisher z is Normal(mu, sigma); the methods of a frozen scipy distribution that priors need."""
+
+    def __init__(self, mu: float, sigma: float):
+        from scipy import stats
+
+        self.z = stats.norm(mu, sigma)
+
+    def rvs(self, size=None, random_state=None):
+        return np.tanh(self.z.rvs(size=size, random_state=random_state))
+
+    def ppf(self, q):
+        return np.tanh(self.z.ppf(q))
+
+    def cdf(self, r):
+        return self.z.cdf(np.arctanh(r))
+
+    def pdf(self, r):
+        return self.z.pdf(np.arctanh(r)) / (1 - np.asarray(r) ** 2)
+
+    def median(self) -> float:
+        return float(np.tanh(self.z.mean()))
 
 
 class Prior(BaseModel):
@@ -55,6 +81,8 @@ class Prior(BaseModel):
                 raise ValueError(f"interval must be (low, high) with low < high, got {self.interval}")
             if self.family == "lognormal" and low <= 0:
                 raise ValueError(f"the interval of a lognormal prior must be positive, got {self.interval}")
+            if self.family == "correlation" and not -1 < low < high < 1:
+                raise ValueError(f"the interval of a correlation prior lies between -1 and 1, got {self.interval}")
             if self.family.startswith("half") and low != 0:
                 raise ValueError(f"the interval of a {self.family} prior starts at 0, got {self.interval}")
         return self
@@ -73,6 +101,8 @@ class Prior(BaseModel):
             return {"scale": high / stats.halfcauchy.ppf(self.prob)}
         if self.family == "lognormal":
             low, high = np.log(low), np.log(high)
+        if self.family == "correlation":
+            low, high = np.arctanh(low), np.arctanh(high)
         return {"mu": float((low + high) / 2), "sigma": float((high - low) / 2 / stats.norm.ppf((1 + self.prob) / 2))}
 
     @property
@@ -82,7 +112,7 @@ class Prior(BaseModel):
 
     @property
     def is_positive(self) -> bool:
-        return self.family != "normal"
+        return self.family not in ("normal", "correlation")
 
     @cached_property
     def distribution(self):
@@ -95,11 +125,12 @@ class Prior(BaseModel):
             "halfnormal": lambda: stats.halfnorm(scale=p["sigma"]),
             "halfcauchy": lambda: stats.halfcauchy(scale=p["scale"]),
             "lognormal": lambda: stats.lognorm(s=p["sigma"], scale=np.exp(p["mu"])),
+            "correlation": lambda: FisherNormal(p["mu"], p["sigma"]),
         }[self.family]()
 
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""
-        if factor == 1.0:
+        if factor == 1.0 or self.family == "correlation":
             return self
         p = self.parameters
         if self.family == "lognormal":
@@ -112,6 +143,9 @@ class Prior(BaseModel):
         """A random variable of the current PyMC model with this family, and `parameters` in place of the prior's own numbers."""
         import pymc as pm
 
+        if self.family == "correlation":
+            z = pm.Normal(f"{name}_z", parameters["mu"], parameters["sigma"])
+            return pm.Deterministic(name, pm.math.tanh(z))
         distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[
             self.family
         ]

@@ -7,6 +7,8 @@ With integrate=True (the default) coefficients with normal priors, group deviati
 integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -14,9 +16,10 @@ import pytensor.tensor as pt
 from .latents import LEAST_SPREAD, Imputation
 from .model import Model
 from .op import integrated_normal
-from .predictor import linear_system, mean_effect, prior_constants, sampled_priors, study_effects, terms
+from .predictor import linear_system, mean_effect, prior_constants, row_coords, sampled_priors, study_effects, terms
 from .rows import DosePoints, Missing, Rows, prepare, rows_of
 from .trials import Trials
+from .unknowns import Unknowns
 
 
 def build(
@@ -35,7 +38,7 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     # An anchored model is the free one with an intercept N(0, 0): one compilation serves both.
     written = model.with_free_intercept() if integrate else model
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
-    coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    coords |= row_coords(rows)
     coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
     with pm.Model(coords=coords) as built:
         numbers = compiled_constants(model, rows) if integrate else prior_constants(model, rows)
@@ -50,6 +53,10 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
         system = linear_system(found, rows, values)
         study = study_effects(written, rows)
         effect, variance = (pm.Data(name, observed[name], dims="row") for name in ("effect", "variance"))
+        if rows.unknowns:
+            values |= _unknowns(rows.unknowns, values)
+            effect, variance, jacobian = rows.unknowns.complete(values, effect, variance)
+            pm.Potential("log_jacobian", jacobian.sum())
         within = values["within_study"] ** 2 if rows.has_within_study else 0.0
         if integrate:
             pm.Potential("log_likelihood", _integrated(rows, system, study, values, effect, variance, within))
@@ -59,8 +66,38 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
             for name, (column_of, spread) in study.items():
                 column = 1.0 if column_of is None else columns[column_of]
                 mean = mean + values[spread] * pm.Normal(f"{name}_z", 0, 1, dims="study")[rows.study] * column
-            pm.Normal("effect_observed", mean, pt.sqrt(variance + within), observed=effect, dims="row")
+            _observe(rows, mean, effect, variance, within)
     return built
+
+
+def _observe(rows: Rows, mean, effect, variance, within) -> None:
+    """The likelihood of the explicit form; with covariances one dense normal for all rows, for checking small tables."""
+    if not len(rows.correlation):
+        if rows.unknowns:
+            pm.Potential("effect_observed", pm.logp(pm.Normal.dist(mean, pt.sqrt(variance + within)), effect).sum())
+        else:
+            pm.Normal("effect_observed", mean, pt.sqrt(variance + within), observed=effect, dims="row")
+        return
+    correlation = np.eye(len(rows.effect))
+    for (first, last), (begin, end) in zip(pairwise(rows.start), pairwise(rows.block), strict=True):
+        if end > begin:
+            correlation[first:last, first:last] = rows.correlation[begin:end].reshape(last - first, last - first)
+    se = pt.sqrt(variance)
+    covariance = correlation * se[:, None] * se + within * np.eye(len(rows.effect))
+    pm.Potential("effect_observed", pm.logp(pm.MvNormal.dist(mean, cov=covariance), effect))
+
+
+def _unknowns(unknowns: Unknowns, values: dict) -> dict:
+    """Standard deviations that are not printed, around the typical one of their outcome (see `unknowns`)."""
+    if not len(unknowns.sd_rows):
+        return {}
+    spread = values["sd_spread"]
+    pm.Potential("sd_density", unknowns.log_density(spread))
+    typical, own = (
+        pm.Normal("sd_typical_z", 0, 1, shape=len(unknowns.count)),
+        pm.Normal("sd_z", 0, 1, shape=len(unknowns.sd_rows)),
+    )
+    return {"sd_true": pm.Deterministic("sd_true", pt.exp(unknowns.log_sd(spread, typical, own)), dims="sd_true_row")}
 
 
 def observed_data(rows: Rows) -> dict[str, np.ndarray]:
@@ -101,8 +138,8 @@ def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance,
         variance,
         pt.as_tensor(within, dtype="float64"),
         rows.start,
-        np.empty(0),
-        np.zeros(len(rows.start), int),
+        rows.correlation,
+        rows.block,
     )[0]
 
 

@@ -6,12 +6,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from .audit import Conversion
 from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
+from .covariance import blocks
+from .doses import dose_text
 from .errors import ModelError, Problem, TrialsError
 from .latents import Imputation, closed, impute
 from .model import Dose, Model
 from .priors import Prior
-from .trials import Trials
+from .trials import LACKS, Trials
+from .unknowns import Unknowns, unknowns_of
 
 Missing = Literal["error", "drop", "impute"]
 """What a fit does with rows that lack a dose."""
@@ -58,7 +62,9 @@ class Rows:
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
     scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any
-        study has several rows. imputation: what stands for missing doses, if they are imputed.
+        study has several rows. correlation, block: of the sampling errors within studies, see `integrate`. imputation: what stands
+        for missing doses, and unknowns for missing r and standard deviations, if they are imputed; effect and variance of such
+        rows are those of typical values.
     """
 
     effect: np.ndarray
@@ -73,7 +79,10 @@ class Rows:
     slopes: tuple[str, ...]
     has_within_study: bool
     table: pd.DataFrame
+    correlation: np.ndarray
+    block: np.ndarray
     imputation: Imputation | None = None
+    unknowns: Unknowns | None = None
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -144,11 +153,13 @@ def _check_imputable(model: Model, trials: Trials) -> None:
             empty = np.isnan(trials.bounds(column)[0]) & (trials.table["design"] == "stratum").to_numpy()
             rule = "is empty in a stratum, whose dose is a spread over its trials: it cannot be imputed"
             problems += [Problem(row["row"], row["study"], column, "", rule) for _, row in trials.table[empty].iterrows()]
+    problems = [problem for problem in problems if problem.rule not in (LACKS["r"], LACKS["sd"])]
     if problems:
-        raise TrialsError("doses of trials can be imputed, and nothing else; fill these in, or leave their rows out:", problems)
+        headline = "doses, standard deviations and pre_post_r of trials can be imputed, and nothing else; fill these in:"
+        raise TrialsError(headline, problems)
 
 
-def rows_of(model: Model, trials: Trials, impute_doses: bool = False) -> Rows:
+def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     """The arrays of `prepare`d trials.
 
     Raises TrialsError where missing doses cannot be imputed.
@@ -177,7 +188,7 @@ def rows_of(model: Model, trials: Trials, impute_doses: bool = False) -> Rows:
             scales[moderator.column] = (float(center), float(per))
             moderators[moderator.column] = (values - center) / per
 
-    imputation = impute(model, trials) if impute_doses else None
+    imputation = impute(model, trials) if imputed else None
     bounds = imputation.bounds if imputation else {dose.column: np.array(trials.bounds(dose.column)) for dose in model.dose}
     stratum = (table["design"] == "stratum").to_numpy()
     doses = {dose.column: _dose_points(dose, *bounds[dose.column], stratum) for dose in model.dose}
@@ -186,9 +197,14 @@ def rows_of(model: Model, trials: Trials, impute_doses: bool = False) -> Rows:
         dose.column for dose in model.dose if dose.by_study and _several_doses(study, bounds[dose.column], keys.get(dose.column))
     )
     sizes = np.diff(start)
+    unknowns = unknowns_of(model, table) if imputed else None
+    effect, variance = table["effect"].to_numpy(float), table["variance"].to_numpy(float)
+    if unknowns:
+        effect, variance, _ = unknowns.complete(unknowns.typical(), np.nan_to_num(effect), np.nan_to_num(variance))
+    correlation, block = blocks(table, start)
     return Rows(
-        effect=table["effect"].to_numpy(float),
-        variance=table["variance"].to_numpy(float),
+        effect=effect,
+        variance=variance,
         study=study,
         studies=np.array(list(first_seen), dtype=object),
         labels=np.array([str(row) for row in table["row"]], dtype=object),
@@ -199,8 +215,41 @@ def rows_of(model: Model, trials: Trials, impute_doses: bool = False) -> Rows:
         slopes=slopes,
         has_within_study=bool((sizes > 1).any()),
         table=table,
+        correlation=correlation,
+        block=block,
         imputation=imputation,
+        unknowns=unknowns,
     )
+
+
+def left_to_model(rows: Rows) -> tuple[Conversion, ...]:
+    """What the likelihood takes as unknown, one line of the audit each."""
+    found, labels, studies = [], rows.table["row"].to_numpy(), rows.table["study"].to_numpy()
+
+    def add(row: int, column: str, printed: str, formula: str, assumption: str) -> None:
+        found.append(Conversion(labels[row], studies[row], column, printed, "posterior", formula, assumption))
+
+    for column, points in rows.points.doses.items():
+        low, high = Trials(rows.table).bounds(column)
+        for row in points.uncertain:
+            text = dose_text(low[row], high[row])
+            kind = "hierarchical log-normal by modality" if rows.imputation else "log-normal prior"
+            add(
+                row,
+                column,
+                f"{column} = {text}" if text else "",
+                "drawn in the model" + (" within what is printed" if text else ""),
+                kind,
+            )
+        for row in np.unique(points.row_of_node):
+            text = f"{column} = {dose_text(low[row], high[row])}"
+            add(row, column, text, "averaged over the interval of the stratum", "log-normal prior")
+    if rows.unknowns:
+        for row in rows.unknowns.r_rows:
+            add(row, "pre_post_r", "", "drawn in the model", "one correlation for all trials that do not print theirs")
+        for row in rows.unknowns.sd_rows:
+            add(row, "sd", "", "drawn in the model", "log-normal around the typical SD of the outcome")
+    return tuple(found)
 
 
 def _several_doses(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .diagnosis import Diagnosis, diagnose
+from .diagnosis import Diagnosis, diagnose, r_hats
 from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model, as_table, model_from_toml
 from .posterior import draw_coefficients, draw_prior, replicate
-from .predictor import all_priors, study_effects, variable_dims
-from .rows import Missing, Rows, prepare, rows_of
+from .predictor import all_priors, row_coords, study_effects, variable_dims
+from .rows import Missing, Rows, left_to_model, prepare, rows_of
 from .storage import read_tree, write_tree
 from .trials import Trials
 
@@ -77,25 +77,36 @@ class Fit:
         return found
 
     def imputed(self, prob: float = 0.95) -> pd.DataFrame:
-        """What the fit believes of every dose that is not printed as a number, one line per row and column.
+        """What the fit believes of everything that is not printed as a number: doses, standard deviations, the correlation r.
 
-        Columns: row, study, column, printed (the interval, or empty), median, low, high (dose units, equal-tailed interval of
-            probability `prob`), prior_low, prior_high (the same before any effect is seen), and contraction: 1 - the variance of
-            the log dose over what it was before any effect was seen; near 0, the effects say nothing about the dose.
+        One line per row and column; r is one number for all rows that lack it. Columns: row, study, column, printed (the
+            interval, or empty), median, low, high (equal-tailed interval of probability `prob`), prior_low, prior_high (the same
+            before any effect is seen), contraction (1 - the variance, of the logarithm or of r itself, over what it was before any
+            effect was seen: near 0 the effects say nothing about it, below 0 they leave it on either side of a peak), and r_hat,
+            NaN for what follows exactly from what is printed.
         """
         posterior, prior, table, records = self.values(), self.values("prior"), self.rows.table, []
         ends = [(1 - prob) / 2, (1 + prob) / 2]
-        for dose in self.model.dose:
-            name, points = f"{dose.column}_true", self.rows.points.doses[dose.column]
-            bounds = np.array(Trials(table).bounds(dose.column))
-            for k, row in enumerate(points.uncertain):
-                draws, before = np.log(posterior[name][:, k]), np.log(prior[name][:, k])
-                low, median, high = np.exp(np.quantile(draws, [ends[0], 0.5, ends[1]]))
-                contraction = 1 - draws.var() / before.var() if before.var() > 0 else np.nan
-                cells = [table[column].iloc[row] for column in ("row", "study")]
-                printed = dose_text(*bounds[:, row])
-                records.append((*cells, dose.column, printed, median, low, high, *np.exp(np.quantile(before, ends)), contraction))
-        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction"]
+
+        def add(row: int | None, column: str, printed: str, draws, before, r_hat: float, scale=np.log) -> None:
+            cells = (None, "") if row is None else [table[name].iloc[row] for name in ("row", "study")]
+            low, median, high = np.quantile(draws, [ends[0], 0.5, ends[1]])
+            contraction = 1 - scale(draws).var() / scale(before).var() if before.var() > 0 else np.nan
+            records.append((*cells, column, printed, median, low, high, *np.quantile(before, ends), contraction, r_hat))
+
+        unknown = {
+            dose.column: (f"{dose.column}_true", self.rows.points.doses[dose.column].uncertain) for dose in self.model.dose
+        }
+        unknown |= {"sd": ("sd_true", self.rows.unknowns.sd_rows)} if self.rows.unknowns else {}
+        for column, (name, rows) in unknown.items():
+            bounds = np.array(Trials(table).bounds(column)) if column != "sd" else np.full((2, len(table)), np.nan)
+            r_hat = r_hats(self.tree["posterior"][name]) if len(rows) else []
+            for k, row in enumerate(rows):
+                add(row, column, dose_text(*bounds[:, row]), posterior[name][:, k], prior[name][:, k], r_hat[k])
+        if self.rows.unknowns and len(self.rows.unknowns.r_rows):
+            (r_hat,) = r_hats(self.tree["posterior"]["pre_post_r"].expand_dims("row", axis=-1))
+            add(None, "pre_post_r", "", posterior["pre_post_r"], prior["pre_post_r"], r_hat, scale=np.asarray)
+        names = ["row", "study", "column", "printed", "median", "low", "high", "prior_low", "prior_high", "contraction", "r_hat"]
         return pd.DataFrame(records, columns=names)
 
     def group_model(self, group: str) -> Model:
@@ -145,10 +156,10 @@ def fit(
 ) -> Fit:
     """Sample the posterior with nutpie (NUTS).
 
-    missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses parameters
-        (see `Fit.imputed`; groups and moderators cannot be missing). allow_mixed: kinds (measure, comparator, design, score, outcome)
-        that may differ between rows. integrate=False samples every coefficient and study effect, for checking. The same seed
-        gives the same draws.
+    missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses, standard
+        deviations and correlations of before and after parameters (see `Fit.imputed`); groups and moderators cannot be missing.
+    allow_mixed: kinds (measure, comparator, design, score, outcome) that may differ between rows. integrate=False samples every
+        coefficient and study effect, for checking. The same seed gives the same draws.
 
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.
@@ -160,6 +171,8 @@ def fit(
     allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
     used = prepare(model, trials, missing, allow_mixed)
     rows = rows_of(model, used, missing == "impute")
+    read = tuple(line for line in used.conversions if line.computed != "posterior")
+    used = replace(used, conversions=(*read, *left_to_model(rows)))
     seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
     if seed < 0:
         raise FitError(f"the seed is a number from 0, not {seed}")
@@ -248,7 +261,7 @@ def _complete(
 
 def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
     coords = dict(rows.levels) | {"study": list(rows.studies), "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
-    coords |= {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    coords |= row_coords(rows)
     coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
     variables = {
         name: (("chain", "draw", *dims), values[name].reshape(*shape, *values[name].shape[1:]))
