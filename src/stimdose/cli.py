@@ -108,7 +108,8 @@ def fit(
     missing: Annotated[
         Literal["error", "drop", "impute"],
         typer.Option(
-            help="drop: leave out rows that lack what the model needs, and name them; impute: make missing doses parameters"
+            help="drop: leave out rows that lack what the model needs, and name them; "
+            "impute: make missing doses, standard deviations and pre_post_r parameters"
         ),
     ] = "error",
     allow_mixed: Annotated[
