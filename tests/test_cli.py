@@ -33,6 +33,13 @@ def test_help_names_every_command(run):
     assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"))
 
 
+@pytest.mark.parametrize("command", ["fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"])
+def test_help_of_every_command_has_an_example(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert re.search(rf"Examples?: stimdose {command}", out)
+
+
 def test_lists(run):
     assert "stroke_therapy_hours" in run("datasets")[1]
     assert "CC BY-SA 4.0" in run("datasets", "stroke_therapy_hours")[1]
@@ -66,6 +73,76 @@ def test_check_table_of_a_good_table(run, tmp_path):
     code, out, _ = run("check-table", str(tmp_path / "t.csv"), "--set", "direction=higher")
     assert code == 0
     assert "30 rows of 20 studies" in out
+    assert "Note: direction: filled in where it was empty (stated for the whole table): 30 rows" in out
+    assert "30 rows have everything, all doses included" in out
+
+
+CHANGES = (
+    "study;direction;measure;comparator;design;n_active;baseline_mean_active;baseline_sd_active;mean_active;sd_active;pre_post_r"
+)
+HALF = 25 / 20
+"""Variance of a mean change of 20 people: 5^2 + 5^2 - 2 r 5 5 = 25 at r = 0.5."""
+
+
+def test_a_table_with_decimal_commas_and_a_stated_correlation(run, tmp_path):
+    row = "higher;MC;none;within-group;20;30,5;5,0;33,25;5,0"
+    (tmp_path / "t.csv").write_text(f"{CHANGES}\nA;{row};\nB;{row};0,8\n", encoding="utf-8")
+    code, out, err = run("check-table", str(tmp_path / "t.csv"), "--decimal", ",")
+    assert code == 1
+    assert "variance: is empty: state pre_post_r" in out
+    assert "cells that every fit needs are empty: 1" in err
+    arguments = ("--decimal", ",", "--set", "pre_post_r=0.5", "-o", str(tmp_path / "out"))
+    code, out, _ = run("check-table", str(tmp_path / "t.csv"), *arguments)
+    assert code == 0
+    audit = pd.read_csv(tmp_path / "out" / "audit.csv")
+    assert audit["computed"][audit["column"] == "effect"].astype(float).tolist() == [2.75, 2.75]
+    assert audit["computed"][audit["column"] == "variance"].astype(float).tolist() == pytest.approx([HALF, 0.4 * HALF])
+    assert audit["assumption"][audit["column"] == "variance"].tolist() == ["r = 0.5", "r = 0.8"]
+
+
+def test_reading_options_reach_the_table(run, tmp_path):
+    table = make_table().head(4).assign(n_active=20, n_control=20, modality="iTBS", frequency_hz=None, se=None)
+    with pd.ExcelWriter(tmp_path / "t.xlsx") as book:
+        pd.DataFrame({"study": ["nothing"]}).to_excel(book, sheet_name="first", index=False)
+        table.to_excel(book, sheet_name="second", index=False)
+
+    def audit(*options: str) -> pd.DataFrame:
+        code, _, err = run("check-table", str(tmp_path / "t.xlsx"), "--sheet", "second", "-o", str(tmp_path), *options)
+        assert code == 0, err
+        return pd.read_csv(tmp_path / "audit.csv")
+
+    def hertz(found: pd.DataFrame) -> set[float]:
+        return set(found["computed"][found["column"] == "frequency_hz"].astype(float))
+
+    found = audit()
+    assert hertz(found) == {5.0}
+    assert found["formula"].str.contains("evaluated at the mean effect").sum() == 4
+    found = audit("--tbs-frequency", "carrier", "--smd-variance", "printed")
+    assert hertz(found) == {50.0}
+    assert not found["formula"].str.contains("evaluated at the mean effect").any()
+    code, _, err = run("check-table", str(tmp_path / "t.xlsx"), "--sheet", "third")
+    assert code == 1
+    assert "has no sheet 'third'; there are first, second" in err
+
+
+def test_shipped_tables_are_read_as_they_are_and_their_file_is_named(run):
+    code, _, err = run("check-table", "rtms_pain", "--smd-variance", "printed", "--set", "time_correlation=0.5")
+    assert code == 1
+    assert "for time_correlation, smd_variance, give the file itself: " in err
+    code, out, _ = run("check-table", err.split()[-1], "--set", "time_correlation=0.5")
+    assert "time_correlation: is empty" not in out
+
+
+def test_many_notes_are_cut_and_the_rest_is_in_the_audit(run, tmp_path):
+    table = make_table().assign(n_active=range(20, 50), n_control=20, outcome=[f"scale {k}" for k in range(30)], se=None)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    code, out, _ = run("check-table", str(tmp_path / "t.csv"), "-o", str(tmp_path))
+    assert code == 0
+    assert out.count("Note: ") == cli.LISTED
+    (more,) = re.findall(r"and (\d+) more in .*audit\.csv", out)
+    assert int(more) + cli.LISTED == 1 + 1 + 30  # outcomes taken as different people; variances from sizes; 30 mean effects
+    assert len(pd.read_csv(tmp_path / "audit.csv")) == 1 + 30 + 30
+    assert "and 7 more with -o DIR, in DIR/audit.csv" in run("check-table", str(tmp_path / "t.csv"))[1]
 
 
 def test_check_table_lists_every_fault_at_once(run, tmp_path):
@@ -82,8 +159,13 @@ def test_check_table_lists_every_fault_at_once(run, tmp_path):
 def test_check_table_of_a_partial_extraction_says_what_is_missing(run):
     code, out, err = run("check-table", "rpms_stroke_partial")
     assert code == 1
-    assert "effect: empty in" in out
-    assert "frequency_hz: empty in 34 of 42 rows" in out
+    assert "\ndirection: is empty (16 rows: 21, 24, 25, 27, 29 to 32, 35, 36, 38 to 43)\n" in out
+    assert "\nfrequency_hz: is empty (34 rows: 2 to 8, " in out
+    assert "\neffect: is empty: give it, " in out
+    assert (
+        "\ntime_correlation: is empty: rows on the same people at several time points need it; state 0 for independence (5 rows: "
+        in out
+    )
     assert "cells that every fit needs are empty" in err
 
 
@@ -96,6 +178,10 @@ def test_check_table_counts_what_studies_report(run, tmp_path):
     assert counts.loc["frequency_hz", ["item", "studies", "rows"]].tolist() == ["TIDieR 8", 23, 40]
     flags = pd.read_csv(tmp_path / "a" / "b" / "reported.csv").set_index("study")
     assert flags["frequency_hz"].sum() == 23
+    audit = pd.read_csv(tmp_path / "a" / "b" / "audit.csv")
+    assert list(audit) == ["row", "study", "column", "printed", "computed", "formula", "assumption", "source"]
+    assert (audit["column"] == "on_time_s").sum() == 31
+    assert all(f"{name}.csv" in out for name in ("audit", "completeness", "reported"))
 
 
 def test_template_writes_a_new_file_and_never_over_one(run, tmp_path):
@@ -143,8 +229,31 @@ def test_fit_writes_everything_it_names(run, tmp_path):
     )
     assert code == 0, out
     names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
-    assert names == {"fit.nc", "parameters.csv", "priors.csv", "effects.csv", "forest.pdf", "forest.png"}
+    assert names == {"fit.nc", "parameters.csv", "priors.csv", "effects.csv", "audit.csv", "forest.pdf", "forest.png"}
     assert "converged" in out
+    (written,) = re.findall(r"^Wrote to .*: (.*)$", out, re.MULTILINE)
+    assert set(written.split(", ")) == names
+
+
+def test_fit_with_missing_doses(run, tmp_path):
+    table = make_table()
+    table.loc[[2, 9], "sessions"] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "m.toml").write_text(
+        'name = "m"\n[intercept]\n[[dose]]\ncolumn = "sessions"\nshape = "linear"\n', encoding="utf-8"
+    )
+    arguments = ("fit", str(tmp_path / "m.toml"), str(tmp_path / "t.csv"), "-o", str(tmp_path / "out"), "-q")
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert re.search(r"row 4, .*sessions: is empty\n.*row 11, .*sessions: is empty", err)
+    code, out, err = run(*arguments, "--missing", "impute", "--seed", "1", "--draws", "200", "--tune", "300", "--chains", "2")
+    assert code == 0, err
+    imputed = pd.read_csv(tmp_path / "out" / "imputed.csv")
+    assert imputed["row"].tolist() == [4, 11]
+    assert (imputed["low"] < imputed["median"]).all()
+    assert (imputed["median"] < imputed["high"]).all()
+    assert "imputed.csv" in out
+    assert "audit.csv" in out
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ EXPECTED = json.loads((Path(__file__).parent / "oracles" / "effects" / "expected
 
 CHECKSUMS = {
     "published_pools": "e43f0c73a7788cd35225b61eeba555af5cb0394a23a4e5ac5fa67744886da90b",
-    "rpms_stroke_partial": "08fe02a1ed67325a6f0776cca1ee5552996b6db04dff5191d2856e1871ecdba2",
-    "rtms_pain": "0f7f2141898188ed51ed438582b9ae21951252042d1c1a64fa308fc8362999ab",
+    "rpms_stroke_partial": "5bb5b6a8d9833e0b2559ac68378e0d45fae4493c7a5de9272389fbd0b4d89968",
+    "rtms_pain": "4eb343e071037b0f8d4294d2b8c68a841fed022660c7075c3fb82a17a1625586",
     "rtms_upper_limb_strata": "f9f8965a47de374a29d16bbe2471c876796cd4e733c6e9c3ffdec0d916f07cb0",
     "stroke_therapy_hours": "7c7acf43a3802ae50fba2d5c5b1907c77bef4c594e2f265c4f41399156555312",
     "synthetic_rpms_upper_limb": "be06d7e4e4e9d8b758960435c076ec7afc97401c769d7a87c205b0e093e5b3cf",
@@ -49,6 +49,12 @@ def studies_with(rows, *columns) -> tuple[int, int]:
     """Rows that have all of the columns, and the studies of those rows."""
     full = [row for row in rows if all(row[column] for column in columns)]
     return len(full), len({row["study"] for row in full})
+
+
+def linked(row: dict, rows: list[dict]) -> list[dict]:
+    """The rows of a study that name the sample of `row`, or its control group."""
+    names = [name for name in ("sample", "control_group") if row.get(name)]
+    return [other for other in rows if other["study"] == row["study"] and any(other[name] == row[name] for name in names)]
 
 
 # All of them ------------------------------------------------------------------------------------------------------------------
@@ -141,7 +147,8 @@ def test_tables_for_a_fit_have_no_gaps(name):
 
 @pytest.mark.parametrize("name", TRIALS[:2])
 def test_partial_tables_say_exactly_what_is_missing(name):
-    """Counted from the raw file: a required cell is empty, an effect is not printed, nothing gives a variance."""
+    """Counted from the raw file: a required cell is empty, an effect is not printed, nothing gives a variance; and rows on the
+    same people, or against the same control, have no correlation stated."""
     trials, rows = sd.load_dataset(name), raw(name)
     expected = {}
     for column in ("study", "direction", "measure", "comparator", "design", "effect"):
@@ -156,6 +163,8 @@ def test_partial_tables_say_exactly_what_is_missing(name):
     for column in DOSES:
         if column in rows[0]:
             expected[column] = [k + 2 for k, row in enumerate(rows) if not row[column]]
+    for column, what in (("outcome_correlation", "outcome"), ("time_correlation", "timepoint")):
+        expected[column] = [k + 2 for k, row in enumerate(rows) if any(row[what] != other[what] for other in linked(row, rows))]
     asked = tuple(column for column in DOSES if column in rows[0])
     found = {column: [] for column in expected}
     for problem in trials.gaps(asked):
@@ -163,7 +172,7 @@ def test_partial_tables_say_exactly_what_is_missing(name):
         assert problem.value == ""
         assert problem.rule.startswith("is empty")
         found[problem.column].append(problem.row)
-    assert found == expected
+    assert {column: sorted(labels) for column, labels in found.items()} == expected
 
 
 def test_gaps_of_the_partial_rpms_table_in_numbers():
@@ -173,9 +182,14 @@ def test_gaps_of_the_partial_rpms_table_in_numbers():
     assert counts == {
         **{"direction": 16, "measure": 37, "comparator": 14, "design": 27, "effect": 37, "variance": 37},
         **{"frequency_hz": 34, "pulses_per_session": 37, "session_min": 28, "sessions": 25, "treatment_days": 25},
-        **{"phase": 27, "site": 24},
+        **{"phase": 27, "site": 24, "outcome_correlation": 13, "time_correlation": 5},
     }
-    assert len(trials.complete(missing="drop")) == 4
+    with pytest.raises(sd.TrialsError, match="rows that are not independent need more") as four:
+        trials.complete(missing="drop")
+    assert [(problem.study, problem.column) for problem in four.value.problems] == [("Krewer2014", "outcome_correlation")] * 4
+    stated = {"outcome_correlation": 0.5, "time_correlation": 0.5}
+    trials_with = sd.read_trials(sd.dataset_path("rpms_stroke_partial"), missing="keep", **stated)
+    assert len(trials_with.complete(missing="drop")) == 4
     with pytest.raises(sd.TrialsError, match="no row is complete"):
         trials.complete(doses, missing="drop")
     needed = sum(count for column, count in counts.items() if column not in ("phase", "site"))
@@ -193,7 +207,15 @@ def test_rpms_stroke_partial():
     assert studies_with(rows, "pulses_per_session") == (5, 3)
     assert [row["study"] for row in rows if row["effect_printed"]] == ["ISPRM2026_798478"] * 2
     assert all(row[f"{column}_reported"] for row in rows for column in ("measure", "direction") if row[column])
-    assert Counter(row["study"] for row in rows)["Krewer2014"] == 4
+    people = Counter(row["study"] for row in rows if row["sample"])
+    assert people == {"Krewer2014": 4, "Klarod2025": 4, "Werner2016": 3, "Prouza2018": 2, "ISPRM2026_798478": 2}
+    assert people == {study: n for study, n in Counter(row["study"] for row in rows).items() if n > 1}
+    assert Counter(row["target"] for row in rows) == {"": 25, "muscle": 14, "nerve": 1, "spinal": 1, "mixed": 1}
+    assert all(row["site"] for row in rows if row["target"])
+    assert [row["site"] for row in rows if row["site"] and not row["target"]] == ["paraspinal"]
+    with_days = [row for row in rows if row["followup_days"]]
+    assert len(with_days) == 10
+    assert all("week" in row["timepoint"] and row["treatment_days"] == row["followup_days"] for row in with_days)
 
 
 def test_rtms_pain():
@@ -205,9 +227,47 @@ def test_rtms_pain():
     assert (len(with_doses), len({row["study"] for row in with_doses})) == (8, 3)
     (saitoh,) = (row for row in rows if row["study"] == "saitoh2007")
     assert (saitoh["frequency_hz"], saitoh["frequency_hz_reported"]) == ("", "1/5/10")
+    assert all(bool(row["target"]) == bool(row["site"]) and row["target"] in ("", "cortex") for row in rows)
+    assert {(row["timepoint"], row["followup_days"]) for row in rows if row["followup_days"]} == {
+        *(("day 7 of treatment", "7"), ("week 3 (end of treatment)", "21")),
+        *(("week 2", "14"), ("week 3 (end)", "21")),
+    }
     # decreases are no final scores: the printed difference is not in a column that is modelled
     (hosomi,) = (row for row in rows if row["study"] == "hosomi2020" and row["effect_printed"])
     assert (hosomi["effect"], hosomi["effect_printed"]) == ("", "-1.2")
+
+
+def test_which_rows_of_rtms_pain_are_on_the_same_people():
+    rows = raw("rtms_pain")
+    arms = Counter((row["study"], row["arm"]) for row in rows)
+    assert all(bool(row["sample"]) == (arms[row["study"], row["arm"]] > 1) for row in rows)
+    for row in rows:
+        same = [other for other in linked(row, rows) if other["sample"] == row["sample"]]
+        assert {(other["arm"], other["n_active"], other["baseline_mean_active"]) for other in same} <= {
+            (row["arm"], row["n_active"], row["baseline_mean_active"])
+        }
+    assert Counter(row["study"] for row in rows if row["sample"]) == {
+        **{"zhao2021": 4, "tang2022": 2, "huan_wang2023": 8, "zanhua_wu2023": 4},
+        **{"shu_min_ma2015": 3, "qian_pei2019": 4, "chen_xin2021": 6},
+    }
+
+
+def test_a_control_group_of_rtms_pain_is_whole_where_it_is_named_and_halved_where_it_is_not():
+    rows = raw("rtms_pain")
+    named = [row for row in rows if row["control_group"]]
+    assert Counter(row["study"] for row in named) == {"huan_wang2023": 8, "qian_pei2019": 4}
+    assert {(row["n_active"], row["n_control"], row["n_control_printed"]) for row in named} == {("20", "20", "10")}
+    assert not any(row["n_control_printed"] for row in rows if not row["control_group"])
+    halved = {(row["study"], row["n_active"], row["n_control"]) for row in rows if row["n_control"] in ("15", "16")}
+    assert halved == {("zanhua_wu2023", "31", "15"), ("chen_xin2021", "32", "16"), ("e_m_khedr2014", "15", "15")}
+
+
+def test_the_covariance_of_two_arms_against_one_sham_at_two_times_by_hand():
+    """qian_pei2019, arms of 20: control share 1/2; 1 within an arm over time, 1/2 between arms, each times the correlation in time."""
+    stated = {"measure": "SMD", "time_correlation": 0.6, "outcome_correlation": 0.5}
+    trials = sd.read_trials(sd.dataset_path("rtms_pain"), missing="keep", **stated).subset(study="qian_pei2019")
+    found = trials.covariance() / trials.table["variance"].iloc[0]
+    np.testing.assert_allclose(found, np.kron([[1, 0.6], [0.6, 1]], [[1, 0.5], [0.5, 1]]), rtol=1e-12)
 
 
 def test_rtms_upper_limb_strata():

@@ -1,5 +1,6 @@
 """The command line."""
 
+import itertools
 import sys
 import warnings
 from pathlib import Path
@@ -19,6 +20,19 @@ Trials = Annotated[
     str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="a column that is the same in every row: --set comparator=sham")]
+Decimal = Annotated[Literal[".", ","] | None, typer.Option(help="how a text file writes decimals: '.' if not stated")]
+Sheet = Annotated[str | None, typer.Option(help="name of the sheet of an Excel file; the first if not stated")]
+SMDVariance = Annotated[
+    Literal["mean", "printed"] | None,
+    typer.Option(
+        "--smd-variance",
+        help="evaluate the variance of standardised effects at their mean (if not stated), or at each as printed",
+    ),
+]
+TBSFrequency = Annotated[
+    Literal["burst", "carrier", "mean"] | None,
+    typer.Option("--tbs-frequency", help="the frequency of iTBS, cTBS and QPS where none is printed: 'burst' if not stated"),
+]
 Where = Annotated[list[str] | None, typer.Option("--where", help="use only rows with this value: --where outcome=FMA-UE")]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="a saved fit, such as DIR/fit.nc")]
 By = Annotated[str | None, typer.Option(help="a group column of the model: one curve in each of its groups")]
@@ -31,6 +45,8 @@ Delta = Annotated[
 ]
 
 
+LISTED = 25
+"""A command prints this many notes; audit.csv has them all."""
 BEST = [
     "verdict",
     "best_dose",
@@ -72,7 +88,10 @@ def _options(
     pass
 
 
-@app.command(epilog="Example: stimdose fit sessions-by-phase trials.csv -o results --seed 1")
+@app.command(
+    epilog="Examples: stimdose fit sessions-by-phase trials.csv -o results --seed 1\n\n"
+    "stimdose fit stimulation trials.csv -o results --decimal , --set pre_post_r=0.5 --missing impute"
+)
 def fit(
     model: Annotated[str, typer.Argument(help="a shipped model (see `stimdose models`) or a .toml file")],
     trials: Trials,
@@ -89,7 +108,8 @@ def fit(
     missing: Annotated[
         Literal["error", "drop", "impute"],
         typer.Option(
-            help="drop: leave out rows that lack what the model needs, and name them; impute: make missing doses parameters"
+            help="drop: leave out rows that lack what the model needs, and name them; "
+            "impute: make missing doses, standard deviations and pre_post_r parameters"
         ),
     ] = "error",
     allow_mixed: Annotated[
@@ -97,6 +117,10 @@ def fit(
     ] = None,
     set_: Set = None,
     where: Where = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    smd_variance: SMDVariance = None,
+    tbs_frequency: TBSFrequency = None,
     delta: Delta = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
@@ -107,7 +131,8 @@ def fit(
     from .sampling import fit as fit_model
 
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
-    table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep")
+    reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
+    table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep", **reading)
     if spec.dose and delta is None:
         default_delta(spec, table)  # better refused now than after sampling
     folder = make_folder(out)
@@ -125,10 +150,10 @@ def fit(
         allow_mixed=tuple(allow_mixed or ()),
         progress=not quiet,
     )
-    _notes(found.trials)
     written, optima = write_fit(found, folder, delta=delta)
+    _notes(found.trials, f"in {folder / 'audit.csv'}")
     _report(found, optima)
-    _console().print(f"Wrote {len(written)} files to {folder}")
+    _console().print(f"Wrote to {folder}: {', '.join(path.name for path in written)}", soft_wrap=True)
 
 
 @app.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results")
@@ -165,35 +190,47 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
         _console().print(f"Wrote {path}")
 
 
-@app.command("check-table", epilog="Example: stimdose check-table trials.xlsx --set direction=higher")
-def check_table(trials: Trials, set_: Set = None, where: Where = None, out: Out = None) -> None:
+@app.command(
+    "check-table",
+    epilog="Examples: stimdose check-table trials.xlsx --set direction=higher -o checked\n\n"
+    "stimdose check-table trials.csv --decimal , --set pre_post_r=0.5",
+)
+def check_table(
+    trials: Trials,
+    set_: Set = None,
+    where: Where = None,
+    decimal: Decimal = None,
+    sheet: Sheet = None,
+    smd_variance: SMDVariance = None,
+    tbs_frequency: TBSFrequency = None,
+    out: Out = None,
+) -> None:
     """Read a table and list what is wrong with it, what was computed, what its studies report, and which cells are empty.
 
-    With -o write completeness.csv (studies and rows by field and checklist item) and reported.csv (study by field).
+    With -o write audit.csv (everything computed, filled in or assumed, row by row), completeness.csv (studies and rows by field and
+    checklist item) and reported.csv (study by field). Exit code 1 if the table has faults, or lacks what every fit needs.
     """
     from .columns import DOSES
     from .completeness import summary
+    from .outputs import make_folder, write_audit
 
-    table = _read(trials, set_, where, missing="keep")
+    reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
+    table = _read(trials, set_, where, missing="keep", **reading)
+    folder = make_folder(out) if out else None
     _console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
-    _notes(table)
+    _notes(table, f"in {folder / 'audit.csv'}" if folder else "with -o DIR, in DIR/audit.csv")
     for kind, values in table.mixtures().items():
         _console().print(f"Mixed {kind}: {', '.join(values)}; one fit takes one of them (--where {kind}=...)", soft_wrap=True)
-    doses = tuple(name for name in DOSES if name in table.table)
-    gaps = table.gaps(doses)
-    complete = len(table) - len({problem.row for problem in gaps if problem.row is not None})
-    counts = {name: sum(problem.column == name for problem in gaps) for name in dict.fromkeys(problem.column for problem in gaps)}
-    for name, count in counts.items():
-        _console().print(f"{name}: empty in {count} of {len(table)} rows")
     _console().print(_escape("\n".join(summary(table))), soft_wrap=True)
-    if out:
-        _console().print("Wrote " + ", ".join(str(path) for path in _write_completeness(table, out)))
-    needed = table.gaps()
-    for problem in needed:
-        _console().print(f"  - {_escape(str(problem))}", soft_wrap=True)
+    gaps = table.gaps(tuple(name for name in DOSES if name in table.table))
+    for line in _grouped(gaps):
+        _console().print(_escape(line), soft_wrap=True)
+    complete = len(table) - len({problem.row for problem in gaps if problem.row is not None})
     _console().print(f"{complete} rows have everything, all doses included")
-    if needed:
-        raise StimdoseError(f"{len(needed)} cells that every fit needs are empty")
+    if folder:
+        _console().print("Wrote " + ", ".join(str(path) for path in write_audit(table, folder)), soft_wrap=True)
+    if needed := table.gaps():
+        raise StimdoseError(f"cells that every fit needs are empty: {len(needed)}")
 
 
 @app.command(epilog="Example: stimdose template -o trials.xlsx")
@@ -224,7 +261,7 @@ def template(
     _console().print(f"Wrote {out}")
 
 
-@app.command()
+@app.command(epilog="Example: stimdose datasets rtms_pain")
 def datasets(name: Annotated[str | None, typer.Argument(help="print the README of this table")] = None) -> None:
     """List the shipped tables, or print the README of one."""
     from . import shipped
@@ -235,7 +272,7 @@ def datasets(name: Annotated[str | None, typer.Argument(help="print the README o
         _table(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables")
 
 
-@app.command()
+@app.command(epilog="Example: stimdose models frequency-bell")
 def models(name: Annotated[str | None, typer.Argument(help="print this model and its priors")] = None) -> None:
     """List the shipped models, or print the priors of one with their reasons."""
     from .model import load_model, prior_table
@@ -249,7 +286,7 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
         _table(shipped_models().reset_index(), "Shipped models")
 
 
-@app.command()
+@app.command(epilog="Example: stimdose demo -o demo-output")
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False
 ) -> None:
@@ -259,15 +296,17 @@ def demo(
     run_demo(out, _console(), progress=not quiet)
 
 
-def _read(source: str, constants: list[str] | None, where: list[str] | None, missing: str):
+def _read(source: str, constants: list[str] | None, where: list[str] | None, missing: str, **reading: str | None):
     from . import shipped
     from .reading import read_trials
 
     given, wanted = (dict(_pair(item) for item in items or []) for items in (constants, where))
+    given |= {name: value for name, value in reading.items() if value is not None}
     path = Path(source)
     is_file = bool(path.suffix) or path.exists()
     if given and not is_file:
-        raise StimdoseError("--set is for your own tables; shipped tables state what they are")
+        file = shipped.dataset_path(source)
+        raise StimdoseError(f"shipped tables are read as they are; for {', '.join(given)}, give the file itself: {file}")
     table = read_trials(path, missing=missing, **given) if is_file else shipped.load_dataset(source)
     return table.subset(**wanted) if wanted else table
 
@@ -277,16 +316,6 @@ def _pair(item: str) -> tuple[str, str]:
     if not equals:
         raise StimdoseError(f"write column=value, not {item!r}")
     return name, value
-
-
-def _write_completeness(table, out: Path) -> list[Path]:
-    from .completeness import completeness, reported
-    from .outputs import make_folder
-
-    paths = [make_folder(out) / f"{name}.csv" for name in ("completeness", "reported")]
-    completeness(table).to_csv(paths[0], index=False, float_format="%.6g")
-    reported(table).to_csv(paths[1])
-    return paths
 
 
 def _report(found, optima: dict) -> None:
@@ -311,11 +340,30 @@ def _warn(found) -> None:
         _console(stderr=True).print(f"[bold red]Warning:[/] the fit {_escape(found.diagnosis.message)}", soft_wrap=True)
 
 
-def _notes(table) -> None:
-    for note in table.notes:
-        _console().print(f"Note: {_escape(note)}", soft_wrap=True)
-    for problem in table.dropped:
-        _console().print(f"Left out: {_escape(str(problem))}", soft_wrap=True)
+def _notes(table, rest: str) -> None:
+    """What was noticed, computed and left out, LISTED lines at most; `rest` says where the others are."""
+    lines = [f"Note: {note}" for note in table.notes] + [f"Left out: {line}" for line in _grouped(table.dropped)]
+    for line in lines[:LISTED]:
+        _console().print(_escape(line), soft_wrap=True)
+    if len(lines) > LISTED:
+        _console().print(f"and {len(lines) - LISTED} more {rest}", soft_wrap=True)
+
+
+def _grouped(problems) -> list[str]:
+    """One line for each column and rule that problems name, with the rows they name."""
+    kinds = {}
+    for problem in problems:
+        kinds.setdefault((problem.column, problem.rule), []).append(problem.row)
+    return [f"{column}: {rule}{_rows(rows)}" if column else f"{rule}{_rows(rows)}" for (column, rule), rows in kinds.items()]
+
+
+def _rows(rows: list) -> str:
+    """The lines of the file in words: " (4 rows: 2, 5 to 7)"; nothing for the whole table."""
+    rows = sorted(row for row in rows if row is not None)
+    starts = [k for k, row in enumerate(rows) if not k or row != rows[k - 1] + 1]
+    runs = [rows[first:end] for first, end in itertools.pairwise([*starts, len(rows)])]
+    named = ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+    return f" ({'row' if len(rows) == 1 else f'{len(rows)} rows:'} {named})" if rows else ""
 
 
 def _table(frame, title: str) -> None:

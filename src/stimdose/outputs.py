@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from . import figures
+from .completeness import completeness, reported
 from .curves import band, curve, points
 from .errors import StimdoseError
 from .optima import Optimum, optimum
 from .predictive import study_effects
 from .sampling import Fit
+from .trials import Trials
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
@@ -29,6 +31,7 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
     """Write a fit and everything that is usually printed of it. Returns the paths, and the optimum of every dose."""
     written = [fit.save(folder / "fit.nc")]
     tables = {"parameters": fit.summary(), "priors": fit.prior_table(), "effects": study_effects(fit)}
+    tables["audit"] = fit.trials.audit().set_index("row")
     if len(imputed := fit.imputed()):
         tables["imputed"] = imputed.set_index("row")
     if (contrast := fit.more_is_better()) is not None:
@@ -43,6 +46,13 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
         optima[dose.column] = optimum(fit, dose.column, by=dose.by, delta=delta)
         written.append(_write_table(optima[dose.column].table(), folder / f"optimum-{dose.column}.csv"))
     return written, optima
+
+
+def write_audit(trials: Trials, folder: Path) -> list[Path]:
+    """Write what was done to a table on reading, and what its studies report."""
+    tables = {"audit": trials.audit().set_index("row"), "completeness": completeness(trials).set_index("group")}
+    tables["reported"] = reported(trials)
+    return [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
 
 
 def write_curve(fit: Fit, column: str, by: str | None, folder: Path, over: tuple[float, float] | None = None) -> list[Path]:
