@@ -238,6 +238,10 @@ def test_fit_writes_everything_it_names(run, tmp_path):
 def test_fit_with_missing_doses(run, tmp_path):
     table = make_table()
     table.loc[[2, 9], "sessions"] = None
+    arms = {"effect": None, "se": None, "mean_active": 30.0, "mean_control": 28.0, "n_active": 20, "n_control": 20}
+    for row, spread in ((5, None), (6, 7.5), (7, 9.0)):
+        for name, value in (arms | {"sd_active": spread, "sd_control": spread}).items():
+            table.loc[row, name] = value
     table.to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "m.toml").write_text(
         'name = "m"\n[intercept]\n[[dose]]\ncolumn = "sessions"\nshape = "linear"\n', encoding="utf-8"
@@ -245,11 +249,12 @@ def test_fit_with_missing_doses(run, tmp_path):
     arguments = ("fit", str(tmp_path / "m.toml"), str(tmp_path / "t.csv"), "-o", str(tmp_path / "out"), "-q")
     code, _, err = run(*arguments)
     assert code == 1
-    assert re.search(r"row 4, .*sessions: is empty\n.*row 11, .*sessions: is empty", err)
+    assert re.search(r"row 4, .*sessions: is empty\n(.*\n)*.*row 11, .*sessions: is empty", err)
+    assert "no standard deviation is printed" in err
     code, out, err = run(*arguments, "--missing", "impute", "--seed", "1", "--draws", "200", "--tune", "300", "--chains", "2")
     assert code == 0, err
     imputed = pd.read_csv(tmp_path / "out" / "imputed.csv")
-    assert imputed["row"].tolist() == [4, 11]
+    assert list(zip(imputed["row"], imputed["column"], strict=True)) == [(4, "sessions"), (11, "sessions"), (7, "sd")]
     assert (imputed["low"] < imputed["median"]).all()
     assert (imputed["median"] < imputed["high"]).all()
     assert "imputed.csv" in out

@@ -281,7 +281,8 @@ def test_the_missing_member_of_an_identity_is_the_latent():
     both = latents_of(PROTOCOLS, "sessions", "total_pulses")
     assert both == {"sessions": 3, "pulses_per_session": 4}  # total = pulses x sessions where neither is printed
     silent = PROTOCOLS.drop(columns="sessions")
-    assert latents_of(silent, "total_pulses") == {"total_pulses": 4}  # sessions, printed nowhere, teach nothing
+    silent["total_pulses"] = silent["total_pulses"].where(silent["pulses_per_session"].isna())
+    assert latents_of(silent, "total_pulses") == {"total_pulses": 9}  # sessions, printed or implied nowhere, teach nothing
 
 
 def table_of(**columns) -> pd.DataFrame:
@@ -303,7 +304,7 @@ def duty_rows(modality: str) -> list[float]:
 
 def test_the_duty_cycle_bounds_a_dose_except_of_patterned_stimulation():
     assert duty_rows("rTMS") == pytest.approx(2)
-    assert duty_rows("iTBS") == duty_rows("QPS") == 0
+    assert duty_rows("TBS") == duty_rows("theta burst") == 0
 
 
 def test_bounds_that_depend_on_another_missing_dose_can_always_be_kept():
@@ -342,6 +343,7 @@ def test_rows_of_one_sample_or_arm_share_a_dose():
             "sample": ["x", "x", None, None, None, None, None, None],
             "arm": [None, None, None, "high", "high", "low", "one", "one"],
             "outcome": list("abcabcab"),
+            "outcome_correlation": 0.5,
             "sessions": [None, None, None, None, None, "10", "20", None],
             "effect": np.arange(8) / 10,
             "se": 0.2,

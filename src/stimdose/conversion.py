@@ -92,7 +92,7 @@ def _lacks_r(routes: pd.Series, r: pd.Series) -> pd.Series:
 def _record(
     effect_computed, variance_computed, routes: pd.Series, found: pd.DataFrame, table: pd.DataFrame, r, ledger: Ledger
 ) -> None:
-    stated = r.map(lambda value: f"r = {value:g}")
+    stated = r.map(lambda value: "" if np.isnan(value) else f"r = {value:g}")
     for k in sorted(set(routes[routes >= 0])):
         route, on_route = ROUTES[k], routes == k
         condition = stated if route.needs_r else ""

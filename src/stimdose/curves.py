@@ -10,6 +10,7 @@ import xarray as xr
 from .columns import COLUMNS, axis_label
 from .errors import StimdoseError
 from .grid import curve_draws, dose_grid, held_values, observed_range
+from .posterior import reported_effects
 from .sampling import Fit
 
 Kind = Literal["mean", "new study"]
@@ -93,14 +94,15 @@ def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     )
     middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
     dose = table[column].where(table[column].notna(), middle)
+    effect, se = reported_effects(fit.rows, fit.values())
     frame = pd.DataFrame(
         {
             "study": table["study"],
             "dose": dose,
             "dose_low": low,
             "dose_high": high,
-            "effect": table["effect"],
-            "se": np.sqrt(table["variance"]),
+            "effect": effect,
+            "se": se,
             "imputed": dose.isna(),
         }
     )

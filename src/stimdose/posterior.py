@@ -83,6 +83,13 @@ def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.ascontiguousarray(effect), np.ascontiguousarray(variance), jacobian
 
 
+def reported_effects(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Effect (rows,) and standard error of every row as reported; where an SD or r is drawn, the means, with its uncertainty in the
+    standard error by the law of total variance."""
+    effect, variance, _ = observed(rows, values)
+    return effect.mean(axis=0), np.sqrt(variance.mean(axis=0) + effect.var(axis=0))
+
+
 def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
     """Mean effect (draws, rows) of every row in its own study."""
     found = terms(model, rows, rows.points, values)

@@ -8,7 +8,7 @@ from .columns import axis_label, level_order
 from .curves import effect_label
 from .doses import dose_text
 from .errors import StimdoseError
-from .posterior import fitted, observed, true_effects
+from .posterior import fitted, reported_effects, true_effects
 from .predictor import study_effects as study_effects_of
 from .sampling import Fit
 from .trials import Trials
@@ -28,10 +28,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     seed = int(fit.tree.attrs["seed"])
     draws = true_effects(fit.model, rows, values, np.random.default_rng([seed, 5]))
     ends = [(1 - prob) / 2, (1 + prob) / 2]
-    effect, variance, _ = observed(rows, values)
-    # where an SD or r is drawn, its uncertainty is part of the row's: the law of total variance
-    effect, variance = effect.mean(axis=0), variance.mean(axis=0) + effect.var(axis=0)
-    low, high = effects.interval_from_se(effect, np.sqrt(variance))
+    effect, se = reported_effects(rows, values)
+    low, high = effects.interval_from_se(effect, se)
     shrunken_low, shrunken_high = np.quantile(draws, ends, axis=0)
     table = pd.DataFrame(
         {
