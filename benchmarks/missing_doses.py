@@ -3,7 +3,7 @@
 Tables of 40 one-row trials in two modalities, the doses of 12 of them missing, simulated here in numpy. The missing rows come first, so
 that one compilation serves all tables. Complete cases, and the table with nothing missing, are fitted by quadrature.
 
-Prints one JSON line for each reason. Usage: python benchmarks/missing_doses.py [TABLES]   (half as many where the truth is fixed)
+Prints one JSON line for each reason. Usage: python benchmarks/missing_doses.py [TABLES] [REASON ...]
 """
 
 import json
@@ -34,9 +34,9 @@ FIXED = {"intercept": 0.1, "slope": 0.3, "between_study": 0.1, "spread": 0.7, "t
 REASONS = {
     "at random, truth from the prior": lambda effect, dose: np.zeros(len(dose)),
     "at random": lambda effect, dose: np.zeros(len(dose)),
-    "small effects": lambda effect, dose: -2 * stats.zscore(effect),
-    "high doses": lambda effect, dose: 2 * stats.zscore(np.log(dose)),
-    "low doses": lambda effect, dose: -2 * stats.zscore(np.log(dose)),
+    "small effects": lambda effect, dose: -3 * stats.zscore(effect),
+    "high doses": lambda effect, dose: 3 * stats.zscore(np.log(dose)),
+    "low doses": lambda effect, dose: -3 * stats.zscore(np.log(dose)),
 }
 """Log odds that a row does not print its dose, up to a constant."""
 
@@ -103,8 +103,8 @@ def draws_of(compiled, rows: Rows, seed: int) -> tuple[dict[str, np.ndarray], fl
     return values | draw_coefficients(MODEL, rows, values, np.random.default_rng(seed))[0], r_hat
 
 
-def slope_by_quadrature(dose: np.ndarray, effect: np.ndarray, se: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws of the slope with every dose known: a grid over the between-study sd, the coefficients in closed form."""
+def by_quadrature(dose: np.ndarray, effect: np.ndarray, se: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws (2000, 2) of intercept and slope with every dose known: a grid over the between-study sd, the rest in closed form."""
     tau = (np.arange(300) + 0.5) / 300 * 2
     w, X = 1 / (se**2 + tau[:, None] ** 2), np.column_stack([np.ones(len(dose)), np.log2(1 + dose / 10)])
     precision = np.eye(2) + np.einsum("tn,ni,nj->tij", w, X, X)
@@ -114,7 +114,8 @@ def slope_by_quadrature(dose: np.ndarray, effect: np.ndarray, se: np.ndarray, rn
     log_weight -= 0.5 * (tau / 0.5) ** 2
     weight = np.exp(log_weight - log_weight.max())
     k = rng.choice(len(tau), 2000, p=weight / weight.sum())
-    return mean[k, 1] + np.sqrt(np.linalg.inv(precision)[k, 1, 1]) * rng.standard_normal(2000)
+    root = np.linalg.cholesky(np.linalg.inv(precision))
+    return mean[k] + (root[k] @ rng.standard_normal((2000, 2, 1)))[..., 0]
 
 
 def covered(draws: np.ndarray, truth) -> np.ndarray:
@@ -123,9 +124,10 @@ def covered(draws: np.ndarray, truth) -> np.ndarray:
 
 
 def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
-    """Coverage of 95 % intervals, and the bias and interval width of slopes, over simulated tables."""
+    """Coverage of 95 % intervals, and bias and interval width of the slope and of the mean effect at the reference dose of 10
+    sessions, over simulated tables."""
     started = time.perf_counter()
-    curve, doses, r_hats, slopes = [], [], [], {"imputed": [], "complete cases": [], "nothing missing": []}
+    curve, doses, r_hats, results = [], [], [], {"imputed": [], "complete cases": [], "nothing missing": []}
     for k in range(tables):
         rng = np.random.default_rng([seed, list(REASONS).index(reason), k])
         truth = truth_of(reason, rng)
@@ -136,24 +138,30 @@ def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
         curve.append(covered(found, mean_effect(truth, GRID)))
         doses.append(covered(values["sessions_true"], dose[:MISSING]).mean())
         r_hats.append(r_hat)
-        known = table["effect"].to_numpy(), table["se"].to_numpy()
-        draws = {"imputed": values["sessions_slope"]}
+        effect, se = table["effect"].to_numpy(), table["se"].to_numpy()
+        draws = {"imputed": np.column_stack([values["intercept"], values["sessions_slope"]])}
         for name, first in (("complete cases", MISSING), ("nothing missing", 0)):
-            draws[name] = slope_by_quadrature(dose[first:], known[0][first:], known[1][first:], rng)
-        for name, slope in draws.items():
-            width = np.ptp(np.quantile(slope, [0.025, 0.975]))
-            slopes[name].append((slope.mean() - truth["slope"], covered(slope, truth["slope"]), width))
-    summary = {name: np.array(found, float) for name, found in slopes.items()}
+            draws[name] = by_quadrature(dose[first:], effect[first:], se[first:], rng)
+        for name, found in draws.items():
+            pair = np.column_stack([found[:, 1], found.sum(axis=1)])
+            true = truth["slope"], truth["intercept"] + truth["slope"]
+            widths = np.ptp(np.quantile(pair, [0.025, 0.975], axis=0), axis=0)
+            results[name].append((pair.mean(axis=0) - true, covered(pair, true), widths))
+    summary = {name: np.array(found, float) for name, found in results.items()}  # tables, (bias, covered, width), (slope, effect)
+    by_method = lambda k, j, digits: {name: round(float(found[:, k, j].mean()), digits) for name, found in summary.items()}
+    error = {name: np.round(found[:, 0].std(axis=0) / np.sqrt(tables), 4).tolist() for name, found in summary.items()}
     return {
         "benchmark": "missing_doses",
         "reason": reason,
         "tables": tables,
         "curve_covered": dict(zip(GRID.tolist(), np.mean(curve, axis=0).round(3).tolist(), strict=True)),
         "missing_doses_covered": round(float(np.mean(doses)), 3),
-        "slope_bias": {name: round(float(found[:, 0].mean()), 4) for name, found in summary.items()},
-        "slope_bias_se": {name: round(float(found[:, 0].std() / np.sqrt(tables)), 4) for name, found in summary.items()},
-        "slope_covered": {name: round(float(found[:, 1].mean()), 3) for name, found in summary.items()},
-        "slope_width": {name: round(float(found[:, 2].mean()), 3) for name, found in summary.items()},
+        "slope_bias": by_method(0, 0, 4),
+        "slope_covered": by_method(1, 0, 3),
+        "slope_width": by_method(2, 0, 3),
+        "effect_bias": by_method(0, 1, 4),
+        "effect_covered": by_method(1, 1, 3),
+        "bias_monte_carlo_error": error,
         "r_hat_above_1.02": round(float(np.mean(np.array(r_hats) > 1.02)), 3),
         "seconds": round(time.perf_counter() - started),
     }
@@ -162,8 +170,8 @@ def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
 def main() -> None:
     tables = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     compiled = compile_once()
-    for reason in REASONS:
-        print(json.dumps(study(compiled, reason, tables if "prior" in reason else tables // 2)), flush=True)
+    for reason in sys.argv[2:] or REASONS:
+        print(json.dumps(study(compiled, reason, tables)), flush=True)
 
 
 if __name__ == "__main__":

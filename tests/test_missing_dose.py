@@ -1,6 +1,8 @@
 """Missing doses as parameters: against quadrature and a written density, the identities of a protocol, and what is refused."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -421,3 +423,28 @@ def test_protocols_that_contradict_themselves_are_named():
     table = table_of(session_min=["<1", "10", "20"], frequency_hz=[10, 10, 10], pulses_per_session=[6000, 1000, 900])
     with pytest.raises(sd.TrialsError, match=r"row 0, study 'T0', session_min: .*no dose possible"):
         imputed_rows(log_linear("session_min"), table)
+
+
+# --- simulation ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    path = Path(__file__).parents[1] / "benchmarks" / "missing_doses.py"
+    spec = importlib.util.spec_from_file_location("missing_doses", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_intervals_cover_with_doses_missing(benchmark):
+    """Smaller than the run that the documentation quotes; no coverage below the 0.001 quantile of a binomial with probability
+    0.95."""
+    tables, compiled = 80, benchmark.compile_once()
+    for reason in ("at random, truth from the prior", "small effects"):
+        found = benchmark.study(compiled, reason, tables, seed=2)
+        print(json.dumps(found))
+        least = stats.binom.ppf(0.001, tables, 0.95) / tables
+        assert min(found["curve_covered"].values()) >= least
+        assert found["slope_covered"]["imputed"] >= least
