@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import stimdose as sd
 from stimdose.columns import COLUMNS
@@ -814,3 +815,48 @@ def test_a_subset_by_a_numeric_column_takes_numbers_and_their_text():
     strata = sd.load_dataset("rtms_upper_limb_strata")
     assert len(strata.subset(k_studies="8")) == len(strata.subset(k_studies=8)) == (strata.table["k_studies"] == 8).sum() > 0
     assert strata.subset() is strata
+
+
+@pytest.mark.parametrize(
+    ("printed", "used"),
+    [("0.03", 0.03), (".03", 0.03), ("p = 0.03", 0.03), ("= 0.03", 0.03), ("0.03*", 0.03), ("P=.030", 0.03)]
+    + [(bound, None) for bound in ("<0.05", "p < 0.05", "ns", "n.s.", "0.000", ">0.05", "≤ 0.01")],
+)
+def test_p_values_as_papers_print_them(printed, used):
+    found = read(row(se=None, p_value=printed), missing="keep").table
+    assert found["p_value"][0] == printed
+    if used is None:
+        assert np.isnan(found["variance"][0])
+    else:
+        assert found["variance"][0] == pytest.approx((0.5 / stats.norm.isf(used / 2)) ** 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("printed", ["1.5", "-0.2", "small", "0,03"])
+def test_p_values_that_cannot_be_read(printed):
+    (problem,) = problems_of(row(p_value=printed))
+    assert (problem.column, problem.value) == ("p_value", printed)
+
+
+@pytest.mark.parametrize("limits", [5, None, ("a", "b"), (14, math.inf), (200, 100), (14,)])
+def test_phase_limits_that_cannot_be(limits):
+    with pytest.raises(sd.TrialsError, match="phase_limits_days is two days in order"):
+        read(row(), phase_limits_days=limits)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["a.csv"], b"a.csv"])
+def test_sources_that_are_no_table(source):
+    with pytest.raises(sd.TrialsError, match="a table is a file or a DataFrame"):
+        sd.read_trials(source)
+
+
+def test_rows_that_differ_in_followup_or_people_are_no_repeats():
+    assert len(read(row(followup_days=10), row(followup_days=40))) == 2
+    assert len(read(row(hemisphere="affected"), row(hemisphere="unaffected"))) == 2
+    assert len(problems_of(row(), row())) == 1
+
+
+def test_bursts_of_no_standard_pattern_are_noted():
+    found = read(row(modality="prolonged iTBS", frequency_hz=50), row(study="Bo", modality="iTBS-1200", frequency_hz=None))
+    (line,) = [line for line in found.conversions if line.column == "modality"]
+    assert (line.row, line.computed) == (0, "kept")
+    assert found.table["frequency_hz"].tolist() == [50, 5]

@@ -49,6 +49,20 @@ def parse_number(cell: object) -> float:
     raise ValueError(_what_is_wrong(cell, _NUMBERS) or "is not a number")
 
 
+def parse_p(cell: object) -> float:
+    """A p value between 0 and 1, as "0.03", "p = .03" or "0.03*"; NaN for what bounds it ("<0.05", "0.000", "ns").
+
+    Raises ValueError, with the rule that the cell breaks, if it is none of these.
+    """
+    text = re.sub(r"^p\s*(?==|<|>|\u2264|\u2265|\d|\.)|[*\u2020\u2021]+$", "", _plain(cell), flags=re.IGNORECASE).strip()
+    if re.fullmatch(r"n\.?\s*s\.?|not significant|[<>\u2264\u2265].*", text, re.IGNORECASE):
+        return float("nan")
+    value = parse_number(text.removeprefix("=").strip())
+    if not 0 <= value <= 1:
+        raise ValueError("is not a p value: it lies outside 0 to 1")
+    return value if 0 < value < 1 else float("nan")
+
+
 def parse_dose(cell: object) -> tuple[float, float]:
     """Lower and upper bound of a printed dose; equal for a number, infinite for an open upper end, 0 for an open lower one.
 

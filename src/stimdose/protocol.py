@@ -125,11 +125,18 @@ def QPS(interval_ms: float = 5, minutes: float = 30) -> Patterned:
 
 @cache
 def standard_pattern(modality: str) -> tuple[str, Patterned] | None:
-    """Description and protocol of iTBS, cTBS, QPS (5 ms) and QPS-50 (so many ms); None for every other modality."""
-    name = modality.strip().lower()
-    if name in ("itbs", "ctbs"):
-        protocol, label = (iTBS(), "iTBS (Huang 2005)") if name == "itbs" else (cTBS(), "cTBS (Huang 2005)")
-    elif match := re.fullmatch(r"qps[- ]?(\d+(?:\.\d+)?)?", name):
+    """Description and protocol of iTBS, cTBS, iTBS-1200 (so many pulses), QPS (5 ms) and QPS-50 (so many ms, 1.5 to 1250 as in Hamada
+    2008); None for every other modality."""
+    name = re.sub(r"[\s\-_()]+", " ", modality.lower()).strip()
+    if match := re.fullmatch(
+        r"(itbs|intermittent (?:tbs|theta burst)|ctbs|continuous (?:tbs|theta burst))(?: stimulation)?(?: (600|1200|1800))?", name
+    ):
+        pulses = int(match[2] or 600)
+        if name.startswith("i"):
+            protocol, label = iTBS(pulses // 30), "iTBS (Huang 2005)"
+        else:
+            protocol, label = cTBS(pulses / 15), "cTBS (Huang 2005)"
+    elif (match := re.fullmatch(r"qps ?(\d+(?:\.\d+)?)?", name)) and 1.5 <= float(match[1] or 5) <= 1250:
         protocol, label = QPS(float(match[1] or 5)), f"QPS-{match[1] or 5} (Hamada 2008)"
     else:
         return None
@@ -139,6 +146,11 @@ def standard_pattern(modality: str) -> tuple[str, Patterned] | None:
 def is_patterned(modality: str) -> bool:
     """Whether pulses come in bursts, so that the stated frequency need not be that of the pulses."""
     return bool(re.search("tbs|theta|qps|quadripulse", modality.lower()))
+
+
+def is_unnamed_pattern(modality: str) -> bool:
+    """Whether pulses come in bursts whose pattern is not one of the standard ones."""
+    return is_patterned(modality) and standard_pattern(modality) is None
 
 
 def frequency(protocol: Rtms | str, axis: str = "burst") -> float:

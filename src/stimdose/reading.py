@@ -10,13 +10,15 @@ from . import identities, protocol
 from .audit import STATED, Ledger
 from .columns import COLUMNS, DOSES, PHASE_LIMITS_DAYS
 from .conversion import SMDVariance, fill_effects
+from .doses import with_decimal_point
 from .errors import TrialsError, nearest
 from .scales import scale_of
 from .tables import Faults, cell_of, read_table, typed
 from .trials import REQUIRED, Missing, Trials, count, find_gaps
 
 Axis = Literal["burst", "carrier", "mean"]
-KEY = ("study", "outcome", "arm", "timepoint", "control_group", "sample", "modality", "site", "phase", *DOSES)
+PLACES = ("population", "phase", "modality", "site", "target", "hemisphere")
+KEY = ("study", "outcome", "arm", "timepoint", "followup_days", "control_group", "sample", "comparator", *PLACES, *DOSES)
 """Two rows that agree in all of these are the same row twice."""
 
 
@@ -49,6 +51,8 @@ def read_trials(
     """
     _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days)
     cells = read_table(source, sheet, decimal)
+    if decimal == ",":
+        constants = {name: with_decimal_point(value) if isinstance(value, str) else value for name, value in constants.items()}
     ledger, faults = Ledger(cells), Faults(cells)
     _fill(cells, constants, ledger)
     remarks = _names_to_doubt(cells)
@@ -77,7 +81,12 @@ def _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days) -> N
     ):
         if value not in choices:
             raise TrialsError(f"{name} is {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}, not {value!r}", [])
-    if not (len(phase_limits_days) == 2 and 0 < phase_limits_days[0] < phase_limits_days[1]):
+    try:
+        acute, subacute = map(float, phase_limits_days)
+        in_order = 0 < acute < subacute < np.inf
+    except (TypeError, ValueError):
+        in_order = False
+    if not in_order:
         raise TrialsError(f"phase_limits_days is two days in order, such as {PHASE_LIMITS_DAYS}, not {phase_limits_days!r}", [])
 
 
@@ -131,8 +140,14 @@ def _derive_phase(table: pd.DataFrame, limits: tuple[float, float], ledger: Ledg
 
 def _derive_doses(table: pd.DataFrame, tbs_frequency: str, ledger: Ledger) -> None:
     """Fill the doses that the physical identities imply, and name the rows whose printed doses break them."""
+    for name in sorted(filter(protocol.is_unnamed_pattern, table["modality"].dropna().unique())) if "modality" in table else ():
+        unnamed = (
+            (table["modality"] == name) & table["frequency_hz"].notna() if "frequency_hz" in table else table["modality"] == name
+        )
+        doubt = f"bursts of no standard pattern: name it iTBS, cTBS or QPS, or see that its frequency is the {tbs_frequency} frequency"
+        ledger.add(unnamed, "modality", "kept", doubt, printed=["modality", "frequency_hz"])
     for broken in identities.contradictions(table, tbs_frequency=tbs_frequency):
-        ledger.add_row(broken.position, ", ".join(broken.columns), "kept as printed", broken.message, printed=broken.columns)
+        ledger.add_row(broken.position, ", ".join(broken.columns), "kept", broken.message, printed=broken.columns)
     implied = identities.implied(table, tbs_frequency)
     for found in implied:
         printed = [*protocol.COLUMNS, "modality"]
@@ -158,12 +173,12 @@ def _doubt_directions(table: pd.DataFrame, ledger: Ledger) -> None:
     """Name the rows whose direction is not that of their outcome scale; the stated direction is used."""
     if "outcome" not in table:
         return
-    scales = {name: scale_of(name) for name in table["outcome"].dropna().unique()}
-    for name, scale in scales.items():
-        if scale is not None:
-            doubt = (table["outcome"] == name) & table["direction"].notna() & (table["direction"] != scale.direction)
+    scales = table["outcome"].map({name: scale_of(name) for name in table["outcome"].dropna().unique()})
+    known = table[scales.notna() & table["direction"].notna()]
+    for k, scale, stated in zip(known.index, scales[known.index], known["direction"], strict=True):
+        if stated != scale.direction:
             formula = f"kept as stated, although on {scale.name} a {scale.direction} score is better"
-            ledger.add(doubt, "direction", table["direction"], formula, printed=["outcome", "direction"])
+            ledger.add_row(k, "direction", stated, formula, printed=["outcome", "direction"])
 
 
 def _independent_rows(table: pd.DataFrame) -> list[str]:
@@ -190,6 +205,6 @@ def _check_duplicates(table: pd.DataFrame, faults: Faults) -> None:
     first = {}
     for k, group in read.groupby(key, dropna=False, sort=False).ngroup().items():
         if group in first:
-            same = f"repeats row {table['row'][first[group]]}: same study, outcome, arm, time point and doses"
-            faults.add_cell(k, "study", f"{same}; tell them apart with `arm` or `outcome`")
+            same = f"repeats row {table['row'][first[group]]}: same study, outcome, arm, time point, people and doses"
+            faults.add_cell(k, "study", f"{same}; tell them apart with `arm`, `outcome` or `timepoint`")
         first.setdefault(group, k)

@@ -15,7 +15,7 @@ import openpyxl
 import pandas as pd
 
 from .columns import COLUMNS, RESERVED
-from .doses import is_number, parse_dose, parse_number, serial_trap, with_decimal_point
+from .doses import is_number, parse_dose, parse_number, parse_p, serial_trap, with_decimal_point
 from .errors import Problem, TrialsError
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "<NA>", "NaT")
@@ -53,6 +53,8 @@ def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal:
     """
     if decimal not in (".", ","):
         raise TrialsError(f"decimal is '.' or ',', not {decimal!r}", [])
+    if not isinstance(source, (str, Path, pd.DataFrame)):
+        raise TrialsError(f"a table is a file or a DataFrame, not {type(source).__name__}", [])
     if isinstance(source, pd.DataFrame):
         if source.columns.nlevels > 1:
             raise TrialsError("the table cannot be read: its columns have several levels; give each a single name", [])
@@ -104,7 +106,7 @@ def _column(values: list, name: str, decimal: str) -> list:
     column = COLUMNS.get(name)
     if decimal == ",":
         printed = [value for value in values if isinstance(value, str) and cell_of(value) is not None]
-        if column.is_numeric if column else all(map(is_number, printed)):
+        if name == "p_value" or (column.is_numeric if column else all(map(is_number, printed))):
             values = [_with_decimal_point(value) for value in values]
     if column and column.unit.startswith("%"):
         values = [_broken_percent(value) if isinstance(value, Percent) else value for value in values]
@@ -361,6 +363,8 @@ def typed(cells: pd.DataFrame, faults: Faults) -> pd.DataFrame:
             if (low < high).any():
                 table |= {f"{name}_low": low.where(low < high), f"{name}_high": high.where(low < high)}
         else:
+            if name == "p_value":  # stays text, because a bound such as <0.05 is one, but must be readable
+                _parsed(cells, name, parse_p, faults)
             table[name] = (numbers if column.is_numeric else words)(cells, name, faults)
     return pd.DataFrame(table)
 
