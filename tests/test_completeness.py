@@ -6,6 +6,7 @@ from conftest import make_table
 
 import stimdose as sd
 from stimdose.completeness import FIELDS, completeness, reported, reported_rows, summary
+from stimdose.storage import _dataset_to_trials, _table_to_dataset
 
 
 @pytest.fixture
@@ -56,6 +57,24 @@ def test_summary_names_what_there_is_and_what_nobody_reports(trials):
     assert lines[-1].startswith("Reported by no study: ")
     assert "coil_orientation" in lines[-1]
     assert "mean_active" not in lines[-1]
+
+
+def joined_tables(index) -> sd.Trials:
+    """Two rows; the SD of the second is computed from its standard error."""
+    arms = {"n_active": 20, "mean_active": 1, "n_control": 20, "mean_control": 0, "sd_control": 1}
+    rows = [{"study": "Printed", "sd_active": 1} | arms, {"study": "Computed", "se_active": 0.2} | arms]
+    constants = {"direction": "higher", "measure": "SMD", "comparator": "sham", "design": "parallel"}
+    return sd.read_trials(pd.DataFrame(rows, index=index), **constants)
+
+
+@pytest.mark.parametrize("index", [[0, 0], [0, "0"], pd.MultiIndex.from_tuples([("a", 1), ("b", 1)])])
+def test_labels_of_any_kind_do_not_mix_rows_up(index):
+    """What was computed in one row says nothing about another of its label, before a fit is saved and after."""
+    trials = joined_tables(index)
+    for found in (trials, _dataset_to_trials(_table_to_dataset(trials))):
+        assert reported_rows(found)["sd_active"].tolist() == [True, False]
+        assert {line.study for line in found.subset(study="Computed").conversions} == {"Computed"}
+        assert not [line for line in found.subset(study="Printed").conversions if line.column == "sd_active"]
 
 
 @pytest.mark.parametrize("name", [name for name in sd.datasets().index if name != "published_pools"])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stimdose as sd
-from stimdose import effects
+from stimdose import covariance, effects
+from stimdose.trials import doubts
 
 ORACLES = Path(__file__).parent / "oracles" / "covariance"
 EXPECTED = json.loads((ORACLES / "expected.json").read_text(encoding="utf-8"))
@@ -159,27 +161,33 @@ def test_shared_control_of_standardised_differences_against_simulation():
 
 @st.composite
 def linked_rows(draw):
-    """One study: arms against one control, each at some outcomes and times."""
-    arms, outcomes, times = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    """One study: arms against one control or two, each at some outcomes and times; one row of each arm names its control."""
+    arms, outcomes, times = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     sizes = st.integers(5, 60)
     n_control = draw(sizes)
     records = []
     for arm in range(arms):
-        n_active = draw(sizes)
+        n_active, control = draw(sizes), draw(st.sampled_from(["c", "d", None]))
         for outcome in range(outcomes):
             for time in range(times):
                 records.append(
-                    {"study": "S", "arm": f"a{arm}", "sample": f"a{arm}", "control_group": "c", "outcome": f"o{outcome}"}
+                    {"study": "S", "arm": f"a{arm}", "sample": f"a{arm}", "outcome": f"o{outcome}"}
+                    | {"control_group": None if outcome or time else control}
                     | {"timepoint": f"t{time}", "followup_days": 7 * time**2, "n_active": n_active, "n_control": n_control}
                     | {"effect": draw(st.floats(-1, 1)), "measure": "SMD"}
                 )
     order = draw(st.permutations(range(len(records))))
+    decays = draw(st.booleans())
     stated = {
-        "outcome_correlation": draw(st.floats(0, 0.9)),
-        "time_correlation": draw(st.floats(0, 0.9)),
-        "time_correlation_days": 14,
-    }
+        "outcome_correlation": draw(st.floats(-0.45, 0.9)),  # of three outcomes, from -0.5
+        "time_correlation": draw(st.floats(0 if decays else -0.45, 0.9)),
+    } | ({"time_correlation_days": 14} if decays else {})
     return records, order, stated
+
+
+def correlation_of(trials: sd.Trials) -> np.ndarray:
+    V = trials.covariance()
+    return V / np.sqrt(np.outer(np.diag(V), np.diag(V)))
 
 
 @quick
@@ -257,6 +265,88 @@ def test_a_subset_keeps_its_part_of_the_covariance():
     assert trials.subset(phase="acute").covariance()[0, 1] == 0
 
 
+def two_arms(**changes) -> list[dict]:
+    """A-FMA and B-FMA against one sham, and A-MAS, which names no control."""
+    sizes = {"study": "S", "effect": 0.0, "n_active": 20, "n_control": 20}
+    cells = [("A", "FMA", "sham"), ("B", "FMA", "sham"), ("A", "MAS", None)]
+    return [sizes | {"sample": arm, "outcome": name, "control_group": group} | changes for arm, name, group in cells]
+
+
+def test_rows_of_one_sample_have_one_control():
+    trials = read(two_arms(), measure="SMD", outcome_correlation=0.6)
+    np.testing.assert_allclose(correlation_of(trials), [[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]], rtol=1e-12)
+    (line,) = [line for line in trials.conversions if line.column == "control_group"]
+    assert (line.row, line.computed, line.assumption) == (2, "sham", "stated in another row of the sample")
+    rows = two_arms()
+    rows[2]["control_group"] = "usual care"
+    assert problems_of(rows, measure="SMD", outcome_correlation=0.6) == [(0, "control_group"), (2, "control_group")]
+
+
+def test_the_control_of_one_sample_alone_needs_no_sizes():
+    rows = [LINKED | {"effect": 0.1, "control_group": "c", "outcome": name} for name in "xy"]
+    assert correlation_of(read(rows, outcome_correlation=0.6))[0, 1] == pytest.approx(0.6, rel=1e-12)
+    rows[0] |= {"n_active": 20, "n_control": 30}
+    assert correlation_of(read(rows, outcome_correlation=0.6))[0, 1] == pytest.approx(0.6, rel=1e-12)
+
+
+def test_opposite_effects_of_one_control_come_out_more_alike_than_by_gleser_and_olkin():
+    """What the docstring of the module says: 0.50 and 0.42 at g = 0.8 and -0.8, in three arms of n."""
+    n, g = 1e6, 0.8
+    rows = [
+        {"study": "S", "arm": arm, "control_group": "c", "mean_active": mean, "sd_active": 1, "n_active": n}
+        | {"mean_control": 0, "sd_control": 1, "n_control": n}
+        for arm, mean in (("A", g), ("B", -g))
+    ]
+    printed = correlation_of(read(rows, measure="SMD", smd_variance="printed"))[0, 1]
+    assert printed == pytest.approx(0.5, abs=1e-5)
+    assert (1 - g * g / 6) / (2 + g * g / 6) == pytest.approx(0.42, abs=0.005)
+    assert correlation_of(read(rows, measure="SMD"))[0, 1] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_what_one_row_states_outlives_that_row():
+    rows = [LINKED | {"effect": 0.1, "outcome": name, "timepoint": time} for name in "xy" for time in ("end", "later")]
+    rows[0] |= {"outcome_correlation": 0.5, "time_correlation": 0.8}
+    trials = read(rows)
+    part = trials.subset(outcome="y")
+    np.testing.assert_allclose(part.covariance(), trials.covariance()[2:, 2:])
+    assert trials.subset(timepoint="later").gaps() == []
+    spread = [line for line in trials.conversions if line.assumption == "stated in another row of the study"]
+    assert {(line.row, line.column) for line in spread} == {
+        (row, f"{name}_correlation") for row in (1, 2, 3) for name in ("outcome", "time")
+    }
+
+
+def test_what_a_row_states_comes_before_what_is_stated_for_the_whole_table():
+    rows = [LINKED | {"effect": 0.1, "outcome": name} for name in "xy"]
+    rows += [row | {"study": "T"} for row in rows]
+    rows[0] |= {"outcome_correlation": "0.5"}
+    found = correlation_of(read(rows, outcome_correlation=0.7))
+    assert (found[0, 1], found[2, 3]) == (pytest.approx(0.5), pytest.approx(0.7))
+
+
+def test_an_unreadable_statement_is_one_fault():
+    rows = [
+        LINKED | {"effect": 0.1, "outcome": name, "outcome_correlation": stated} for name, stated in (("x", "high"), ("y", None))
+    ]
+    with pytest.raises(sd.TrialsError, match="'high': is not a number") as caught:
+        read(rows)
+    assert [problem.value for problem in caught.value.problems].count("high") == 1
+
+
+def test_ten_thousand_rows_take_seconds():
+    """Blocks and gaps go by the rows that are linked, not by the whole table."""
+    rows = [row | {"study": f"S{k}"} for k in range(3333) for row in two_arms()]
+    start = perf_counter()
+    trials = read(rows, measure="SMD", outcome_correlation=0.6)
+    read_in = perf_counter() - start
+    assert trials.gaps() == []
+    flat, block = covariance.blocks(trials.table, np.arange(0, 10_000, 3))
+    assert perf_counter() - start - read_in < 4
+    assert read_in < 16  # 2 s; before, 30 s
+    np.testing.assert_allclose(flat[:9], correlation_of(trials.subset(study="S0")).ravel())
+    assert (np.diff(block) == 9).all()
+
+
 # What must be stated ----------------------------------------------------------------------------------------------------------
 
 LINKED = {"study": "S", "sample": "p", "variance": 0.1, "measure": "SMD"}
@@ -296,6 +386,102 @@ def test_rows_that_say_the_same_twice_are_a_fault():
 
 def test_rows_that_may_be_the_same_people_are_remarked():
     two = [{"study": "S", "effect": 0.1, "variance": 0.1, "outcome": name} for name in ("FMA-UE", "ARAT")]
-    (remark,) = read(two, measure="SMD").remarks
+    (remark,) = doubts(read(two, measure="SMD").table)
     assert "taken as different people" in remark
     assert remark.endswith("S")
+    named = [row | {"sample": row["outcome"]} for row in two]
+    assert doubts(read(named, measure="SMD").table) == []
+
+
+def test_the_remark_on_rows_goes_by_days_too_and_ends_with_its_reason():
+    rows = [
+        {"study": "S", "arm": arm, "effect": 0.1, "variance": 0.1, "followup_days": day} for arm, day in (("A", 7), ("B", 28))
+    ]
+    trials = read(rows, measure="SMD")
+    assert [note for note in trials.notes if "taken as different people" in note]
+    assert trials.audit()["formula"].str.contains("taken as different people").sum() == 1
+    assert not [note for note in trials.subset(arm="A").notes if "different people" in note]
+
+
+def test_names_that_differ_only_in_case_or_spaces_are_remarked():
+    rows = two_arms(outcome_correlation=0.6)
+    rows[1]["control_group"] = "Sham"
+    rows += [{"study": name, "effect": 0.1, "variance": 0.1} for name in ("Smith 2010", "smith 2010", "Smith2010")]
+    notes = [note for note in read(rows, measure="SMD").notes if "case or spaces" in note]
+    assert notes == [
+        "studies whose names differ only in case or spaces are taken as different: 'Smith 2010' and 'smith 2010' and 'Smith2010'",
+        "`control_group` differs only in case or spaces, and is taken as different: 'sham' and 'Sham' (S)",
+    ]
+    apart = [{"study": study, "sample": name, "effect": 0.1, "variance": 0.1} for study, name in (("S", "p"), ("T", "P"))]
+    assert doubts(read(apart, measure="SMD").table) == []
+
+
+def rules_of(records, **constants) -> dict:
+    """Rows by column and rule."""
+    with pytest.raises(sd.TrialsError) as caught:
+        read(records, **constants)
+    found = {}
+    for problem in caught.value.problems:
+        found.setdefault((problem.column, problem.rule), []).append(problem.row)
+    return found
+
+
+@pytest.mark.parametrize("value", [-0.5, 1, 1.2])
+def test_control_correlations_lie_between_0_and_1(value):
+    two = [{"study": "S", "arm": arm, "control_group": "c", "effect": 0.1, "variance": 0.1} for arm in "AB"]
+    assert (0, "control_correlation") in problems_of(two, measure="SMD", control_correlation=value)
+
+
+def at_days(*days) -> list[dict]:
+    rows = [LINKED | {"effect": 0.1, "timepoint": str(k)} for k in range(len(days))]
+    return [row | ({} if day is None else {"followup_days": day}) for row, day in zip(rows, days, strict=True)]
+
+
+def test_a_negative_correlation_does_not_decay():
+    stated = {"time_correlation": -0.3, "time_correlation_days": 28}
+    ((column, rule),) = rules_of(at_days(0, 14), **stated)
+    assert column == "time_correlation"
+    assert "cannot decay" in rule
+    assert np.isnan(read(at_days(0, 14), **stated, missing="keep").covariance()[0, 1])
+    assert correlation_of(read(at_days(None, None), **stated))[0, 1] == pytest.approx(-0.3)
+    assert correlation_of(read(at_days(0, 14), time_correlation=-0.3))[0, 1] == pytest.approx(-0.3)
+
+
+def test_days_are_given_for_all_times_or_for_none():
+    stated = {"time_correlation": 0.9, "time_correlation_days": 1}
+    (((column, _), rows),) = rules_of(at_days(0, None, 60), **stated).items()
+    assert (column, rows) == ("followup_days", [1])
+    np.testing.assert_allclose(correlation_of(read(at_days(None, None, None), **stated))[0, 1:], 0.9)
+    # without decay, the names of the times suffice; without names, days that tell some rows apart must be there in all
+    np.testing.assert_allclose(correlation_of(read(at_days(0, None, 60), time_correlation=0.9))[0, 1:], 0.9)
+    nameless = [row | {"timepoint": None, "arm": row["timepoint"]} for row in at_days(0, None, 60)]
+    (((column, _), rows),) = rules_of(nameless, time_correlation=0.9).items()
+    assert (column, rows) == ("followup_days", [1])
+
+
+def test_impossible_and_redundant_correlations_are_told_apart():
+    three = [LINKED | {"effect": 0.1, "outcome": name} for name in "xyz"]
+    ((column, rule),) = rules_of(three, outcome_correlation=-0.8)
+    assert column == "outcome_correlation"
+    assert "less negative" in rule
+    ((column, rule),) = rules_of(three, outcome_correlation=-0.5)
+    assert column == "sample"
+    assert "same information twice" in rule
+
+
+def test_a_covariance_that_is_not_a_number_is_always_a_fault():
+    trials = read(two_arms(), measure="SMD", outcome_correlation=0.6)
+    table = trials.table.assign(control_share=[1.2, 0.5, 0.5])
+    (rule,) = {problem.rule for problem in sd.Trials(table).gaps()}
+    assert "cannot be computed" in rule
+
+
+def test_crossovers_that_share_a_control_are_not_sent_to_arm_sizes():
+    two = [
+        {"study": "S", "arm": arm, "control_group": "c", "effect": 0.1, "variance": 0.1, "design": "crossover"} for arm in "AB"
+    ]
+    (((column, rule), rows),) = rules_of(two, measure="SMD", n_active=20, n_control=20).items()
+    assert (column, rows) == ("control_group", [0, 1])
+    assert "state control_correlation" in rule
+    assert "give n_active" not in rule
+    assert correlation_of(read(two, measure="SMD", control_correlation=0.4))[0, 1] == pytest.approx(0.4)

@@ -1,5 +1,6 @@
 """The audit trail: one line for everything that was computed, assumed or filled in on the way from the table to the likelihood."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -30,30 +31,39 @@ class Ledger:
 
     def __init__(self, cells: pd.DataFrame):
         self.cells, self.lines = cells, []
+        self._read: dict[str, list] = {}  # columns of cells as lists: a frame gives single cells slowly
 
     def add(self, where, column: str, computed, formula: str, *, printed=(), assumption: str = "", source: str = "") -> None:
         """A conversion in every row where the boolean array `where` is true.
 
-        computed, formula and assumption: one for all rows, or a Series of the table. printed: the columns that were used.
+        computed, formula and assumption: one for all rows, or a Series of the table. printed: the columns that were used. Whoever
+        fills `column` of the cells does so before.
         """
-        for k in np.flatnonzero(np.asarray(where, bool)):
-            value, how, condition = (
-                item.iloc[k] if isinstance(item, pd.Series) else item for item in (computed, formula, assumption)
-            )
+        self._read.pop(column, None)
+        rows = np.flatnonzero(np.asarray(where, bool))
+        each = [
+            item.iloc[rows].tolist() if isinstance(item, pd.Series) else itertools.repeat(item, len(rows))
+            for item in (computed, formula, assumption)
+        ]
+        for k, value, how, condition in zip(rows.tolist(), *each, strict=True):
             self.add_row(k, column, value, how, printed=printed, assumption=condition, source=source)
 
     def add_row(self, k: int, column: str, computed, formula: str, *, printed=(), assumption: str = "", source: str = "") -> None:
         """A conversion in the row at position `k`."""
-        line = (column, self._printed(k, printed), computed, formula, assumption, source)
-        self.lines.append(Conversion(self.cells["row"].iloc[k], self._text(k, "study"), *line))
-
-    def _printed(self, k: int, columns) -> str:
-        texts = [(name, self._text(k, name)) for name in columns]
-        return ", ".join(f"{name} = {text}" for name, text in texts if text)
+        texts = [(name, self._text(k, name)) for name in printed]
+        used = ", ".join(f"{name} = {text}" for name, text in texts if text)
+        self.lines.append(
+            Conversion(self._column("row")[k], self._text(k, "study"), column, used, computed, formula, assumption, source)
+        )
 
     def _text(self, k: int, column: str) -> str:
-        value = self.cells[column].iloc[k] if column in self.cells else None
+        value = self._column(column)[k] if column in self.cells else None
         return "" if value is None or value is pd.NaT else str(value)
+
+    def _column(self, name: str) -> list:
+        if name not in self._read:
+            self._read[name] = self.cells[name].tolist()
+        return self._read[name]
 
 
 def summary(lines: tuple[Conversion, ...]) -> list[str]:

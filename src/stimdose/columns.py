@@ -108,7 +108,11 @@ COLUMNS: dict[str, Column] = {
         _text("arm", "identity", "name of the arm or group, where one trial gives several rows"),
         _text("timepoint", "identity", "when the outcome was measured"),
         _number("followup_days", "identity", "days from the start of treatment to the measurement", "days", low=0.0),
-        _text("control_group", "identity", "rows of a study with the same value share a control arm"),
+        _text(
+            "control_group",
+            "identity",
+            "rows of a study with the same value share a control arm; rows of one `sample` have one, named in any of them",
+        ),
         _text("sample", "identity", "rows of a study with the same value were measured on the same people"),
         _text("direction", "estimand", "whether a higher or a lower score is better", levels=("higher", "lower"), required=True),
         _text(
@@ -155,13 +159,18 @@ COLUMNS: dict[str, Column] = {
         _correlation(
             "time_correlation",
             "correlation, within people, of effects at two time points of a `sample`: of points `time_correlation_days` apart "
-            "(it decays with the days between) where `followup_days` is given, else of any two",
+            "(it decays with the days between, and is at least 0) where both `followup_days` and `time_correlation_days` are given, "
+            "else of any two",
         ),
         _number(
             "time_correlation_days", "assumption", "days apart at which time_correlation holds", "days", low=0.0, open_low=True
         ),
-        _correlation(
-            "control_correlation", "correlation of two contrasts with one control, where arm sizes are unknown; 0.5 if equal"
+        _number(
+            "control_correlation",
+            "assumption",
+            "correlation of two contrasts with one control, where arm sizes are unknown; 0.5 if equal",
+            low=0.0,
+            high=1.0,
         ),
         _number("cluster_size", "assumption", "mean number of people in a randomised cluster", "people", low=1.0),
         _number("icc", "assumption", "intracluster correlation", low=0.0, high=1.0),

@@ -24,13 +24,14 @@ def reported_rows(trials: Trials) -> pd.DataFrame:
     found = table.reindex(columns=list(FIELDS)).notna()
     for dose in [name for name in FIELDS if f"{name}_low" in table]:
         found[dose] |= table[f"{dose}_low"].notna()
+    rows = table["row"].map(str)
     computed = {
-        (line.row, line.column)
+        (str(line.row), line.column)
         for line in trials.conversions
         if line.assumption != STATED and f"{line.column} = " not in line.printed
     }
     for field in {column for _, column in computed} & set(FIELDS):
-        found[field] &= np.array([(row, field) not in computed for row in table["row"]])
+        found[field] &= np.array([(row, field) not in computed for row in rows])
     return found
 
 

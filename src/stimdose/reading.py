@@ -10,6 +10,7 @@ from . import identities, protocol
 from .audit import STATED, Ledger
 from .columns import COLUMNS, DOSES, PHASE_LIMITS_DAYS
 from .conversion import SMDVariance, fill_effects
+from .covariance import spread_statements
 from .doses import with_decimal_point
 from .errors import TrialsError, nearest
 from .scales import scale_of
@@ -54,6 +55,7 @@ def read_trials(
     if decimal == ",":
         constants = {name: with_decimal_point(value) if isinstance(value, str) else value for name, value in constants.items()}
     ledger, faults = Ledger(cells), Faults(cells)
+    spread_statements(cells, ledger)  # first: what a paper states holds for its other rows, and constants fill the rest
     _fill(cells, constants, ledger)
     remarks = _names_to_doubt(cells)
     _check_columns(cells, faults, required=("study",) if missing == "keep" else REQUIRED)
@@ -64,7 +66,7 @@ def read_trials(
     _check_duplicates(table, faults)
     _check_estimand(table, faults)
     _doubt_directions(table, ledger)
-    trials = Trials(table, conversions=tuple(ledger.lines), remarks=(*remarks, *_independent_rows(table)))
+    trials = Trials(table, conversions=tuple(ledger.lines), remarks=tuple(remarks))
     if missing == "error":
         find_gaps(trials, faults=faults)
     if faults.problems:
@@ -179,23 +181,6 @@ def _doubt_directions(table: pd.DataFrame, ledger: Ledger) -> None:
         if stated != scale.direction:
             formula = f"kept as stated, although on {scale.name} a {scale.direction} score is better"
             ledger.add_row(k, "direction", stated, formula, printed=["outcome", "direction"])
-
-
-def _independent_rows(table: pd.DataFrame) -> list[str]:
-    """Studies with several outcomes or time points whose rows name no `sample`."""
-    sample = table["sample"] if "sample" in table else pd.Series(None, table.index, dtype=object)
-    loose = table[sample.isna() & table["study"].notna()]
-    found = []
-    for study, rows in loose.groupby("study", sort=False):
-        several = [name for name in ("outcome", "timepoint") if name in rows and rows[name].nunique() > 1]
-        if several:
-            found.append(study)
-    if not found:
-        return []
-    named = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    return [
-        f"rows of one study at several outcomes or time points are taken as different people, because `sample` is empty: {named}"
-    ]
 
 
 def _check_duplicates(table: pd.DataFrame, faults: Faults) -> None:

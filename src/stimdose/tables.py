@@ -41,7 +41,8 @@ class Percent(float):
 
 
 def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal: str = ".") -> pd.DataFrame:
-    """The table as cells: text, dates, None where empty. Column `row` comes first: line of the file, or index label.
+    """The table as cells: text, dates, None where empty. Column `row` comes first: line of the file, or index label (where
+    labels repeat, the position from 0).
 
     source: a DataFrame; an Excel file (hidden rows and columns are read like the others, formulas by their stored value); or text
         separated by commas, semicolons or tabs, in UTF-8, or in UTF-16 with its mark.
@@ -58,7 +59,8 @@ def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal:
     if isinstance(source, pd.DataFrame):
         if source.columns.nlevels > 1:
             raise TrialsError("the table cannot be read: its columns have several levels; give each a single name", [])
-        header, lines = list(source.columns), list(zip(source.index, source.itertuples(index=False, name=None), strict=False))
+        labels = source.index if source.index.map(str).is_unique else range(len(source))
+        header, lines = list(source.columns), list(zip(labels, source.itertuples(index=False, name=None), strict=False))
     else:
         header, lines = _read_file(Path(source), sheet)
     lines = [(row, cells) for row, cells in lines if not _is_blank(cells)]

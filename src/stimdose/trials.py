@@ -31,6 +31,8 @@ LACKS = {
     "r, stated": "is empty: state pre_post_r, the correlation of a person's two measurements",
     "sd": "is empty: no standard deviation is printed; state one (or draw it in the model: missing='impute')",
 }
+NAMES = ("sample", "control_group", "outcome", "timepoint")
+"""Names that decide which rows of a study belong together."""
 MIXABLE = ("measure", "comparator", "design", "score", "outcome")
 
 
@@ -60,8 +62,8 @@ class Trials:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks and conversions in words, one sentence for each kind of conversion with the number of rows."""
-        return (*self.remarks, *summary(self.conversions))
+        """Remarks, doubts about the rows, and conversions in words, one sentence for each kind with the number of rows."""
+        return (*self.remarks, *doubts(self.table), *summary(self.conversions))
 
     def audit(self) -> pd.DataFrame:
         """Every conversion, one line each: row, study, column, what was printed, what was computed, formula, assumption, source.
@@ -69,7 +71,7 @@ class Trials:
         Rows that were left out stand at the end, and so do remarks on the whole table.
         """
         dropped = [Conversion(p.row, p.study, p.column, p.value, "row left out", p.rule) for p in self.dropped]
-        remarks = [Conversion(None, "", "", "", "", remark) for remark in self.remarks]
+        remarks = [Conversion(None, "", "", "", "", remark) for remark in (*self.remarks, *doubts(self.table))]
         return as_table((*self.conversions, *dropped, *remarks))
 
     def covariance(self) -> np.ndarray:
@@ -143,8 +145,8 @@ class Trials:
 
     def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
         table = self.table[keep].reset_index(drop=True)
-        labels = set(table["row"])
-        conversions = tuple(line for line in self.conversions if line.row in labels)
+        labels = set(table["row"].map(str))
+        conversions = tuple(line for line in self.conversions if str(line.row) in labels)
         return Trials(table, (*self.dropped, *dropped), conversions, (*self.remarks, *remarks))
 
     def mixtures(self) -> dict[str, list[str]]:
@@ -205,6 +207,38 @@ def find_gaps(
     if with_covariance:
         covariance.check(table, faults)
     return faults
+
+
+def doubts(table: pd.DataFrame) -> list[str]:
+    """Remarks on rows that may belong together although the table does not say so."""
+    found = []
+    known = table[table["study"].notna()]
+    loose = known[known["sample"].isna()] if "sample" in known else known
+    times = [name for name in ("outcome", "timepoint", "followup_days") if name in loose]
+    several = (loose.groupby("study", sort=False)[times].nunique() > 1).any(axis=1) if times else pd.Series(dtype=bool)
+    if several.any():
+        what = "rows of one study at several outcomes or time points are taken as different people, because `sample` is empty"
+        found.append(f"{what}: {_first(several.index[several])}")
+    alike = _alike_names(known["study"], "")
+    if alike:
+        found.append(f"studies whose names differ only in case or spaces are taken as different: {_first(alike)}")
+    for name in [name for name in NAMES if name in known]:
+        if alike := _alike_names(known[name], known["study"]):
+            found.append(f"`{name}` differs only in case or spaces, and is taken as different: {_first(alike)}")
+    return found
+
+
+def _alike_names(names: pd.Series, within) -> list[str]:
+    """Names that would be the same without case and spaces, those of one `within` in one text."""
+    pairs = pd.DataFrame({"name": names, "within": within}).dropna(subset="name").drop_duplicates()
+    pairs["bare"] = pairs["name"].map(lambda name: "".join(str(name).split()).casefold())
+    repeated = pairs[pairs.duplicated(["within", "bare"], keep=False)]
+    texts = repeated.groupby(["within", "bare"], sort=False)["name"].agg(lambda group: " and ".join(map(repr, group)))
+    return [f"{text} ({study})" if study else text for (study, _), text in texts.items()]
+
+
+def _first(items) -> str:
+    return ", ".join(map(str, items[:5])) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
 def count(number: int, one: str, many: str) -> str:
