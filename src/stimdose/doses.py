@@ -50,12 +50,12 @@ def parse_number(cell: object) -> float:
 
 
 def parse_p(cell: object) -> float:
-    """A p value between 0 and 1, as "0.03", "p = .03" or "0.03*"; NaN for what bounds it ("<0.05", "0.000", "ns").
+    """A p value between 0 and 1, as "0.03", "p = .03" or "0.03*"; NaN for what bounds it ("<0.05", "0.000", "ns") and for words.
 
-    Raises ValueError, with the rule that the cell breaks, if it is none of these.
+    Raises ValueError, with the rule that the cell breaks, for a number that is no p value.
     """
     text = re.sub(r"^p\s*(?==|<|>|\u2264|\u2265|\d|\.)|[*\u2020\u2021]+$", "", _plain(cell), flags=re.IGNORECASE).strip()
-    if re.fullmatch(r"n\.?\s*s\.?|not significant|[<>\u2264\u2265].*", text, re.IGNORECASE):
+    if re.search(r"[<>\u2264\u2265]|[^\W\d_]", text):
         return float("nan")
     value = parse_number(text.removeprefix("=").strip())
     if not 0 <= value <= 1:
