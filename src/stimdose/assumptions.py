@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .audit import STATED
 from .errors import StimdoseError
 from .model import Model
 from .optima import optimum
@@ -34,7 +35,7 @@ def sensitivity(
     records = []
     for value in values:
         trials = read_trials(source, **{**(reading or {}), column: value})
-        used = sum(line.column == column for line in trials.conversions)
+        used = sum(line.column == column and line.assumption == STATED for line in trials.conversions)
         if not used:
             raise StimdoseError(f"every row prints {column}: nothing was assumed that could be varied")
         found = fit(model, trials, progress=False, **settings)
