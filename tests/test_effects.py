@@ -37,6 +37,7 @@ quick = settings(max_examples=100, deadline=None, derandomize=True)
 means = st.floats(-100, 100)
 spreads = st.floats(0.1, 50)
 sizes = st.integers(2, 500)
+three_or_more = st.integers(3, 500)  # what the correction of a standardised change needs
 levels = st.floats(0.5, 100)
 correlations = st.floats(-1, 1)
 
@@ -141,6 +142,11 @@ def test_the_oracles_hold_as_many_trials_as_they_should():
 )
 def test_hedges_correction_in_closed_form(degrees_of_freedom, value):
     assert effects.hedges_correction(degrees_of_freedom) == pytest.approx(value, rel=1e-14)
+
+
+def test_there_is_no_correction_for_one_degree_of_freedom():
+    assert np.isnan(effects.hedges_correction([-1, 0, 0.5, 1])).all()
+    assert effects.hedges_correction(2) == pytest.approx(math.sqrt(1 / math.pi), rel=1e-12)
 
 
 def test_hedges_correction_is_near_its_usual_approximation():
@@ -280,14 +286,14 @@ def test_counts_of_events_and_of_their_absence(n1, n2, data):
 
 @pytest.mark.parametrize("formula", [CHANGES[name] for name in ("MC", "SMCC", "ROMC")], ids=["MC", "SMCC", "ROMC"])
 @quick
-@given(levels, spreads, levels, spreads, sizes, st.floats(-1, 0.99))
+@given(levels, spreads, levels, spreads, three_or_more, st.floats(-1, 0.99))
 def test_going_back_in_time_turns_the_sign_only(formula, m1, s1, m2, s2, n, r):
     effect, variance = formula(m1, s1, m2, s2, n, r)
     assert formula(m2, s2, m1, s1, n, r) == pytest.approx((-effect, variance), rel=1e-9, abs=1e-12)
 
 
 @quick
-@given(levels, spreads, levels, spreads, sizes, st.floats(-1, 0.99), st.floats(0.01, 100))
+@given(levels, spreads, levels, spreads, three_or_more, st.floats(-1, 0.99), st.floats(0.01, 100))
 def test_units_of_a_change(m1, s1, m2, s2, n, r, unit):
     scaled = (m1 * unit, s1 * unit, m2 * unit, s2 * unit, n, r)
     for name in ("SMCC", "SMCR", "ROMC"):

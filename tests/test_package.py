@@ -17,7 +17,7 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
-    "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates conversion covariance "
+    "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
     "posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()

@@ -9,20 +9,23 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from . import effects, summaries
+from . import effects
 from .arms import column, recover
 from .audit import Ledger
-from .columns import STANDARDISED_MEASURES, UNKNOWN
-from .estimates import ROUTES, ambiguous, estimate, routes_of
+from .columns import COLUMNS, STANDARDISED_MEASURES, UNKNOWN
+from .estimates import COUNTS, FROM_T, NEEDS_J, ROUTES, ambiguous, estimate, routes_of, shortfall
+from .precision import by_sizes, by_test, printed_se, sd_from_test
 from .tables import Faults, last_digit
 
 SMDVariance = Literal["mean", "printed"]
-SE_TOLERANCE = 0.1
-"""Two versions of a standard error may differ by this share, and by the rounding of print, before they contradict each other."""
 EFFECT_TOLERANCE = 0.25
-"""An effect may differ by this many standard errors, and by rounding, from its arm means and the middle of its interval."""
+"""An effect may differ by this many standard errors, and by rounding, from what the arm means give."""
 SHARE_TOLERANCE = 0.1
 """A printed standard error within this share of the large-sample formula is taken for it."""
+DOUBTFUL_FACTOR, DOUBTFUL_SHARE = 3, 0.25
+"""A printed standard error is noted where it differs by this factor from that of the arms, or by this share from a printed t."""
+OF_MEANS = ("MD", "MC", "ROM", "ROMC")
+"""Measures whose effect follows from means alone, whatever the SDs and r."""
 
 
 def fill_effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledger: Ledger, smd_variance: SMDVariance) -> None:
@@ -31,80 +34,121 @@ def fill_effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
     with np.errstate(all="ignore"):  # what overflows, or divides by zero, is a fault below
         arms = recover(table, cells, faults, ledger)
         arms["t_value"] = column(table, "t_value")
-        _sd_from_test(arms, table, ledger)
-        faults.add(ambiguous(table, arms), "score", "state change or final: the row gives arm means of both")
-        routes = _usable(routes_of(table, arms), table, arms, faults)
-        r = column(table, "pre_post_r")
+        sd_from_test(arms, table, ledger)
+        effect, r = column(table, "effect"), column(table, "pre_post_r")
+        se = printed_se(table, cells, arms, faults, ledger)
+        unclear = ambiguous(table, arms)
+        faults.add(unclear & (effect.isna() | se.isna()), "score", "state change or final: the row gives arm means of both")
+        routes, no_ratio = _usable(routes_of(table, arms).where(~unclear, -1), table, arms, effect, faults)
         found = estimate(arms, routes, r)
-        effect = column(table, "effect")
-        se = _printed_se(table, cells, faults, effect.fillna(found["effect"]), arms, ledger)
-        _contradictions(effect, found, routes, table, cells, arms, r, faults)
+        _contradictions(effect, found, routes, table, cells, arms, r, se, faults)
+        found[effect.notna() & (routes == FROM_T)] = np.nan  # the sizes give the variance at the printed effect
         reported = effect.fillna(found["effect"])
-        variance = (se**2).fillna(found["variance"])
-        if "effect" in table:
-            variance = _variance_from_sizes(variance, reported, table, arms, ledger)
+        _doubt(reported, se, found, table, cells, arms, ledger)
+        error = _choose(reported, se, found, table, arms, ledger)
+    variance = error["variance"]
     computed = effect.isna() & found["effect"].notna()
     faults.add(np.isinf(reported) & effect.isna(), "effect", "computed from the arms, is infinite")
-    no_ratio = routes.isin([k for k, route in enumerate(ROUTES) if route.measures[0] in ("ROM", "ROMC")])
-    faults.add(
-        effect.isna() & found["effect"].isna() & no_ratio & ~_lacks_r(routes, r),
-        "effect",
-        "is a ratio of means of unlike sign, or of zero",
-    )
+    ratio = routes.isin([k for k, route in enumerate(ROUTES) if route.measures[0] in ("ROM", "ROMC")])
+    undefined = effect.isna() & found["effect"].isna() & ratio & ~_lacks_r(routes, r)
+    faults.add(undefined, "effect", "is a ratio of means, which needs means above zero")
     faults.add(np.isinf(variance) | (variance == 0), "variance", "comes out as 0 or infinite")
-    _record(computed, se.isna() & found["variance"].notna(), routes, found, table, r, ledger)
+    _record(computed, se.isna() & found["variance"].notna(), routes, found, r, ledger)
 
     sign = table["direction"].map({"higher": 1.0, "lower": -1.0}).astype(float)
     table["effect_reported"], table["effect"] = reported, sign * reported
     table["variance_reported"], table["variance"] = variance, variance
-    ledger.add(
-        (sign < 0) & reported.notna(),
-        "effect",
-        table["effect"],
-        "sign turned: positive is benefit",
-        printed=["direction", "effect"],
-    )
+    turned = "sign turned: positive is benefit"
+    ledger.add((sign < 0) & reported.notna(), "effect", table["effect"], turned, printed=["direction", "effect"])
     means = _mean_effects(table, arms)
-    control = found["control_variance"].where(se.isna())
     if smd_variance == "mean":
-        _evaluate_at_mean(table, control, found, se, arms, means, ledger)
+        _evaluate_at_mean(table, error, se, arms, means, ledger)
     if "control_group" in table:
-        table["control_share"] = _control_share(control, table, arms, ledger)
+        table["control_share"] = _control_share(error["control_variance"], table, arms, ledger)
     means = means if smd_variance == "mean" else table["effect"].fillna(means)
-    _leave_to_model(table, arms, routes, found, r, sign, means, ledger)
+    _leave_to_model(table, arms, routes, no_ratio, found, r, sign, means, ledger)
 
 
-def _usable(routes: pd.Series, table: pd.DataFrame, arms: pd.DataFrame, faults: Faults) -> pd.Series:
-    """The routes, without those whose arms are too small for a standard deviation, which is a fault."""
+def _usable(
+    routes: pd.Series, table: pd.DataFrame, arms: pd.DataFrame, effect: pd.Series, faults: Faults
+) -> tuple[pd.Series, pd.Series]:
+    """The routes, without those whose arms are too small for them, which is a fault, and without those of counts that say nothing;
+    and the rows of such counts."""
     for arm in ("active", "control"):
         name = f"n_{arm}"
         with_sd = [k for k, route in enumerate(ROUTES) if any("sd_" in item and item.endswith(arm) for item in route.inputs)]
-        lonely = routes.isin(with_sd) & (arms[name] < 2)
+        lonely = routes.isin(with_sd) & (arms[f"people_{arm}"] < 2)
         faults.add(lonely, name, "an arm of fewer than two people has no standard deviation")
         routes = routes.where(~lonely, -1)
-    return routes
+    people = arms[["people_active", "people_control"]]
+    paired = table["design"].eq("within-group")
+    few = (people.sum(axis=1) <= 3).where(table["measure"].eq("SMD"), people.min(axis=1) <= 2)
+    few = routes.isin(NEEDS_J) & few.where(~paired, people["people_active"] <= 2)
+    rule = "too few people for a standardised effect: Hedges' correction needs three in a group, or four in two arms"
+    faults.add(few & effect.isna(), "n_active", rule)
+    nobody = arms[["events_active", "events_control"]].eq(0).all(axis=1)
+    everybody = arms["events_active"].eq(arms["people_active"]) & arms["events_control"].eq(arms["people_control"])
+    empty = routes.isin(COUNTS) & (nobody | everybody)
+    return routes.where(~few & ~empty, -1), empty
+
+
+def _choose(reported, se, found, table, arms, ledger: Ledger) -> pd.DataFrame:
+    """The variance of every row from the first that gives it: printed error, arms, sizes of the groups, test.
+
+    Columns: variance; share, the factor of effect^2 in it (NaN where it is not known to have one); at, the effect at which it is
+    evaluated; control_variance.
+    """
+    error = pd.DataFrame({"variance": se**2 * arms["design_effect"], "at": reported, "share": np.nan, "control_variance": np.nan})
+    sizes, share, formula = by_sizes(reported, table, arms)
+    its_formula = (np.sqrt(error["variance"] / sizes) - 1).abs() <= SHARE_TOLERANCE
+    error["share"] = share.where(its_formula)
+    arms_give = se.isna() & found["variance"].notna()
+    error[arms_give] = found.rename(columns={"effect": "at"})[error.columns]
+    use = error["variance"].isna() & sizes.notna()
+    error.loc[use, "variance"], error.loc[use, "share"] = sizes[use], share[use]
+    names = ["effect", "n_active", "n_control"]
+    ledger.add(use, "variance", sizes, formula, printed=names, source="Hedges and Olkin 1985; Gibbons 1993")
+    tested = by_test(error["variance"].isna(), table, arms, ledger) * arms["design_effect"]
+    error["variance"] = error["variance"].fillna(tested)
+    ledger.add(
+        (se.notna() | tested.notna()) & (arms["design_effect"] != 1),
+        "variance",
+        error["variance"],
+        "variance x design effect, 1 + (cluster size - 1) x icc",
+        printed=["se", "variance", "ci_low", "ci_high", "t_value", "p_value", "cluster_size", "icc"],
+        assumption="printed errors and tests do not allow for clusters",
+        source="Cochrane Handbook 23.1.4",
+    )
+    return error
 
 
 def _lacks_r(routes: pd.Series, r: pd.Series) -> pd.Series:
     return routes.isin([k for k, route in enumerate(ROUTES) if route.needs_r]) & r.isna()
 
 
-def _record(
-    effect_computed, variance_computed, routes: pd.Series, found: pd.DataFrame, table: pd.DataFrame, r, ledger: Ledger
-) -> None:
+def _record(effect_computed, variance_computed, routes: pd.Series, found: pd.DataFrame, r, ledger: Ledger) -> None:
     stated = r.map(lambda value: "" if np.isnan(value) else f"r = {value:g}")
     for k in sorted(set(routes[routes >= 0])):
         route, on_route = ROUTES[k], routes == k
-        condition = stated if route.needs_r else ""
-        inputs = [*route.inputs, "pre_post_r"]
+        condition = stated if route.needs_r else route.assumption
+        inputs = [*route.inputs, "pre_post_r"] if route.needs_r else route.inputs
         for name, computed in (("effect", effect_computed), ("variance", variance_computed)):
             formula = route.formula if name == "effect" else f"variance of the {route.formula}"
             ledger.add(on_route & computed, name, found[name], formula, printed=inputs, assumption=condition, source=route.source)
 
 
-def _contradictions(effect, found, routes, table, cells, arms, r, faults: Faults) -> None:
-    """A printed effect that the printed arm means do not give. Routes with a stated r are no evidence against a printed effect."""
-    exact = routes.isin([k for k, route in enumerate(ROUTES) if not route.needs_r])
+def _contradictions(effect, found, routes, table, cells, arms, r, se, faults: Faults) -> None:
+    """A printed effect that the printed arm means do not give. A standardised effect by a stated r is no evidence against it."""
+    if effect.isna().all():
+        return
+    of_means, known = table["measure"].isin(OF_MEANS), routes >= 0
+    arms = _with_any_sd(arms, of_means & ~known)
+    routes = routes.where(known, routes_of(table, arms).where(of_means & ~ambiguous(table, arms), -1))
+    claim = estimate(arms, routes, r.fillna(0.5))
+    exact = (routes >= 0) & (of_means | ~routes.isin([k for k, route in enumerate(ROUTES) if route.needs_r]))
+    by_t = routes == FROM_T
+    difference = (effect - claim["effect"]).abs().where(~by_t, (effect.abs() - claim["effect"].abs()).abs())
+    spread = np.sqrt(claim["variance"].where(known)).fillna(se).fillna(0.0)
     rounding = last_digit(cells, "effect") / 2
     for prefix in ("", "change_"):
         name = f"{prefix}mean_active"
@@ -113,141 +157,33 @@ def _contradictions(effect, found, routes, table, cells, arms, r, faults: Faults
             continue
         moved = arms.copy()
         moved[name] = moved[name] + last_digit(cells, name, f"{prefix}mean_control")
-        change = (estimate(moved, routes.where(used, -1), r)["effect"] - found["effect"]).abs()
+        change = (estimate(moved, routes.where(used, -1), r.fillna(0.5))["effect"] - claim["effect"]).abs()
         rounding = rounding + change.where(used, 0.0)
-    contradicts = exact & ((effect - found["effect"]).abs() > EFFECT_TOLERANCE * np.sqrt(found["variance"]) + rounding)
-    faults.add(contradicts, "effect", "contradicts the effect computed from the arms; keep one of the two")
+    contradicts = exact & (difference > EFFECT_TOLERANCE * spread + rounding)
+    for where, what in ((by_t, "t statistic"), (~by_t, "arms")):
+        faults.add(contradicts & where, "effect", f"contradicts the effect computed from the {what}; keep one of the two")
 
 
-def _sd_from_test(arms: pd.DataFrame, table: pd.DataFrame, ledger: Ledger) -> None:
-    """The common SD of two arms whose means are printed with a test of their difference, and without any SD."""
-    score = table["score"] if "score" in table else pd.Series(None, table.index, dtype=object)
-    n_1, n_2 = arms["n_active"], arms["n_control"]
-    t, p = column(table, "t_value"), _p_values(table)
-    for prefix, kind in (("", "final"), ("change_", "change")):
-        difference = arms[f"{prefix}mean_active"] - arms[f"{prefix}mean_control"]
-        wanted = difference.notna() & (difference != 0) & (n_1 >= 2) & (n_2 >= 2) & table["design"].eq("parallel")
-        wanted &= arms[f"{prefix}sd_active"].isna() & arms[f"{prefix}sd_control"].isna() & (score.isna() | (score == kind))
-        for name, se, how in (
-            ("t_value", (difference / t).abs(), "t statistic"),
-            ("p_value", _se_from_p(difference, p, n_1 + n_2 - 2), "p value (t test)"),
-        ):
-            if not wanted.any():
-                continue
-            use = wanted & np.isfinite(se) & (se > 0)
-            sd = summaries.pooled_sd_from_se(se.where(use), n_1.where(use), n_2.where(use))
-            done = use & np.isfinite(sd) & arms[f"{prefix}sd_active"].isna()
-            means = [f"{prefix}mean_active", f"{prefix}mean_control", "n_active", "n_control"]
-            for arm in ("active", "control"):
-                target = f"{prefix}sd_{arm}"
-                arms[target] = arms[target].where(~done, sd)
-            ledger.add(
-                done,
-                f"{prefix}sd_active, {prefix}sd_control",
-                sd,
-                f"SD from the {how} of the difference",
-                printed=[name, *means],
-                assumption="equal SDs in both arms; the test compares these means",
-                source="Cochrane Handbook 6.5.2.3",
-            )
+def _with_any_sd(arms: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
+    """The arms, in some rows with a number for every SD and n that is empty."""
+    arms = arms.copy()
+    for name in arms:
+        if "sd_" in name or name.startswith(("n_", "people_")):
+            arms[name] = arms[name].where(~rows | arms[name].notna(), 2.0)
+    return arms
 
 
-def _p_values(table: pd.DataFrame) -> pd.Series:
-    """p values that are printed as numbers; a bound such as <0.05 gives no standard error."""
-    if "p_value" not in table:
-        return pd.Series(np.nan, table.index, dtype=float)
-    values = pd.to_numeric(table["p_value"], errors="coerce")
-    return values.where((values > 0) & (values < 1)).astype(float)
-
-
-def _se_from_p(effect: pd.Series, p: pd.Series, degrees_of_freedom: pd.Series) -> pd.Series:
-    usable = p.notna() & effect.notna() & (effect != 0) & ~(degrees_of_freedom <= 0)
-    se = pd.Series(np.nan, effect.index, dtype=float)
-    se[usable] = summaries.se_from_p(effect[usable], p[usable], degrees_of_freedom[usable].fillna(np.inf))
-    return se
-
-
-def _given(cells: pd.DataFrame, name: str) -> pd.Series:
-    return cells[name].notna() if name in cells else pd.Series(False, cells.index)
-
-
-def _printed_se(table, cells, faults: Faults, effect: pd.Series, arms: pd.DataFrame, ledger: Ledger) -> pd.Series:
-    """The standard error from se, variance, interval, t or p, the first that is there; a fault where the first three disagree."""
-    low, high, variance = (column(table, name) for name in ("ci_low", "ci_high", "variance"))
-    printed = column(table, "effect")
-    level = column(table, "ci_level").where(_given(cells, "ci_level"), 0.95)
-    digit = last_digit(cells, "effect", "ci_low", "ci_high")
-    from_interval = pd.Series(effects.se_from_interval(low, high, level), table.index).where(low < high)
-
-    faults.add(_given(cells, "ci_low") != _given(cells, "ci_high"), "ci_low", "a confidence interval needs both ends")
-    faults.add(low >= high, "ci_low", "the lower confidence limit is not below the upper one")
-    faults.add((low < high) & ((printed < low) | (printed > high)), "effect", "lies outside its confidence interval")
-    off_centre = (printed - (low + high) / 2).abs() > EFFECT_TOLERANCE * from_interval + digit
-    ratios = "is far from the middle of its confidence interval (ratios enter as logarithms)"
-    faults.add(off_centre & printed.between(low, high), "effect", ratios)
-
-    least_variance = (variance - last_digit(cells, "variance") / 2).clip(lower=0)
-    versions = {
-        "se": (column(table, "se"), last_digit(cells, "se") / 2),
-        "variance": (np.sqrt(variance), np.sqrt(variance) - np.sqrt(least_variance)),
-        "ci_low": (from_interval, effects.se_from_interval(0, digit, level)),
-    }
-    se, rounding = (pd.Series(np.nan, table.index, dtype=float) for _ in range(2))
-    for name, (candidate, its_rounding) in versions.items():
-        contradicts = (candidate - se).abs() > SE_TOLERANCE * se + rounding + its_rounding
-        what = "the confidence interval " if name == "ci_low" else ""
-        faults.add(contradicts, name, f"{what}contradicts the standard error or variance printed in the same row")
-        if name == "ci_low":
-            used = se.isna() & candidate.notna()
-            formula = "SE = (high - low) / (2 z)"
-            ledger.add(
-                used,
-                "variance",
-                candidate**2,
-                formula,
-                printed=["ci_low", "ci_high", "ci_level"],
-                source="Cochrane Handbook 6.3.1",
-            )
-        se, rounding = se.where(se.notna(), candidate), rounding.where(se.notna(), its_rounding)
-    return _se_from_test(se, printed, table, arms, ledger)
-
-
-def _se_from_test(se: pd.Series, printed: pd.Series, table: pd.DataFrame, arms: pd.DataFrame, ledger: Ledger) -> pd.Series:
-    t = column(table, "t_value")
-    degrees = (arms["n_active"] + arms["n_control"] - 2).where(table["design"] == "parallel")
-    for name, candidate, formula in (
-        ("t_value", (printed / t).abs(), "SE = effect / t"),
-        ("p_value", _se_from_p(printed, _p_values(table), degrees), "SE = effect / t of the p value"),
+def _doubt(reported, se, found, table, cells, arms, ledger: Ledger) -> None:
+    """Note printed standard errors that the arms, or a printed t, do not bear out; they are used as printed."""
+    factor = np.sqrt(found["variance"] / arms["design_effect"]) / se
+    t = column(table, "t_value").abs()
+    rounding = last_digit(cells, "t_value") / 2 + last_digit(cells, "effect") / 2 / se
+    for doubtful, formula in (
+        ((factor > DOUBTFUL_FACTOR) | (factor < 1 / DOUBTFUL_FACTOR), "the standard error that the arms give"),
+        (((reported / se).abs() - t).abs() > DOUBTFUL_SHARE * t + rounding, "the t statistic of the same row"),
     ):
-        used = se.isna() & np.isfinite(candidate) & (candidate > 0)
-        ledger.add(used, "variance", candidate**2, formula, printed=["effect", name], source="Cochrane Handbook 6.3.2")
-        se = se.where(~used, candidate)
-    return se
-
-
-def _variance_from_sizes(variance, effect, table, arms, ledger: Ledger) -> pd.Series:
-    """The variance of a printed standardised effect, from the sizes of its groups alone."""
-    n_1, n_2 = arms["n_active"], arms["n_control"]
-    candidates = (
-        (
-            table["measure"].eq("SMD") & table["design"].eq("parallel"),
-            effects.smd_variance(effect, n_1, n_2),
-            "1/n1 + 1/n2 + g^2 / (2 (n1 + n2))",
-        ),
-        (table["measure"].eq("SMCC") & table["design"].eq("within-group"), 1 / n_1 + effect**2 / (2 * n_1), "1/n + d^2 / (2 n)"),
-    )
-    for where, value, formula in candidates:
-        used = where & variance.isna() & value.notna() & table["effect"].notna()
-        ledger.add(
-            used,
-            "variance",
-            value,
-            f"variance = {formula}",
-            printed=["effect", "n_active", "n_control"],
-            source="Hedges and Olkin 1985; Gibbons 1993",
-        )
-        variance = variance.where(~used, value)
-    return variance
+        printed = ["effect", "se", "variance", "ci_low", "ci_high", "t_value"]
+        ledger.add(doubtful, "variance", se**2, f"kept as printed: contradicts {formula}", printed=printed)
 
 
 def _control_share(control: pd.Series, table: pd.DataFrame, arms: pd.DataFrame, ledger: Ledger) -> pd.Series:
@@ -269,25 +205,21 @@ def _control_share(control: pd.Series, table: pd.DataFrame, arms: pd.DataFrame, 
 
 def _mean_effects(table: pd.DataFrame, arms: pd.DataFrame) -> pd.Series:
     """For every row with a standardised effect, the mean effect of its measure and outcome, weighted by people."""
-    weight = arms["n_active"] + arms["n_control"].fillna(0)
-    usable = (
-        table["measure"].isin(STANDARDISED_MEASURES) & table["effect"].notna() & weight.notna() & np.isfinite(table["effect"])
-    )
+    people_once = table["design"].isin(["within-group", "crossover"])
+    weight = arms["n_active"] + arms["n_control"].where(~people_once).fillna(0)
+    required = [name for name, known in COLUMNS.items() if known.required]
+    usable = table["measure"].isin(STANDARDISED_MEASURES) & weight.notna() & np.isfinite(table["effect"])
+    usable &= table[required].notna().all(axis=1)
     keys = [table[name].fillna("") for name in ("measure", "outcome") if name in table]
     weight = weight.where(usable)
     total = (table["effect"] * weight).groupby(keys).transform("sum")
     return (total / weight.groupby(keys).transform("sum")).where(table["measure"].isin(STANDARDISED_MEASURES))
 
 
-def _evaluate_at_mean(table, control, found, se, arms, means, ledger: Ledger) -> None:
+def _evaluate_at_mean(table, error, se, arms, means, ledger: Ledger) -> None:
     """Evaluate the variance of standardised effects at their mean, so that an effect does not weigh itself."""
-    n_1, n_2 = arms["n_active"], arms["n_control"]
-    square, mean_square = found["effect"].where(se.isna()).fillna(table["effect"]) ** 2, means**2
-    plain = table["measure"].eq("SMD") & table["design"].eq("parallel")
-    formula = effects.smd_variance(table["effect"], n_1, n_2)
-    from_formula = plain & se.notna() & ((se - np.sqrt(formula)).abs() <= SHARE_TOLERANCE * np.sqrt(formula))
-    share = found["share"].where(se.isna()).fillna((1 / (2 * (n_1 + n_2))).where(plain & (se.isna() | from_formula)))
-    moved = table["variance"] + share * (mean_square - square)
+    share, away = error["share"], means**2 - error["at"] ** 2
+    moved = table["variance"] + share * away
     use = share.gt(0) & means.notna() & moved.gt(0) & np.isfinite(moved)
     ledger.add(
         use,
@@ -298,21 +230,16 @@ def _evaluate_at_mean(table, control, found, se, arms, means, ledger: Ledger) ->
         assumption=means.map(lambda value: f"mean effect {value:.3g}"),
         source="Hedges and Olkin 1985; smd_variance='printed' keeps the effect's own",
     )
-    kept = plain & se.notna() & ~use & n_1.notna() & n_2.notna() & table["effect"].notna()
-    ledger.add(
-        kept,
-        "variance",
-        table["variance"],
-        "kept as printed: not the large-sample formula at these sizes",
-        printed=["se", "variance"],
-    )
+    kept = se.notna() & ~use & by_sizes(table["effect"], table, arms)[0].notna()
+    formula = "kept as printed: not the large-sample formula at these sizes"
+    ledger.add(kept, "variance", table["variance"], formula, printed=["se", "variance"])
     table["variance"] = moved.where(use, table["variance"])
-    its = use & plain & control.notna()
-    control[its] += (share * n_2 / (n_1 + n_2) * (mean_square - square))[its]
+    part = share * arms["n_control"] / (arms["n_active"] + arms["n_control"]) * away
+    error["control_variance"] += part.where(use & table["measure"].eq("SMD") & table["design"].eq("parallel"), 0.0)
 
 
-def _leave_to_model(table, arms, routes, found, r, sign, means, ledger: Ledger) -> None:
-    """Fill UNKNOWN in the rows that lack r, or every standard deviation."""
+def _leave_to_model(table, arms, routes, empty, found, r, sign, means, ledger: Ledger) -> None:
+    """Fill UNKNOWN in the rows that lack r, or every standard deviation, and say of the others without a variance what they lack."""
     for name in UNKNOWN:
         table[name] = None if name == "lacks" else np.nan
     table["pooled_sd"] = found["standardiser"].where(table["design"].eq("parallel"))
@@ -331,6 +258,11 @@ def _leave_to_model(table, arms, routes, found, r, sign, means, ledger: Ledger) 
         table["variance_r0"] = variance[0].where(drawn)
         table["variance_r_slope"] = (2 * (variance[0] - variance[1])).where(drawn)
     _lacks_sd(table, arms, sign, means, ledger)
+    nothing = table["variance"].isna() & table["lacks"].isna()
+    table["lacks"] = table["lacks"].mask(nothing & empty, "events")
+    nothing &= ~empty & (routes < 0)
+    if nothing.any():
+        table.loc[nothing, "lacks"] = shortfall(table[nothing], arms[nothing])
     if table["effect_sd1"].isna().all():
         table["pooled_sd"] = np.nan  # nobody needs them
     for name in UNKNOWN:
@@ -340,11 +272,13 @@ def _leave_to_model(table, arms, routes, found, r, sign, means, ledger: Ledger) 
 
 def _lacks_sd(table, arms, sign, means, ledger: Ledger) -> None:
     n_1, n_2 = arms["n_active"], arms["n_control"]
+    people = arms[["people_active", "people_control"]]
+    correction = effects.hedges_correction(people.sum(axis=1) - 2)
     score = table["score"] if "score" in table else pd.Series(None, table.index, dtype=object)
     is_smd = table["measure"].eq("SMD")
     for prefix, kind in (("", "final"), ("change_", "change")):
         difference = arms[f"{prefix}mean_active"] - arms[f"{prefix}mean_control"]
-        lacks = difference.notna() & n_1.ge(2) & n_2.ge(2) & table["variance"].isna() & table["design"].eq("parallel")
+        lacks = difference.notna() & people.ge(2).all(axis=1) & table["variance"].isna() & table["design"].eq("parallel")
         lacks &= table["measure"].isin(["SMD", "MD"]) & (score.isna() | (score == kind)) & table["lacks"].isna()
         lacks &= arms[f"{prefix}sd_active"].isna() & arms[f"{prefix}sd_control"].isna()
         if not lacks.any():
@@ -354,7 +288,7 @@ def _lacks_sd(table, arms, sign, means, ledger: Ledger) -> None:
         table["effect_reported"] = table["effect_reported"].where(~known, difference)
         table["effect"] = table["effect"].where(~known, sign * difference)
         ledger.add(known, "effect", table["effect"], "mean difference from arm means", printed=means_used)
-        unit = (sign * difference * effects.hedges_correction(n_1 + n_2 - 2)).where(is_smd, sign * difference)
+        unit = (sign * difference * correction).where(is_smd, sign * difference)
         variance = effects.smd_variance(means.fillna(0.0), n_1, n_2).where(is_smd, 1 / n_1 + 1 / n_2)
         for name, value in (("effect_sd1", unit), ("variance_sd1", variance), ("lacks", "sd")):
             table[name] = table[name].mask(lacks, value)

@@ -61,8 +61,12 @@ def mean_difference(mean_1, sd_1, n_1, mean_2, sd_2, n_2):
 
 
 def hedges_correction(degrees_of_freedom):
-    """Exact small-sample correction J(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)) of a standardised difference (Hedges 1981)."""
+    """Exact small-sample correction J(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)) of a standardised difference (Hedges 1981).
+
+    NaN unless m is above 1: with fewer people the expected value of a standardised difference does not exist.
+    """
     m = np.asarray(degrees_of_freedom, float)
+    m = np.where(m > 1, m, np.nan)
     return np.exp(gammaln(m / 2) - gammaln((m - 1) / 2)) / np.sqrt(m / 2)
 
 
@@ -247,13 +251,20 @@ def standardised_paired_difference(mean_1, sd_1, mean_2, sd_2, n, r):
 # Clusters, intervals
 
 
-def effective_n(n, cluster_size, icc):
-    """People that carry the same information without clustering: n / (1 + (cluster_size - 1) icc).
+def design_effect(cluster_size, icc):
+    """How many times larger clusters make a variance, 1 + (cluster_size - 1) icc.
 
-    cluster_size is the mean number of people in a cluster, icc their intracluster correlation. Events shrink by the same factor.
+    cluster_size is the mean number of people in a cluster, icc their intracluster correlation. Cochrane Handbook 23.1.4.
+    """
+    return 1 + (cluster_size - 1) * icc
+
+
+def effective_n(n, cluster_size, icc):
+    """People that carry the same information without clustering, n / `design_effect`. Events shrink by the same factor.
+
     Cochrane Handbook 23.1.4.
     """
-    return n / (1 + (cluster_size - 1) * icc)
+    return n / design_effect(cluster_size, icc)
 
 
 def critical_value(outside, degrees_of_freedom=np.inf):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from . import effects
+from .columns import COLUMNS, STANDARDISED_MEASURES
 
 FIELDS = ("effect", "variance", "share", "control_variance", "standardiser")
 """What a route gives: effect and variance; `share`, the factor of effect^2 in the variance; the control arm's part of the
@@ -35,6 +36,7 @@ class Route:
     score: str | None = None
     by_default: bool = True
     needs_r: bool = False
+    assumption: str = ""
 
 
 def _none(like):
@@ -203,21 +205,29 @@ def _routes() -> list[Route]:
         found.append(
             Route(("within-group",), (measure,), one, _one_group(measure), what, "Becker 1988; Gibbons 1993", needs_r=True)
         )
+    crossover = tuple(name for name in _inputs("") if name != "n_control")
     for measure in ("MD", "SMD"):
         what = f"{measure} of a crossover from both periods and r"
         found.append(
-            Route(("crossover",), (measure,), _inputs(""), _crossover(measure), what, "Cochrane Handbook 23.2.7", needs_r=True)
+            Route(("crossover",), (measure,), crossover, _crossover(measure), what, "Cochrane Handbook 23.2.7", needs_r=True)
         )
     for measure, what in (("logOR", "log odds ratio"), ("logRR", "log risk ratio")):
         counts = ("events_active", "n_active", "events_control", "n_control")
         what += " from counts (0.5 added to every cell of a row with an empty one)"
         found.append(Route(controlled, (measure,), counts, _counts(measure), what, "Cochrane Handbook 10.4.4"))
     t = ("t_value", "n_active", "n_control")
-    found.append(Route(controlled, ("SMD",), t, _from_t, "Hedges g from the t statistic", "Cochrane Handbook 6.5.2.3"))
+    what, sign = "Hedges g from the t statistic", "the sign of t is active minus control"
+    found.append(Route(controlled, ("SMD",), t, _from_t, what, "Cochrane Handbook 6.5.2.3", assumption=sign))
     return found
 
 
 ROUTES = _routes()
+FROM_T = len(ROUTES) - 1
+NEEDS_J = tuple(
+    k for k, route in enumerate(ROUTES) if route.measures[0] in STANDARDISED_MEASURES and route.designs != ("crossover",)
+)
+"""The routes with the small-sample correction of Hedges."""
+COUNTS = tuple(k for k, route in enumerate(ROUTES) if "events_active" in route.inputs)
 
 
 def routes_of(table: pd.DataFrame, arms: pd.DataFrame) -> pd.Series:
@@ -241,13 +251,39 @@ def ambiguous(table: pd.DataFrame, arms: pd.DataFrame) -> pd.Series:
     return unsaid & both[0] & both[1] & table["design"].eq("parallel") & table["measure"].isin(["SMD", "MD"])
 
 
+def shortfall(table: pd.DataFrame, arms: pd.DataFrame) -> pd.Series:
+    """In words, what keeps the printed arms of each row from the route that lacks least; None where no arm prints more than its n."""
+    printed = [name for name, known in COLUMNS.items() if known.kind == "arm" and name in table and not name.startswith("n_")]
+    words = pd.Series(None, table.index, dtype=object)
+    for k in np.flatnonzero(table[printed].notna().any(axis=1) & table["measure"].notna() & table["design"].notna()):
+        measure, design = table["measure"].iloc[k], table["design"].iloc[k]
+        score = table["score"].iloc[k] if "score" in table else None
+        fitting = [
+            route for route in ROUTES if measure in route.measures and design in route.designs and route.inputs[0] != "t_value"
+        ]
+        if score in ("change", "final"):
+            fitting = [route for route in fitting if route.score in (None, score)]
+        missing = [[name for name in route.inputs if pd.isna(arms[name].iloc[k])] for route in fitting]
+        given = ", ".join(name for name in printed if pd.notna(table[name].iloc[k]))
+        kind = f"{measure} of {score} scores" if score in ("change", "final") else measure
+        wanting = f", for want of {', '.join(min(missing, key=len))}" if missing and min(missing, key=len) else ""
+        words.iloc[k] = f"is empty: the arms print {given}, which does not give {kind} in a {design} row{wanting}"
+    return words
+
+
 def estimate(arms: pd.DataFrame, routes: pd.Series, r: pd.Series) -> pd.DataFrame:
-    """FIELDS of every row by its route, NaN where it has none, or lacks an r that it needs."""
+    """FIELDS of every row by its route, NaN where it has none, or lacks an r that it needs.
+
+    Clusters do not change an effect, only its variance, by the design effect.
+    """
+    people = arms.assign(n_active=arms["people_active"], n_control=arms["people_control"])
     found = pd.DataFrame(np.nan, arms.index, list(FIELDS))
     for k in sorted(set(routes[routes >= 0])):
         use = routes == k
         with np.errstate(all="ignore"):  # what is not finite is a fault of the caller's
-            values = ROUTES[k].compute(arms[use], r[use])
+            values = ROUTES[k].compute(people[use], r[use])
         for name, value in zip(FIELDS, values, strict=True):
             found.loc[use, name] = np.asarray(value, float)
+    for name in ("variance", "share", "control_variance"):
+        found[name] *= arms["design_effect"]
     return found

@@ -30,6 +30,7 @@ LACKS = {
     "r": "is empty: state pre_post_r, the correlation of a person's two measurements (or draw it in the model: missing='impute')",
     "r, stated": "is empty: state pre_post_r, the correlation of a person's two measurements",
     "sd": "is empty: no standard deviation is printed; state one (or draw it in the model: missing='impute')",
+    "events": "is empty: no event, or only events, in both arms: says nothing about the ratio; leave the row out",
 }
 NAMES = ("sample", "control_group", "outcome", "timepoint")
 """Names that decide which rows of a study belong together."""
@@ -199,9 +200,9 @@ def find_gaps(
         if name == "effect" and "effect_reported" in table:
             values = table["effect_reported"]  # without a direction there is no sign, and it is the direction that is missing
         gaps = values.isna().to_numpy() & ~explained[name]
-        for what, rule in LACKS.items() if name in SOURCES and "lacks" in table else ():
+        for what in table["lacks"].dropna().unique() if name in SOURCES and "lacks" in table else ():
             lacks = gaps & table["lacks"].eq(what).to_numpy()
-            faults.add(lacks, name, rule)
+            faults.add(lacks, name, LACKS.get(what, what))
             gaps &= ~lacks
         faults.add(gaps, name, RULES.get(name, "is empty"))
     if with_covariance:
