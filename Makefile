@@ -11,7 +11,7 @@ demo: .venv/ready
 	$(BIN)/stimdose demo -o demo-output
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -s

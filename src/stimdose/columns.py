@@ -223,7 +223,7 @@ COLUMNS: dict[str, Column] = {
 DOSES = tuple(name for name, column in COLUMNS.items() if column.kind == "dose")
 UNKNOWN = ("lacks", "effect_r0", "effect_r_slope", "variance_r0", "variance_r_slope", "effect_sd1", "variance_sd1", "pooled_sd")
 """What Trials keeps of rows that lack the correlation r ("r" in `lacks`; "r, stated" where a model cannot draw it) or a standard
-deviation ("sd"). Where r is missing: effect = effect_r0 / sqrt(1 -
+deviation ("sd"); other words in `lacks` say why a row has no effect. Where r is missing: effect = effect_r0 / sqrt(1 -
 effect_r_slope r) and variance = variance_r0 - variance_r_slope r. Where the SD is missing: effect = effect_sd1 / SD and variance =
 variance_sd1 for a standardised measure; effect = effect_sd1 and variance = variance_sd1 SD^2 for a raw one. `pooled_sd` is the
 standard deviation of the rows that print one."""

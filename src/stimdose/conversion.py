@@ -24,6 +24,8 @@ SHARE_TOLERANCE = 0.1
 """A printed standard error within this share of the large-sample formula is taken for it."""
 DOUBTFUL_FACTOR, DOUBTFUL_SHARE = 3, 0.25
 """A printed standard error is noted where it differs by this factor from that of the arms, or by this share from a printed t."""
+RARE_EFFECT = 3
+"""Standardised effects beyond this are noted: most come of a standard error that was taken for a standard deviation."""
 OF_MEANS = ("MD", "MC", "ROM", "ROMC")
 """Measures whose effect follows from means alone, whatever the SDs and r."""
 
@@ -60,6 +62,9 @@ def fill_effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
     table["variance_reported"], table["variance"] = variance, variance
     turned = "sign turned: positive is benefit"
     ledger.add((sign < 0) & reported.notna(), "effect", table["effect"], turned, printed=["direction", "effect"])
+    large = table["measure"].isin(STANDARDISED_MEASURES) & (reported.abs() > RARE_EFFECT)
+    rare = f"kept: effects beyond {RARE_EFFECT} standard deviations are rare; see that no SD is a standard error"
+    ledger.add(large, "effect", table["effect"], rare, printed=["effect", "sd_active", "sd_control"])
     means = _mean_effects(table, arms)
     if smd_variance == "mean":
         _evaluate_at_mean(table, error, se, arms, means, ledger)

@@ -9,6 +9,7 @@ import pandas as pd
 from . import effects, summaries
 from .arms import column, given
 from .audit import Ledger
+from .doses import parse_p
 from .tables import Faults, last_digit
 
 SE_TOLERANCE = 0.1
@@ -128,10 +129,18 @@ def sd_from_test(arms: pd.DataFrame, table: pd.DataFrame, ledger: Ledger) -> Non
             )
 
 
+def _p(cell: object) -> float:
+    """The p value of a cell; NaN for a bound on one, for words, for an empty cell, and for one that is a fault already."""
+    try:
+        return parse_p(cell) if pd.notna(cell) else np.nan
+    except ValueError:
+        return np.nan
+
+
 def _tests(effect: pd.Series, table: pd.DataFrame, degrees: pd.Series) -> tuple:
     """Column, standard error, name and assumption of the tests that a row may print: t and p, as a number."""
-    p = pd.to_numeric(table["p_value"], errors="coerce") if "p_value" in table else pd.Series(np.nan, table.index)
-    use = (p > 0) & (p < 1) & effect.notna() & (effect != 0) & (degrees > 0)
+    p = table["p_value"].map(_p) if "p_value" in table else pd.Series(np.nan, table.index)
+    use = p.notna() & effect.notna() & (effect != 0) & (degrees > 0)
     from_p = pd.Series(np.nan, table.index, dtype=float)
     from_p[use] = summaries.se_from_p(effect[use], p[use].astype(float), degrees[use])
     from_t = (effect / column(table, "t_value")).abs()

@@ -11,7 +11,6 @@ from .audit import STATED, Ledger
 from .columns import COLUMNS, DOSES, PHASE_LIMITS_DAYS
 from .conversion import SMDVariance, fill_effects
 from .covariance import spread_statements
-from .doses import with_decimal_point
 from .errors import TrialsError, nearest
 from .scales import scale_of
 from .tables import Faults, cell_of, read_table, typed
@@ -41,19 +40,18 @@ def read_trials(
         or "keep" (they stay, and `gaps()` lists them). Empty doses always stay; the fit that needs them decides.
     decimal: "." or ",": how a text file writes decimals.
     smd_variance: the sampling variance of a standardised effect depends on the effect: "mean" evaluates it at the mean effect of its
-        measure and outcome, weighted by people, so that no effect weighs itself; "printed" at each row's own effect.
+        measure and outcome in this table, weighted by people, so that no effect weighs itself; "printed" at each row's own effect.
+        Subsets keep it. The difference of SMCC or SMCR between two arms keeps the variance at its own effects.
     tbs_frequency: the frequency at which patterned protocols (iTBS, cTBS, QPS) enter where none is printed: "burst", "carrier" or
         "mean".
     phase_limits_days: a stroke is acute before the first day, chronic from the second on; fills empty phases from days_since_stroke.
-    constants: values for columns that are the same in every row, such as direction="higher" or pre_post_r=0.5; they fill empty cells
-        only.
+    constants: values for columns that are the same in every row, such as direction="higher" or pre_post_r=0.5, with a decimal point;
+        they fill empty cells only.
 
     Raises TrialsError with every fault of the table.
     """
     _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days)
     cells = read_table(source, sheet, decimal)
-    if decimal == ",":
-        constants = {name: with_decimal_point(value) if isinstance(value, str) else value for name, value in constants.items()}
     ledger, faults = Ledger(cells), Faults(cells)
     spread_statements(cells, ledger)  # first: what a paper states holds for its other rows, and constants fill the rest
     _fill(cells, constants, ledger)
