@@ -12,7 +12,7 @@ import pytest
 from stimdose import integrate
 from stimdose.op import LogMarginal
 
-ORACLES = Path(__file__).parent / "oracles"
+ORACLES = Path(__file__).parent / "oracles" / "covariance"
 FLAT = 1e5
 """Prior standard deviation of every coefficient."""
 
