@@ -139,7 +139,7 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
     doses = {dose.column: np.ravel(trials.bounds(dose.column)) for dose in model.dose}
     constant = [column for column, values in doses.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
-        raise ModelError(f"{', '.join(constant)} is the same in every row: there is no dose-response to estimate")
+        raise ModelError(f"{', '.join(constant)} is the same in every row that prints it: there is no dose-response to estimate")
     return trials
 
 
