@@ -369,17 +369,14 @@ def _rows(rows: list) -> str:
 def _table(frame, title: str) -> None:
     from rich.table import Table
 
+    from .doses import short
+
     table = Table(title=_escape(title), title_justify="left")
     for name in frame.columns:
         table.add_column(_escape(str(name)), overflow="fold")
     for record in frame.itertuples(index=False):
-        table.add_row(*(_escape(_number(value) if isinstance(value, float) else str(value)) for value in record))
+        table.add_row(*(_escape(short(value) if isinstance(value, float) else str(value)) for value in record))
     _console().print(table)
-
-
-def _number(value: float) -> str:
-    """Three significant digits, without exponents for the sizes that doses have."""
-    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _escape(text: str) -> str:

@@ -174,6 +174,11 @@ def _fault_of_marks(text: str, kinds, decimal: str = ".") -> str | None:
     return f"has a decimal {mark}: write {as_decimals}, {remedy}" if of_decimals else None
 
 
+def short(value: float) -> str:
+    """A number to three significant digits, without exponents for the sizes that doses have."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
 def dose_text(low: float, high: float) -> str:
     """A printed dose in words: 10, 12–15, ≥21 or <5; empty where nothing is printed (NaN)."""
     if low == high:

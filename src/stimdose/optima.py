@@ -11,6 +11,7 @@ import xarray as xr
 from .columns import STANDARDISED_MEASURES
 from .curves import curve
 from .diagnosis import Diagnosis, diagnose
+from .doses import short
 from .errors import StimdoseError
 from .grid import best_dose
 from .model import Model
@@ -280,8 +281,8 @@ def _beyond(curves: xr.DataArray, by: str | None) -> list[str]:
     """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
     first, last = curves[curves.attrs["dose"]].values[[0, -1]]
     return [
-        f"{group + ': ' if group else ''}the trials tried {low:.3g} to {high:.3g}, "
-        f"and the range searched is {first:.3g} to {last:.3g}"
+        f"{group + ': ' if group else ''}the trials tried {short(low)} to {short(high)}, "
+        f"and the range searched is {short(first)} to {short(last)}"
         for group, (low, high) in _observed(curves, by).items()
         if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
     ]

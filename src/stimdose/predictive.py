@@ -6,7 +6,7 @@ import pandas as pd
 from . import effects
 from .columns import axis_label, level_order
 from .curves import effect_label
-from .doses import dose_text
+from .doses import dose_text, short
 from .errors import StimdoseError
 from .posterior import fitted, reported_effects, true_effects
 from .predictor import study_effects as study_effects_of
@@ -113,6 +113,6 @@ def _dose_texts(fit: Fit, column: str) -> list[str]:
     """The dose of every row as printed; where nothing is, the posterior median and interval of the imputed dose: ~12 [6, 25]."""
     texts = [dose_text(low, high) for low, high in zip(*Trials(fit.rows.table).bounds(column), strict=True)]
     if "" in texts:
-        believed = [f"~{median:.3g} [{low:.3g}, {high:.3g}]" for low, median, high in fit.dose_quantiles(column).T]
+        believed = [f"~{short(median)} [{short(low)}, {short(high)}]" for low, median, high in fit.dose_quantiles(column).T]
         texts = [text or belief for text, belief in zip(texts, believed, strict=True)]
     return texts
