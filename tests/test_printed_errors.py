@@ -313,3 +313,88 @@ def test_gaps_say_what_the_arms_do_not_give(row, words):
 def test_the_audit_names_r_only_where_it_is_used():
     lines = read(ARMS | {"pre_post_r": 0.5}).conversions
     assert not [line for line in lines if "pre_post_r" in line.printed]
+
+
+# What a row prints beside what it lacks ---------------------------------------------------------------------------------------
+
+WITHIN_ROW = {
+    **{"study": "S", "direction": "higher", "design": "within-group", "comparator": "none", "measure": "SMCR", "n_active": 12},
+    **{"baseline_mean_active": "20", "baseline_sd_active": "6", "mean_active": "25", "sd_active": "7"},
+}
+CROSSOVER_ROW = {
+    **{"study": "S", "direction": "higher", "design": "crossover", "comparator": "sham", "measure": "MD", "n_active": 12},
+    **{"mean_active": "45", "mean_control": "41", "sd_active": "10", "sd_control": "9"},
+}
+PARALLEL_ROW = {
+    **{"study": "S", "direction": "higher", "design": "parallel", "comparator": "sham", "measure": "MD"},
+    **{"n_active": 40, "n_control": 40},
+}
+
+
+def read_one(**cells) -> sd.Trials:
+    return sd.read_trials(pd.DataFrame([cells], dtype=object), missing="keep")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        WITHIN_ROW | {"effect": "0.8"},
+        CROSSOVER_ROW | {"effect": "3.9"},
+        CROSSOVER_ROW | {"measure": "SMD", "effect": "0.4"},
+        PARALLEL_ROW | {"effect": "3.9", "mean_active": "45", "mean_control": "41"},
+        WITHIN_ROW | {"effect": "0.8", "direction": "lower"},
+    ],
+)
+def test_the_model_takes_a_printed_effect_where_only_its_precision_is_unknown(cells):
+    table = read_one(**cells).table
+    unit = "effect_sd1" if "effect_sd1" in table else "effect_r0"
+    assert table[unit][0] == table["effect"][0] == float(cells["effect"]) * (1 if cells["direction"] == "higher" else -1)
+    if unit == "effect_r0":
+        assert table["effect_r_slope"][0] == 0
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        WITHIN_ROW | {"effect": "-0.4", "pre_post_r": 0.5},
+        WITHIN_ROW | {"effect": "0.2", "pre_post_r": 0.5},
+        CROSSOVER_ROW | {"measure": "SMD", "effect": "-0.42", "pre_post_r": 0.6},
+    ],
+)
+def test_a_printed_effect_that_r_cannot_reconcile_with_its_arms(cells):
+    with pytest.raises(sd.TrialsError, match="contradicts the effect computed from the arms"):
+        read_one(**cells)
+
+
+def test_means_printed_to_different_decimals_do_not_contradict():
+    read_one(**PARALLEL_ROW, effect="3.9", se="0.6", mean_active="45.3", mean_control="41", sd_active="2.6", sd_control="2.6")
+    scores = {"mean_active": "31.4", "mean_control": "28.4", "baseline_mean_active": "22", "baseline_mean_control": "24"}
+    sds = {f"{prefix}sd_{arm}": "5" for prefix in ("", "baseline_") for arm in ("active", "control")}
+    read_one(**PARALLEL_ROW, **scores, **sds, score="change", effect="4.2", pre_post_r=0.8)
+
+
+def test_an_adjusted_effect_with_an_error_of_its_own_is_noted_and_used():
+    arms = {"mean_active": "45.0", "mean_control": "39.0", "sd_active": "12", "sd_control": "12"}
+    found = read_one(**PARALLEL_ROW | {"n_active": 30, "n_control": 30}, **arms, effect="4.2", se="1.6")
+    assert found.table["effect"][0] == 4.2
+    (line,) = [line for line in found.conversions if line.column == "effect"]
+    assert line.formula == "kept as printed: the arms give 6"
+    for effect in ("-4.2", "1.0"):
+        with pytest.raises(sd.TrialsError, match="contradicts"):
+            read_one(**PARALLEL_ROW | {"n_active": 30, "n_control": 30}, **arms, effect=effect, se="1.6")
+
+
+@pytest.mark.parametrize("printed", [0.00003, "3e-05", "2.1E-4"])
+def test_small_p_values_in_scientific_notation(printed):
+    assert np.isfinite(read_one(**PARALLEL_ROW, effect=4, p_value=printed).table["variance"][0])
+
+
+def test_p_values_with_decimal_commas(tmp_path):
+    path = tmp_path / "t.csv"
+    head = "study;direction;design;comparator;measure;effect;p_value"
+    cells = [f"S{k};higher;parallel;sham;MD;4,5;{p}" for k, p in enumerate(["p=0,03", "0,03*", "p = ,03", "<0,05"])]
+    path.write_text("\n".join([head, *cells]), encoding="utf-8")
+    variance = sd.read_trials(path, missing="keep", decimal=",").table["variance"]
+    assert np.isfinite(variance[:3]).all()
+    assert variance[:3].nunique() == 1
+    assert np.isnan(variance[3])

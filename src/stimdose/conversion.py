@@ -43,7 +43,7 @@ def fill_effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
         faults.add(unclear & (effect.isna() | se.isna()), "score", "state change or final: the row gives arm means of both")
         routes, no_ratio = _usable(routes_of(table, arms).where(~unclear, -1), table, arms, effect, faults)
         found = estimate(arms, routes, r)
-        _contradictions(effect, found, routes, table, cells, arms, r, se, faults)
+        _contradictions(effect, found, routes, table, cells, arms, r, se, faults, ledger)
         found[effect.notna() & (routes == FROM_T)] = np.nan  # the sizes give the variance at the printed effect
         reported = effect.fillna(found["effect"])
         _doubt(reported, se, found, table, cells, arms, ledger)
@@ -142,15 +142,20 @@ def _record(effect_computed, variance_computed, routes: pd.Series, found: pd.Dat
             ledger.add(on_route & computed, name, found[name], formula, printed=inputs, assumption=condition, source=route.source)
 
 
-def _contradictions(effect, found, routes, table, cells, arms, r, se, faults: Faults) -> None:
-    """A printed effect that the printed arm means do not give. A standardised effect by a stated r is no evidence against it."""
+def _contradictions(effect, found, routes, table, cells, arms, r, se, faults: Faults, ledger: Ledger) -> None:
+    """A printed effect that the printed arm means do not give. Of a standardised effect by a stated r only the sign is evidence
+    against it; an effect with an error of its own, less than one standard error away, may be adjusted, and is noted."""
     if effect.isna().all():
         return
     of_means, known = table["measure"].isin(OF_MEANS), routes >= 0
     arms = _with_any_sd(arms, of_means & ~known)
     routes = routes.where(known, routes_of(table, arms).where(of_means & ~ambiguous(table, arms), -1))
     claim = estimate(arms, routes, r.fillna(0.5))
-    exact = (routes >= 0) & (of_means | ~routes.isin([k for k, route in enumerate(ROUTES) if route.needs_r]))
+    by_r = routes.isin([k for k, route in enumerate(ROUTES) if route.needs_r]) & ~of_means
+    by_r &= ~(table["measure"].eq("SMCR") & table["design"].eq("within-group"))
+    # whatever r is, it leaves the sign of a single standardised change as it is
+    opposite = by_r & (effect * claim["effect"] < 0) & ~(table["measure"].eq("SMCC") & table["design"].eq("parallel"))
+    exact = (routes >= 0) & (~by_r | opposite)
     by_t = routes == FROM_T
     difference = (effect - claim["effect"]).abs().where(~by_t, (effect.abs() - claim["effect"].abs()).abs())
     spread = np.sqrt(claim["variance"].where(known)).fillna(se).fillna(0.0)
@@ -160,11 +165,18 @@ def _contradictions(effect, found, routes, table, cells, arms, r, se, faults: Fa
         used = routes.isin([k for k, route in enumerate(ROUTES) if name in route.inputs])
         if not used.any():
             continue
+        names = [name, f"{prefix}mean_control", *(["baseline_mean_active", "baseline_mean_control"] if prefix == "" else [])]
+        halves = [last_digit(cells, item) / 2 for item in names if item in cells]
         moved = arms.copy()
-        moved[name] = moved[name] + last_digit(cells, name, f"{prefix}mean_control")
+        moved[name] = moved[name] + sum(halves)
         change = (estimate(moved, routes.where(used, -1), r.fillna(0.5))["effect"] - claim["effect"]).abs()
         rounding = rounding + change.where(used, 0.0)
     contradicts = exact & (difference > EFFECT_TOLERANCE * spread + rounding)
+    adjusted = contradicts & se.notna() & (effect * claim["effect"] > 0) & (difference <= spread + rounding)
+    ledger.add(
+        adjusted, "effect", effect, "kept as printed: the arms give " + claim["effect"].map("{:.3g}".format), printed=["effect"]
+    )
+    contradicts &= ~adjusted
     for where, what in ((by_t, "t statistic"), (~by_t, "arms")):
         faults.add(contradicts & where, "effect", f"contradicts the effect computed from the {what}; keep one of the two")
 
@@ -258,8 +270,9 @@ def _leave_to_model(table, arms, routes, empty, found, r, sign, means, ledger: L
         at = [estimate(arms, routes.where(drawn, -1), pd.Series(value, table.index)) for value in (0.0, 0.5)]
         variance = [item["variance"] + item["share"] * (means.fillna(0.0) ** 2 - item["effect"] ** 2) for item in at]
         slope = 2 * (1 - at[1]["standardiser"] ** 2 / at[0]["standardiser"] ** 2)
-        table["effect_r0"] = (sign * at[0]["effect"]).where(drawn)
-        table["effect_r_slope"] = slope.where(table["measure"].isin(STANDARDISED_MEASURES), 0.0).where(drawn)
+        by_r = table["measure"].isin(STANDARDISED_MEASURES) & table["effect"].isna()
+        table["effect_r0"] = table["effect"].fillna(sign * at[0]["effect"]).where(drawn)
+        table["effect_r_slope"] = slope.where(by_r, 0.0).where(drawn)
         table["variance_r0"] = variance[0].where(drawn)
         table["variance_r_slope"] = (2 * (variance[0] - variance[1])).where(drawn)
     _lacks_sd(table, arms, sign, means, ledger)
@@ -293,7 +306,7 @@ def _lacks_sd(table, arms, sign, means, ledger: Ledger) -> None:
         table["effect_reported"] = table["effect_reported"].where(~known, difference)
         table["effect"] = table["effect"].where(~known, sign * difference)
         ledger.add(known, "effect", table["effect"], "mean difference from arm means", printed=means_used)
-        unit = (sign * difference * correction).where(is_smd, sign * difference)
+        unit = (sign * difference * correction).where(is_smd, table["effect"])
         variance = effects.smd_variance(means.fillna(0.0), n_1, n_2).where(is_smd, 1 / n_1 + 1 / n_2)
         for name, value in (("effect_sd1", unit), ("variance_sd1", variance), ("lacks", "sd")):
             table[name] = table[name].mask(lacks, value)

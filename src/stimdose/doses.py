@@ -55,9 +55,10 @@ def parse_p(cell: object) -> float:
     Raises ValueError, with the rule that the cell breaks, for a number that is no p value.
     """
     text = re.sub(r"^p\s*(?==|<|>|\u2264|\u2265|\d|\.)|[*\u2020\u2021]+$", "", _plain(cell), flags=re.IGNORECASE).strip()
-    if re.search(r"[<>\u2264\u2265]|[^\W\d_]", text):
+    text = text.removeprefix("=").strip()
+    if not _SIGNED.fullmatch(text) and re.search(r"[<>\u2264\u2265]|[^\W\d_]", text):
         return float("nan")
-    value = parse_number(text.removeprefix("=").strip())
+    value = parse_number(text)
     if not 0 <= value <= 1:
         raise ValueError("is not a p value: it lies outside 0 to 1")
     return value if 0 < value < 1 else float("nan")

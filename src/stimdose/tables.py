@@ -108,7 +108,9 @@ def _column(values: list, name: str, decimal: str) -> list:
     column = COLUMNS.get(name)
     if decimal == ",":
         printed = [value for value in values if isinstance(value, str) and cell_of(value) is not None]
-        if name == "p_value" or (column.is_numeric if column else all(map(is_number, printed))):
+        if name == "p_value":  # also in words, such as p = 0,03
+            values = [re.sub(r"(?<![\d.,])(\d*),(\d+)(?![\d.,])", r"\1.\2", v) if isinstance(v, str) else v for v in values]
+        elif column.is_numeric if column else all(map(is_number, printed)):
             values = [_with_decimal_point(value) for value in values]
     if column and column.unit.startswith("%"):
         values = [_broken_percent(value) if isinstance(value, Percent) else value for value in values]
