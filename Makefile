@@ -22,6 +22,7 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/first_fit.py
+	$(BIN)/python benchmarks/missing_doses.py 4 "at random, truth from the prior"
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "stimdose needs Python 3.12 or later, and none was found; install one, or name it: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
