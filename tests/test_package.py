@@ -113,7 +113,7 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "stimdose/models/stimulation.toml" in names
+    assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml"} <= set(names)
     assert "stimdose/data/stroke_therapy_hours/README.md" in names
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
