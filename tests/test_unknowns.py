@@ -112,6 +112,12 @@ def test_a_standard_deviation_that_is_not_printed_against_quadrature():
         close_to(draws, mean, np.sqrt((values**2 * marginal).sum() - mean**2))
     forest = sd.study_effects(fit)
     assert forest["high"].sub(forest["low"]).idxmax() == 4  # its unknown SD widens its interval
+    # of the others, the interval that the paper would print, whatever variance the model takes
+    g, variance = effects.standardised_mean_difference(34, 8.0, 20, 30, 8.0, 20)
+    assert forest.loc[0, ["low", "high"]].tolist() == pytest.approx(
+        [g - 1.959964 * variance**0.5, g + 1.959964 * variance**0.5], abs=1e-6
+    )
+    assert table["variance"][0] != pytest.approx(variance, rel=1e-3)
 
 
 def test_an_outcome_without_any_sd_is_refused():

@@ -84,10 +84,12 @@ def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def reported_effects(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Effect (rows,) and standard error of every row as reported; where an SD or r is drawn, the means, with its uncertainty in the
-    standard error by the law of total variance."""
+    """Effect (rows,) and standard error of every row as reported, not as the likelihood takes it at the mean effect; where an SD or r
+    is drawn, the means, with its uncertainty in the standard error by the law of total variance."""
     effect, variance, _ = observed(rows, values)
-    return effect.mean(axis=0), np.sqrt(variance.mean(axis=0) + effect.var(axis=0))
+    reported = rows.table["variance_reported"].to_numpy(float)
+    drawn = variance.mean(axis=0) + effect.var(axis=0)
+    return effect.mean(axis=0), np.sqrt(np.where(np.isnan(reported), drawn, reported))
 
 
 def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
