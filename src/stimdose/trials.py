@@ -27,8 +27,9 @@ RULES = {
     "variance": "is empty: give se, variance, ci_low and ci_high, t_value or p_value; or n of both arms with their SDs",
 }
 LACKS = {
-    "r": "is empty: state pre_post_r, the correlation of one's two measurements (or read with missing='keep' and fit with missing='impute')",
-    "r, stated": "is empty: state pre_post_r, the correlation of one's two measurements",
+    "r": "is empty: state pre_post_r, the correlation of a person's two measurements "
+    "(or read with missing='keep' and fit with missing='impute')",
+    "r, stated": "is empty: state pre_post_r, the correlation of a person's two measurements",
     "sd": "is empty: no standard deviation is printed; state one (or read with missing='keep' and fit with missing='impute')",
     "events": "is empty: no event, or only events, in both arms: says nothing about the ratio; leave the row out",
 }
