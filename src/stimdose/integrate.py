@@ -397,3 +397,27 @@ def within_deviations(residual, variance, within, start, correlation, block, nor
             Q = cholesky(t * np.eye(len(F)) + F.T @ F)
             deviations[d, rows] = mean[:, 0] + np.sqrt(t) * (F @ solve_upper(Q, normal[d, rows]))
     return deviations
+
+
+@compiled
+def statistics_of(y, fixed, variance, start):
+    return np.empty(0)
+
+
+@compiled
+def log_marginal_t(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, statistics, by_row):
+    logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
+        y,
+        np.ascontiguousarray(fixed.T),
+        np.ascontiguousarray(moving.T),
+        mean,
+        sd,
+        spread,
+        slopes,
+        variance,
+        within,
+        start,
+        correlation,
+        block,
+    )
+    return logp, dy, np.ascontiguousarray(dmoving.T), dmean, dsd, dspread, dvariance, dwithin

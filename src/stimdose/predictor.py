@@ -134,7 +134,7 @@ def _term(name: str, column, is_gaussian: bool, by: str | None, points: Points) 
 def dose_columns(dose: Dose, points: DosePoints, groups: np.ndarray | None, values: dict) -> list:
     """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the
     rows."""
-    parts = [values.get(f"{dose.column}_printed", points.values)]
+    parts = [points.values]
     if len(points.uncertain):
         true = values[f"{dose.column}_true"]
         parts = [np.broadcast_to(points.values, (*true.shape[:-1], len(points.values)))] if array_library(true) is np else parts

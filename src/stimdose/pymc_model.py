@@ -35,24 +35,17 @@ def build(
 
 def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     """`build` from arrays that are ready."""
-    # An anchored model is the free one with an intercept N(0, 0): one compilation serves both.
-    written = model.with_free_intercept() if integrate else model
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
     coords |= row_coords(rows)
     coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
     with pm.Model(coords=coords) as built:
-        numbers = compiled_constants(model, rows) if integrate else prior_constants(model, rows)
+        numbers = prior_constants(model, rows)
         data = pm.Data("prior_constants", np.array(list(numbers.values())))
-        observed = observed_data(rows)
-        values = {name: data[k] for k, name in enumerate(numbers)}
-        values |= {name: pm.Data(name, observed[name]) for name in observed if name not in ("effect", "variance")}
-        values = _parameters(written, rows, values, integrate)
-        for name in set(values) & set(written.priors()) - set(model.priors()):
-            values[name] = values[name] * values["free_intercept"]
-        found = terms(written, rows, rows.points, values)
+        values = _parameters(model, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
+        found = terms(model, rows, rows.points, values)
         system = linear_system(found, rows, values)
-        study = study_effects(written, rows)
-        effect, variance = (pm.Data(name, observed[name], dims="row") for name in ("effect", "variance"))
+        study = study_effects(model, rows)
+        effect, variance = (pm.Data(name, getattr(rows, name), dims="row") for name in ("effect", "variance"))
         if rows.unknowns:
             values |= _unknowns(rows.unknowns, values)
             effect, variance, jacobian = rows.unknowns.complete(values, effect, variance)
@@ -98,27 +91,6 @@ def _unknowns(unknowns: Unknowns, values: dict) -> dict:
         pm.Normal("sd_z", 0, 1, shape=len(unknowns.sd_rows)),
     )
     return {"sd_true": pm.Deterministic("sd_true", pt.exp(unknowns.log_sd(spread, typical, own)), dims="sd_true_row")}
-
-
-def observed_data(rows: Rows) -> dict[str, np.ndarray]:
-    """What the compiled model takes as data besides the constants of its priors, by name: rows of the same studies, with doses missing
-    in the same places, can be fitted without another compilation (nutpie's `with_data`).
-
-    Doses are among it where some are imputed: elsewhere they are constants, which the kernel need not differentiate.
-    """
-    found = {"effect": rows.effect, "variance": rows.variance}
-    if rows.imputation:
-        found |= {f"{part.column}_observed": part.observed for part in rows.imputation.parts}
-        found |= {f"{c}_printed": rows.points.doses[c].values for c, doses in rows.imputation.doses.items() if len(doses.rows)}
-    return found
-
-
-def compiled_constants(model: Model, rows: Rows, free_intercept: bool = False) -> dict[str, float]:
-    """Constants of the integrated model; for an anchored one, with what anchors it or, if `free_intercept`, without."""
-    found = prior_constants(model.with_free_intercept(), rows)
-    if model.is_anchored:
-        found |= {"free_intercept": 1.0} if free_intercept else {"free_intercept": 0.0, "intercept_prior_sigma": 0.0}
-    return found
 
 
 def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance, within):
@@ -202,7 +174,7 @@ def _imputed_doses(imputation: Imputation, values: dict) -> dict:
         inside = pm.Uniform(f"{name}_position", 0, 1, shape=bounded) if bounded else np.zeros(0)
         free = pt.log(typical)[part.group[: part.free]] + spread * z
         within = low + (high - low) * inside
-        resembling = pt.concatenate([values[f"{name}_observed"], within])
+        resembling = pt.concatenate([part.observed, within])
         group = np.concatenate([part.observed_group, part.group[part.free :]])
         distance = (resembling - pt.log(typical)[group]) / spread
         density = -0.5 * (distance**2).sum() - len(group) * pt.log(spread)

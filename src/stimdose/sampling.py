@@ -14,18 +14,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .diagnosis import Diagnosis, diagnose, r_hats
+from .diagnosis import Diagnosis, r_hats
 from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError
-from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
+from .grid import curve_draws, held_values, observed_range
 from .model import Model, as_table, model_from_toml
-from .posterior import draw_coefficients, draw_prior, replicate
-from .predictor import all_priors, row_coords, study_effects, variable_dims
+from .predictor import all_priors
+from .results import complete, diagnose_tree, population, stacked, tree_of
 from .rows import Missing, Rows, left_to_model, prepare, rows_of
 from .storage import read_tree, write_tree
 from .trials import Trials
 
-PRIOR_DRAWS = 1000
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -49,12 +48,12 @@ class Fit:
 
     def values(self, group: str = "posterior") -> dict[str, np.ndarray]:
         """Draws (draws, ...) of every variable of a group, chains one after the other."""
-        return _stacked(self.tree[group].to_dataset())
+        return stacked(self.tree[group].to_dataset())
 
     def summary(self, prob: float = 0.95) -> pd.DataFrame:
         """Mean, sd, equal-tailed interval of probability `prob`, ESS and R-hat of every parameter that is not of a single
         study."""
-        posterior = _population(self.tree["posterior"].to_dataset())
+        posterior = population(self.tree["posterior"].to_dataset())
         table = az.summary(posterior, ci_prob=prob, ci_kind="eti", round_to="none")
         low, high = (name for name in table.columns if name.startswith("eti"))
         table = table.rename(columns={low: "low", high: "high"})
@@ -148,7 +147,7 @@ def fit(
     tune: int = 1000,
     chains: int = 4,
     cores: int | None = None,
-    target_accept: float = 0.95,
+    target_accept: float = 0.9,
     integrate: bool = True,
     missing: Missing = "error",
     allow_mixed: str | tuple[str, ...] = (),
@@ -164,50 +163,73 @@ def fit(
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.
     """
-    import nutpie
-
-    from .pymc_model import compiled_constants
-
     allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
-    used = prepare(model, trials, missing, allow_mixed)
-    rows = rows_of(model, used, missing == "impute")
-    read = tuple(line for line in used.conversions if line.computed != "posterior")
-    used = replace(used, conversions=(*read, *left_to_model(rows)))
-    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
-    if seed < 0:
-        raise FitError(f"the seed is a number from 0, not {seed}")
     settings = {
         "draws": draws,
         "tune": tune,
         "chains": chains,
         "cores": cores or min(chains, os.cpu_count() or 1),
         "target_accept": target_accept,
+        "integrate": integrate,
+        "missing": missing,
+        "allow_mixed": list(allow_mixed),
     }
-    compiled = _compile(model, rows, integrate)
-    raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
-    posterior, log_likelihood = _complete(model, rows, raw, integrate, np.random.default_rng([seed, 1]))
-    tree = _tree(model, rows, posterior, log_likelihood, raw, np.random.default_rng([seed, 2]))
+    found = _fit(model, prepare(model, trials, missing, allow_mixed), _checked(seed), settings, progress)
+    return _with_warning(found)
+
+
+def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool, geometry=None) -> Fit:
+    """The fit of a model to trials that are `prepare`d for it; with the geometry of a fit that is like it (see `nuts`), if any."""
+    rows = rows_of(model, trials, settings["missing"] == "impute")
+    read = tuple(line for line in trials.conversions if line.computed != "posterior")
+    trials = replace(trials, conversions=(*read, *left_to_model(rows)))
+    values, statistics = _sample(model, rows, seed, settings, progress, geometry)
+    shape = statistics["diverging"].shape
+    posterior, log_likelihood = complete(model, rows, values, shape, np.random.default_rng([seed, 1]))
+    tree = tree_of(model, rows, posterior, log_likelihood, statistics, np.random.default_rng([seed, 2]))
     if model.is_anchored:
         free = model.with_free_intercept()
-        if integrate:
-            compiled = compiled.with_data(
-                prior_constants=np.array(list(compiled_constants(model, rows, free_intercept=True).values()))
-            )
-        else:
-            compiled = _compile(free, rows, integrate)
-        raw_free = nutpie.sample(compiled, seed=seed + 1, progress_bar=False, **settings)
-        tree["free_intercept"] = _free_tree(free, rows, raw_free, integrate, np.random.default_rng([seed, 3]))
+        values, statistics = _sample(free, rows, seed + 1, settings, False)
+        posterior = population(complete(free, rows, values, shape, np.random.default_rng([seed, 3]))[0])
+        tree["free_intercept"] = xr.DataTree(posterior.assign_attrs(divergences=int(statistics["diverging"].sum())))
     tree.attrs |= {
         "model": model.to_toml(),
-        "trials_sha256": used.fingerprint,
+        "trials_sha256": trials.fingerprint,
         "seed": seed,
-        "settings": json.dumps(settings | {"integrate": integrate, "missing": missing, "allow_mixed": list(allow_mixed)}),
+        "settings": json.dumps(settings),
         "versions": json.dumps({name: version(name) for name in VERSIONS} | {"python": platform.python_version()}),
     }
-    found = Fit(model, used, tree, _diagnose(model, rows, tree))
-    if not found.diagnosis.converged:
-        warnings.warn(f"{model.name}: {found.diagnosis.message}", ConvergenceWarning, stacklevel=2)
-    return found
+    return Fit(model, trials, tree, diagnose_tree(model, rows, tree))
+
+
+def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:
+    """Draws (draws, ...) of what is sampled, by posterior variable name, and statistics (chain, draw) of the sampler; among these,
+    as `position`, the unconstrained parameters."""
+    run = {name: settings[name] for name in ("draws", "tune", "chains", "cores", "target_accept")}
+    if not settings["integrate"]:
+        from .explicit import sample_explicit
+
+        return sample_explicit(model, rows, seed, run, progress)
+    from . import nuts
+    from .encoding import encode
+
+    program, layout = encode(model, rows)
+    found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
+    values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
+    return values, found.statistics | {"position": found.positions}
+
+
+def _checked(seed: int | None) -> int:
+    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
+    if seed < 0:
+        raise FitError(f"the seed is a number from 0, not {seed}")
+    return seed
+
+
+def _with_warning(fit: Fit) -> Fit:
+    if not fit.diagnosis.converged:
+        warnings.warn(f"{fit.model.name}: {fit.diagnosis.message}", ConvergenceWarning, stacklevel=3)
+    return fit
 
 
 def load_fit(path: str | Path) -> Fit:
@@ -215,7 +237,7 @@ def load_fit(path: str | Path) -> Fit:
     tree, trials = read_tree(path)
     try:
         model = model_from_toml(tree.attrs["model"])
-        return Fit(model, trials, tree, _diagnose(model, _rows_of(model, trials, tree), tree))
+        return Fit(model, trials, tree, diagnose_tree(model, _rows_of(model, trials, tree), tree))
     except (KeyError, ModelError) as error:
         raise FitError(f"{path} does not hold what its model needs: {error}") from None
 
@@ -224,107 +246,6 @@ def _rows_of(model: Model, trials: Trials, tree: xr.DataTree) -> Rows:
     return rows_of(model, trials, json.loads(tree.attrs["settings"])["missing"] == "impute")
 
 
-def _compile(model: Model, rows: Rows, integrate: bool):
-    import nutpie
-
-    from .pymc_model import build_rows
-
-    start = "prior" if _may_have_modes(model) else "support_point"
-    return nutpie.compile_pymc_model(build_rows(model, rows, integrate=integrate), default_initialization_strategy=start)
-
-
-def _free_tree(model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator) -> xr.DataTree:
-    posterior = _population(_complete(model, rows, raw, integrate, rng)[0])
-    return xr.DataTree(posterior.assign_attrs(divergences=int(raw["sample_stats"]["diverging"].sum())))
-
-
 def _may_have_modes(model: Model) -> bool:
     """A bell that may be a trough has several modes: its chains start from draws of the prior."""
     return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)
-
-
-def _complete(
-    model: Model, rows: Rows, raw: xr.DataTree, integrate: bool, rng: np.random.Generator
-) -> tuple[xr.Dataset, np.ndarray]:
-    """The posterior by public names, with everything that was integrated out drawn; log-likelihood (chain, draw, study)."""
-    sampled = raw["posterior"].to_dataset()
-    shape = sampled.sizes["chain"], sampled.sizes["draw"]
-    values = _stacked(sampled)
-    effects = study_effects(model, rows)
-    if not integrate:
-        values |= {name: values[spread][:, None] * values[f"{name}_z"] for name, (_, spread) in effects.items()}
-    dims = variable_dims(model, rows)
-    values = {name: value for name, value in values.items() if name in dims}
-    drawn, log_likelihood = draw_coefficients(model, rows, values, rng)
-    return _dataset(model, rows, values | drawn, shape), log_likelihood.reshape(*shape, -1)
-
-
-def _dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
-    coords = dict(rows.levels) | {"study": list(rows.studies), "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
-    coords |= row_coords(rows)
-    coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
-    variables = {
-        name: (("chain", "draw", *dims), values[name].reshape(*shape, *values[name].shape[1:]))
-        for name, dims in variable_dims(model, rows).items()
-        if name in values
-    }
-    used = {dim for dims, _ in variables.values() for dim in dims}
-    return xr.Dataset(variables, {name: level for name, level in coords.items() if name in used})
-
-
-def _tree(
-    model: Model, rows: Rows, posterior: xr.Dataset, log_likelihood: np.ndarray, raw: xr.DataTree, rng: np.random.Generator
-) -> xr.DataTree:
-    shape = posterior.sizes["chain"], posterior.sizes["draw"]
-    prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
-    row = {"row": list(rows.labels)}
-    groups = {
-        "posterior": posterior,
-        "prior": _dataset(model, rows, prior, (1, PRIOR_DRAWS)),
-        "posterior_predictive": xr.Dataset(
-            {"effect": (("chain", "draw", "row"), replicate(model, rows, _stacked(posterior), rng).reshape(*shape, -1))}, row
-        ),
-        "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
-        "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
-        "constant_data": xr.Dataset(
-            {"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row
-        ),
-        "sample_stats": raw["sample_stats"].to_dataset()[["diverging", "depth", "step_size", "energy", "logp"]],
-    }
-    return xr.DataTree.from_dict(groups)
-
-
-def _diagnose(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
-    """Diagnose the population parameters, and the best dose over the observed range of every dose column and group."""
-    quantities = _quantities(model, rows, tree["posterior"].to_dataset())
-    if "free_intercept" in tree:
-        free = _quantities(model.with_free_intercept(), rows, tree["free_intercept"].to_dataset())
-        quantities = quantities.merge(free.rename({name: f"{name} (free intercept)" for name in free.data_vars}))
-    divergences = int(tree["sample_stats"]["diverging"].sum())
-    if "free_intercept" in tree:
-        divergences += int(tree["free_intercept"].attrs["divergences"])
-    return diagnose(quantities, divergences)
-
-
-def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
-    quantities = _population(posterior)
-    shape, values = (posterior.sizes["chain"], posterior.sizes["draw"]), _stacked(posterior)
-    for dose in model.dose:
-        low, high = observed_range(rows, dose.column)
-        if low < high:
-            grid = dose_grid(low, high, 101)
-            curves = curve_draws(
-                model, rows, values, dose.column, grid, dose.by, held_values(model, rows, dose.column, dose.by, {})
-            )
-            best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if dose.by else []))
-            quantities[f"best {dose.column}"] = (("chain", "draw", dose.by) if dose.by else ("chain", "draw"), best)
-    return quantities
-
-
-def _stacked(draws: xr.Dataset) -> dict[str, np.ndarray]:
-    """Arrays (draws, ...), chains one after the other."""
-    return {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in draws.items()}
-
-
-def _population(posterior: xr.Dataset) -> xr.Dataset:
-    return posterior[[name for name, v in posterior.items() if not {"study", f"{name}_row"} & set(v.dims)]]

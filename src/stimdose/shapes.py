@@ -1,9 +1,9 @@
 """Dose-response shapes: a basis of columns, each with one coefficient, and a few non-linear parameters.
 
-A shape's contribution to the mean effect is  sum_k coefficient_k * column_k(dose; non-linear parameters).  `columns` is written
-with numpy ufuncs only, so that the one formula serves floats, arrays of draws and PyTensor variables. Every default prior is
-stated on the scale of the effect at the reference dose, in units of the model's `outcome_sd`, so that a change of units changes
-nothing.
+A shape's contribution to the mean effect is  sum_k coefficient_k * basis_k(x; non-linear parameters),  x the dose over its
+reference, or the logarithm of that. `basis` is written with numpy ufuncs only, so that the one formula serves floats, arrays of
+draws, PyTensor variables and numba; `slopes`, its derivatives, is for numba, on floats. Every default prior is stated on the scale
+of the effect at the reference dose, in units of the model's `outcome_sd`, so that a change of units changes nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ class Shape(ABC):
     coefficients: names of the linear coefficients, one per column, in effect units.
     nonlinear: names of the positive non-linear parameters (a dose, or a log-width).
     zero_at_zero: whether the contribution vanishes at dose zero. can_peak: whether the curve can have its maximum inside a
-        range of doses.
+        range of doses. on_log_scale: whether x is log(dose/reference), not dose/reference.
     """
 
     name: ClassVar[str]
@@ -31,12 +31,23 @@ class Shape(ABC):
     nonlinear: ClassVar[tuple[str, ...]] = ()
     zero_at_zero: ClassVar[bool] = True
     can_peak: ClassVar[bool] = False
+    on_log_scale: ClassVar[bool] = False
     when: ClassVar[str]
 
     @staticmethod
     @abstractmethod
-    def columns(dose, reference: float, **nonlinear) -> tuple:
-        """Basis columns at `dose` (dose units; broadcast against the non-linear parameters), one per coefficient."""
+    def basis(x, reference: float, *nonlinear) -> tuple:
+        """Columns at x (broadcast against the non-linear parameters, which are in dose units), one per coefficient."""
+
+    @staticmethod
+    @abstractmethod
+    def slopes(x, reference: float, *nonlinear) -> tuple:
+        """Derivatives of every column with respect to x and each non-linear parameter: a tuple for each column."""
+
+    def columns(self, dose, reference: float, **nonlinear) -> tuple:
+        """`basis` at `dose` (dose units), non-linear parameters by name."""
+        x = np.log(dose / reference + TINY) if self.on_log_scale else dose / reference
+        return self.basis(x, reference, *(nonlinear[name] for name in self.nonlinear))
 
     @staticmethod
     @abstractmethod
@@ -55,8 +66,12 @@ class Linear(Shape):
     when = "few doses, or a narrow range of them"
 
     @staticmethod
-    def columns(dose, reference):
-        return (dose / reference,)
+    def basis(x, reference):
+        return (x,)
+
+    @staticmethod
+    def slopes(x, reference):
+        return ((1.0,),)
 
     @staticmethod
     def default_priors(usual):
@@ -71,8 +86,12 @@ class LogLinear(Shape):
     when = "gains that slow down with dose, over a wide range, with no plateau in sight"
 
     @staticmethod
-    def columns(dose, reference):
-        return (np.log1p(dose / reference) / np.log(2.0),)
+    def basis(x, reference):
+        return (np.log1p(x) / np.log(2.0),)
+
+    @staticmethod
+    def slopes(x, reference):
+        return ((1 / (1 + x) / np.log(2.0),),)
 
     @staticmethod
     def default_priors(usual):
@@ -87,8 +106,12 @@ class Quadratic(Shape):
     when = "a first look at curvature; it has no flat ends, so it extrapolates badly"
 
     @staticmethod
-    def columns(dose, reference):
-        return dose / reference, (dose / reference) ** 2
+    def basis(x, reference):
+        return x, x**2
+
+    @staticmethod
+    def slopes(x, reference):
+        return (1.0,), (2 * x,)
 
     @staticmethod
     def default_priors(usual):
@@ -105,8 +128,13 @@ class Emax(Shape):
     when = "saturation: more is better, less and less so"
 
     @staticmethod
-    def columns(dose, reference, ed50):
-        return (dose / (ed50 + dose),)
+    def basis(x, reference, ed50):
+        return (x / (ed50 / reference + x),)
+
+    @staticmethod
+    def slopes(x, reference, ed50):
+        half = ed50 / reference
+        return ((half / (half + x) ** 2, -x / (half + x) ** 2 / reference),)
 
     @staticmethod
     def default_priors(usual):
@@ -124,13 +152,19 @@ class Bell(Shape):
     """amplitude * exp(-((log dose - log peak) / width)^2 / 2): one optimum at `peak`, `width` on the log scale."""
 
     name, coefficients, nonlinear = "bell", ("amplitude",), ("peak", "width")
-    can_peak = True
+    can_peak, on_log_scale = True, True
     when = "too little and too much are both worse, as with frequency"
 
     @staticmethod
-    def columns(dose, reference, peak, width):
-        distance = (np.log(dose / reference + TINY) - np.log(peak / reference)) / width
+    def basis(x, reference, peak, width):
+        distance = (x - np.log(peak / reference)) / width
         return (np.exp(-0.5 * distance**2),)
+
+    @staticmethod
+    def slopes(x, reference, peak, width):
+        distance = (x - np.log(peak / reference)) / width
+        gain = np.exp(-0.5 * distance**2) * distance / width
+        return ((-gain, gain / peak, gain * distance),)
 
     @staticmethod
     def default_priors(usual):

@@ -1,0 +1,369 @@
+"""The log density of everything that is sampled, with its gradient: what NUTS sees.
+
+One compiled function serves every model and table, because their structure is data (`program`). A position (parameters,) holds
+unconstrained numbers; `registers_of` turns them into registers, and what comes later refers to those by number. Gradients take the
+same way back.
+"""
+
+import numpy as np
+
+from .integrate import compiled
+from .integrate import log_marginal_t as log_marginal
+from .latents import LEAST_SPREAD
+from .program import FAMILIES, MOST_COLUMNS, MOST_PARAMETERS
+from .shapes import SHAPES, TINY
+
+HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
+NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY = range(len(FAMILIES))
+LINEAR, LOG_LINEAR, QUADRATIC, EMAX, BELL = range(len(SHAPES))
+
+ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
+linear, log_linear, quadratic, emax, bell = (compiled(shape.basis) for shape in SHAPES.values())
+d_linear, d_log_linear, d_quadratic, d_emax, d_bell = (compiled(shape.slopes) for shape in SHAPES.values())
+
+
+@compiled
+def prior(family, first, second, x):
+    """Value of a parameter at the unconstrained x, its derivative, log prior density of x, and the derivative of that."""
+    if family == HALFNORMAL:
+        value = np.exp(x)
+        square = (value / first) ** 2
+        return value, value, x - 0.5 * square - np.log(first) + np.log(2.0) - HALF_LOG_2PI, 1 - square
+    if family == HALFCAUCHY:
+        value = np.exp(x)
+        square = (value / first) ** 2
+        return value, value, x - np.log1p(square) - np.log(first) + np.log(2 / np.pi), (1 - square) / (1 + square)
+    if family == FOLDED_NORMAL:
+        return x, 1.0, -0.5 * (x / first) ** 2 - np.log(first) - HALF_LOG_2PI, -x / first**2
+    if family == FOLDED_CAUCHY:
+        return x, 1.0, -np.log1p((x / first) ** 2) - np.log(first * np.pi), -2 * x / (first**2 + x**2)
+    if family == POSITION:
+        value = 1 / (1 + np.exp(-x))
+        slope = value / (1 + np.exp(x))
+        return value, slope, np.log(slope), 1 - 2 * value
+    distance = (x - first) / second
+    density, slope = -0.5 * distance**2 - np.log(second) - HALF_LOG_2PI, -distance / second
+    if family == LOGNORMAL:
+        value = np.exp(x)
+        return value, value, density, slope
+    if family == CORRELATION:
+        value = np.tanh(x)
+        return value, 1 - value**2, density, slope
+    return x, 1.0, density, slope
+
+
+@compiled
+def registers_of(position, sampled):
+    """Registers at a position; derivative of each sampled one; log prior density of the position and its gradient."""
+    d, groups = len(position), len(sampled.grouped)
+    registers = np.empty(d + groups + len(sampled.constants))
+    slope, dprior, log_prior = np.empty(d), np.empty(d), 0.0
+    for k in range(d):
+        registers[k], slope[k], density, dprior[k] = prior(sampled.family[k], sampled.first[k], sampled.second[k], position[k])
+        log_prior += density
+    for k in range(groups):
+        population, spread, normal = sampled.grouped[k]
+        registers[d + k] = registers[population] * np.exp(registers[spread] * registers[normal])
+    registers[d + groups :] = sampled.constants
+    return registers, slope, log_prior, dprior
+
+
+@compiled
+def interval_doses(registers, intervals, log_doses, dlog_doses):
+    """Log doses within printed intervals; returns their log prior density, whose gradient is added to dlog_doses."""
+    total = 0.0
+    for k in range(len(intervals.register)):
+        log_doses[k] = intervals.low[k] + (intervals.high[k] - intervals.low[k]) * registers[intervals.register[k]]
+        distance = (log_doses[k] - intervals.mu[k]) / intervals.sigma[k]
+        total -= 0.5 * distance**2
+        dlog_doses[k] -= distance / intervals.sigma[k]
+    return total
+
+
+@compiled
+def ends_of(k, latents, missing):
+    """Log bounds of a latent given those before it, and the limits that set them (-1: its own bounds)."""
+    low, high, lowest, highest = missing.low[k], missing.high[k], -1, -1
+    for limit in range(len(missing.last)):
+        if missing.last[limit] == k:
+            end = missing.limit[limit]
+            for j in range(k):
+                end += missing.weights[limit, j] * latents[j]
+            if missing.is_low[limit] and end > low:
+                low, lowest = end, limit
+            if not missing.is_low[limit] and end < high:
+                high, highest = end, limit
+    return low, high, lowest, highest
+
+
+@compiled
+def missing_doses(registers, missing, log_doses):
+    """Missing log doses; returns the latents and the log density of what is bounded and of what is printed (see `latents`)."""
+    latents, total = np.empty(len(missing.own)), 0.0
+    for k in range(len(latents)):
+        log_typical = np.log(registers[missing.typical[k]])
+        spread = np.sqrt(registers[missing.spread[k]] ** 2 + LEAST_SPREAD**2)
+        if missing.is_bounded[k]:
+            low, high, _, _ = ends_of(k, latents, missing)
+            latents[k] = low + (high - low) * registers[missing.own[k]]
+            total += np.log(high - low) - np.log(spread) - 0.5 * ((latents[k] - log_typical) / spread) ** 2
+        else:
+            latents[k] = log_typical + spread * registers[missing.own[k]]
+    for k in range(len(missing.observed)):
+        log_typical = np.log(registers[missing.observed_typical[k]])
+        variance = registers[missing.observed_spread[k]] ** 2 + LEAST_SPREAD**2
+        total -= 0.5 * (np.log(variance) + (missing.observed[k] - log_typical) ** 2 / variance)
+    for k in range(len(missing.printed)):
+        log_doses[k] = missing.printed[k]
+        for j in range(len(latents)):
+            log_doses[k] += missing.sums[k, j] * latents[j]
+    return latents, total
+
+
+@compiled
+def missing_gradient(registers, missing, latents, dlog_doses, dregisters):
+    """Add the gradients of `missing_doses`, given those with respect to the log doses."""
+    dlatents = np.zeros(len(latents))
+    for k in range(len(missing.printed)):
+        for j in range(len(latents)):
+            dlatents[j] += missing.sums[k, j] * dlog_doses[k]
+    for k in range(len(latents) - 1, -1, -1):
+        typical, spread_at, own = missing.typical[k], missing.spread[k], missing.own[k]
+        spread = np.sqrt(registers[spread_at] ** 2 + LEAST_SPREAD**2)
+        if missing.is_bounded[k]:
+            low, high, lowest, highest = ends_of(k, latents, missing)
+            distance = (latents[k] - np.log(registers[typical])) / spread
+            dlatents[k] -= distance / spread
+            dlog_typical, dspread = distance / spread, (distance**2 - 1) / spread
+            dregisters[own] += dlatents[k] * (high - low)
+            dlow = dlatents[k] * (1 - registers[own]) - 1 / (high - low)
+            dhigh = dlatents[k] * registers[own] + 1 / (high - low)
+            for j in range(k):
+                dlatents[j] += dlow * missing.weights[lowest, j] if lowest >= 0 else 0.0
+                dlatents[j] += dhigh * missing.weights[highest, j] if highest >= 0 else 0.0
+        else:
+            dlog_typical, dspread = dlatents[k], dlatents[k] * registers[own]
+            dregisters[own] += dlatents[k] * spread
+        dregisters[typical] += dlog_typical / registers[typical]
+        dregisters[spread_at] += dspread * registers[spread_at] / spread
+    for k in range(len(missing.observed)):
+        typical, spread_at = missing.observed_typical[k], missing.observed_spread[k]
+        variance = registers[spread_at] ** 2 + LEAST_SPREAD**2
+        distance = missing.observed[k] - np.log(registers[typical])
+        dregisters[typical] += distance / variance / registers[typical]
+        dregisters[spread_at] += (distance**2 / variance - 1) / variance * registers[spread_at]
+
+
+@compiled
+def columns_at(shape, x, reference, a, b):
+    """Columns of a shape at x, MOST_COLUMNS of them."""
+    if shape == LINEAR:
+        return linear(x, reference)[0], 0.0
+    if shape == LOG_LINEAR:
+        return log_linear(x, reference)[0], 0.0
+    if shape == QUADRATIC:
+        return quadratic(x, reference)
+    if shape == EMAX:
+        return emax(x, reference, a)[0], 0.0
+    return bell(x, reference, a, b)[0], 0.0
+
+
+@compiled
+def slopes_at(shape, x, reference, a, b, dfirst, dsecond):
+    """Derivatives of dfirst * first column + dsecond * second column with respect to x and the two parameters."""
+    if shape == LINEAR:
+        return dfirst * d_linear(x, reference)[0][0], 0.0, 0.0
+    if shape == LOG_LINEAR:
+        return dfirst * d_log_linear(x, reference)[0][0], 0.0, 0.0
+    if shape == QUADRATIC:
+        first, second = d_quadratic(x, reference)
+        return dfirst * first[0] + dsecond * second[0], 0.0, 0.0
+    if shape == EMAX:
+        dx, da = d_emax(x, reference, a)[0]
+        return dfirst * dx, dfirst * da, 0.0
+    dx, da, db = d_bell(x, reference, a, b)[0]
+    return dfirst * dx, dfirst * da, dfirst * db
+
+
+@compiled
+def point_at(point, dose, registers, log_doses, moving):
+    """x of a point, its derivative with respect to the log dose, and the non-linear parameters there."""
+    x, dx, number = moving.x[point], 0.0, moving.log_dose[point]
+    if number >= 0:
+        x = dx = np.exp(log_doses[number]) / moving.reference[dose]
+        if ON_LOG_SCALE[moving.shape[dose]]:
+            x, dx = np.log(x + TINY), x / (x + TINY)
+    a, b = moving.registers[point]
+    return x, dx, registers[a] if a >= 0 else 0.0, registers[b] if b >= 0 else 0.0
+
+
+@compiled
+def moving_columns(registers, log_doses, moving):
+    """The columns of X that parameters move (moving, rows)."""
+    count, rows = moving.row_group.shape
+    found = np.zeros((count, rows))
+    for dose in range(len(moving.shape)):
+        entries, shape, reference = np.zeros((MOST_COLUMNS, moving.size[dose])), moving.shape[dose], moving.reference[dose]
+        for point in range(moving.first[dose], moving.first[dose + 1]):
+            x, _, a, b = point_at(point, dose, registers, log_doses, moving)
+            first, second = columns_at(shape, x, reference, a, b)
+            entries[0, moving.entry[point]] += moving.weight[point] * first
+            entries[1, moving.entry[point]] += moving.weight[point] * second
+        for column in range(count):
+            if moving.columns[column, 0] == dose:
+                own, group = entries[moving.columns[column, 1]], moving.columns[column, 2]
+                for row in range(rows):
+                    if group < 0 or moving.row_group[column, row] == group:
+                        found[column, row] = own[moving.row_entry[dose, row]]
+    return found
+
+
+@compiled
+def moving_gradient(registers, log_doses, moving, dcolumns, dregisters, dlog_doses):
+    """Add the gradients of `moving_columns`, given those with respect to the columns (moving, rows)."""
+    count, rows = dcolumns.shape
+    for dose in range(len(moving.shape)):
+        dentries, shape, reference = np.zeros((MOST_COLUMNS, moving.size[dose])), moving.shape[dose], moving.reference[dose]
+        for column in range(count):
+            if moving.columns[column, 0] == dose:
+                own, group = dentries[moving.columns[column, 1]], moving.columns[column, 2]
+                for row in range(rows):
+                    if group < 0 or moving.row_group[column, row] == group:
+                        own[moving.row_entry[dose, row]] += dcolumns[column, row]
+        for point in range(moving.first[dose], moving.first[dose + 1]):
+            x, dx_dlog, a, b = point_at(point, dose, registers, log_doses, moving)
+            dfirst, dsecond = moving.weight[point] * dentries[:, moving.entry[point]]
+            dx, da, db = slopes_at(shape, x, reference, a, b, dfirst, dsecond)
+            if moving.log_dose[point] >= 0:
+                dlog_doses[moving.log_dose[point]] += dx * dx_dlog
+            for k in range(MOST_PARAMETERS):
+                if moving.registers[point, k] >= 0:
+                    dregisters[moving.registers[point, k]] += da if k == 0 else db
+
+
+@compiled
+def unprinted_sd(k, registers, unprinted):
+    """A standard deviation that is not printed (see `unknowns`)."""
+    spread, typical, own = unprinted.sd
+    group = unprinted.sd_group[k]
+    normal = registers[typical + group] / np.sqrt(unprinted.count[group]) + registers[own + k]
+    return np.exp(unprinted.center[group] + registers[spread] * normal)
+
+
+@compiled
+def fill_unprinted(registers, unprinted, effect, variance):
+    """Write effect and variance of rows that lack r or a standard deviation; returns log Jacobian and log density."""
+    total = 0.0
+    for k in range(len(unprinted.r_rows)):
+        row, r = unprinted.r_rows[k], registers[unprinted.r[0]]
+        effect_0, effect_slope, variance_0, variance_slope = unprinted.r_coefficients[k]
+        left = 1 - effect_slope * r
+        effect[row], variance[row] = effect_0 / np.sqrt(left), variance_0 - variance_slope * r
+        total -= 0.5 * np.log(left)
+    if len(unprinted.sd):
+        spread = registers[unprinted.sd[0]]
+        total -= unprinted.printed[1] * np.log(spread) + unprinted.printed[0] / (2 * spread**2)
+    for k in range(len(unprinted.sd_rows)):
+        row, sd = unprinted.sd_rows[k], unprinted_sd(k, registers, unprinted)
+        effect_1, variance_1 = unprinted.sd_coefficients[k]
+        if unprinted.is_raw[k]:
+            effect[row], variance[row] = effect_1, variance_1 * sd**2
+        else:
+            effect[row], variance[row] = effect_1 / sd, variance_1
+            total -= np.log(sd)
+    return total
+
+
+@compiled
+def unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters):
+    """Add the gradients of `fill_unprinted`, given those with respect to effect and variance (rows,)."""
+    for k in range(len(unprinted.r_rows)):
+        row, r = unprinted.r_rows[k], registers[unprinted.r[0]]
+        effect_0, effect_slope, _, variance_slope = unprinted.r_coefficients[k]
+        left = 1 - effect_slope * r
+        found = deffect[row] * 0.5 * effect_slope * effect_0 * left**-1.5 - dvariance[row] * variance_slope
+        dregisters[unprinted.r[0]] += found + 0.5 * effect_slope / left
+    if len(unprinted.sd):
+        spread = registers[unprinted.sd[0]]
+        dregisters[unprinted.sd[0]] += unprinted.printed[0] / spread**3 - unprinted.printed[1] / spread
+    for k in range(len(unprinted.sd_rows)):
+        row, sd, group = unprinted.sd_rows[k], unprinted_sd(k, registers, unprinted), unprinted.sd_group[k]
+        effect_1, variance_1 = unprinted.sd_coefficients[k]
+        dlog_sd = 2 * dvariance[row] * variance_1 * sd**2 if unprinted.is_raw[k] else -deffect[row] * effect_1 / sd - 1
+        spread_at, typical, own = unprinted.sd[0], unprinted.sd[1] + group, unprinted.sd[2] + k
+        dregisters[spread_at] += dlog_sd * (registers[typical] / np.sqrt(unprinted.count[group]) + registers[own])
+        dregisters[typical] += dlog_sd * registers[spread_at] / np.sqrt(unprinted.count[group])
+        dregisters[own] += dlog_sd * registers[spread_at]
+
+
+@compiled
+def log_density(position, program, gradient):
+    """Log density at a position (parameters,), up to a constant; its gradient is written to `gradient` (parameters,)."""
+    sampled, likelihood, moving, unprinted = program.sampled, program.likelihood, program.moving, program.unprinted
+    registers, slope, total, dprior = registers_of(position, sampled)
+    dregisters = np.zeros(len(registers))
+    uncertain = max(len(program.intervals.register), len(program.missing.printed))
+    log_doses, dlog_doses = np.empty(uncertain), np.zeros(uncertain)
+    total += interval_doses(registers, program.intervals, log_doses, dlog_doses)
+    latents, density = missing_doses(registers, program.missing, log_doses)
+    columns = moving_columns(registers, log_doses, moving)
+    effect, variance = likelihood.effect, likelihood.variance
+    by_row = len(unprinted.r_rows) + len(unprinted.sd_rows) > 0
+    if by_row:
+        effect, variance = effect.copy(), variance.copy()
+        total += fill_unprinted(registers, unprinted, effect, variance)
+    within = registers[likelihood.within[0]] if len(likelihood.within) else 0.0
+    logp, deffect, dcolumns, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
+        effect,
+        likelihood.fixed,
+        columns,
+        registers[likelihood.mean],
+        registers[likelihood.sd],
+        registers[likelihood.spread],
+        likelihood.slopes,
+        variance,
+        within**2,
+        likelihood.start,
+        likelihood.correlation,
+        likelihood.block,
+        likelihood.statistics,
+        by_row,
+    )
+    for k in range(len(dmean)):
+        dregisters[likelihood.mean[k]] += dmean[k]
+        dregisters[likelihood.sd[k]] += dsd[k]
+    for k in range(len(dspread)):
+        dregisters[likelihood.spread[k]] += dspread[k]
+    if len(likelihood.within):
+        dregisters[likelihood.within[0]] += 2 * within * dwithin
+    if by_row:
+        unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters)
+    moving_gradient(registers, log_doses, moving, dcolumns, dregisters, dlog_doses)
+    missing_gradient(registers, program.missing, latents, dlog_doses, dregisters)
+    for k in range(len(program.intervals.register)):
+        dregisters[program.intervals.register[k]] += (program.intervals.high[k] - program.intervals.low[k]) * dlog_doses[k]
+    for k in range(len(sampled.grouped)):
+        population, spread_at, normal = sampled.grouped[k]
+        dvalue = dregisters[len(position) + k] * registers[len(position) + k]
+        dregisters[population] += dvalue / registers[population]
+        dregisters[spread_at] += dvalue * registers[normal]
+        dregisters[normal] += dvalue * registers[spread_at]
+    gradient[:] = dregisters[: len(position)] * slope + dprior
+    return logp + total + density
+
+
+@compiled
+def natural(positions, program):
+    """Registers (draws, registers), log doses (draws, uncertain) and standard deviations (draws, k) at positions (draws, d)."""
+    draws, unprinted = len(positions), program.unprinted
+    uncertain = max(len(program.intervals.register), len(program.missing.printed))
+    sampled = program.sampled
+    size = positions.shape[1] + len(sampled.grouped) + len(sampled.constants)
+    found, log_doses, sds = np.empty((draws, size)), np.zeros((draws, uncertain)), np.empty((draws, len(unprinted.sd_rows)))
+    for d in range(draws):
+        found[d] = registers_of(positions[d], sampled)[0]
+        interval_doses(found[d], program.intervals, log_doses[d], np.zeros(uncertain))
+        missing_doses(found[d], program.missing, log_doses[d])
+        for k in range(len(unprinted.sd_rows)):
+            sds[d, k] = unprinted_sd(k, found[d], unprinted)
+    return found, log_doses, sds

@@ -1,0 +1,23 @@
+"""Sampling with everything explicit, through PyMC: slow, and written independently of `density`, so that one checks the other."""
+
+import numpy as np
+
+from .model import Model
+from .predictor import study_effects
+from .pymc_model import build_rows
+from .rows import Rows
+
+
+def sample_explicit(model: Model, rows: Rows, seed: int, settings: dict, progress: bool) -> tuple[dict, dict]:
+    """Draws (draws, ...) of every parameter, coefficient and study effect, and statistics (chain, draw) of the sampler.
+
+    settings: draws, tune, chains, cores and target_accept of nutpie.
+    """
+    import nutpie
+
+    compiled = nutpie.compile_pymc_model(build_rows(model, rows, integrate=False))
+    raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
+    values = {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in raw["posterior"].items()}
+    values |= {name: values[spread][:, None] * values[f"{name}_z"] for name, (_, spread) in study_effects(model, rows).items()}
+    names = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")
+    return values, {name: raw["sample_stats"][name].to_numpy() for name in names}

@@ -1,0 +1,283 @@
+"""The compiled log density in nutpie's hands: NUTS calls machine code that is the same for every model and table.
+
+nutpie takes the address of a C function and of its data. The data are the arrays of a `Program`, as (address, lines, columns) of each
+field in the order of its definition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+import nutpie
+import pyarrow
+from numba import types
+from nutpie import _lib
+from nutpie.sample import CompiledModel
+
+from .density import log_density, natural
+from .encoding import Layout
+from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
+
+DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
+NOT_FINITE = 4
+"""Return code that nutpie takes for a divergence."""
+
+
+def _pointer_to(kind):
+    @numba.extending.intrinsic
+    def pointer(typing_context, address):
+        def build(context, builder, signature, arguments):
+            return builder.inttoptr(arguments[0], context.get_value_type(kind))
+
+        return kind(types.int64), build
+
+    return pointer
+
+
+_doubles, _integers = _pointer_to(DOUBLES), _pointer_to(INTEGERS)
+compiled = numba.njit(cache=True, error_model="numpy")
+
+
+@compiled
+def _vector(data, k):
+    return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1],))
+
+
+@compiled
+def _matrix(data, k):
+    return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
+
+
+@compiled
+def _numbers(data, k):
+    return numba.carray(_integers(data[3 * k]), (data[3 * k + 1],))
+
+
+@compiled
+def _table(data, k):
+    return numba.carray(_integers(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
+
+
+@compiled
+def _program(data):
+    """The Program whose arrays stand at `data`."""
+    return Program(
+        Sampled(_numbers(data, 0), _vector(data, 1), _vector(data, 2), _table(data, 3), _vector(data, 4)),
+        Likelihood(
+            _vector(data, 5),
+            _vector(data, 6),
+            _matrix(data, 7),
+            _numbers(data, 8),
+            _numbers(data, 9),
+            _numbers(data, 10),
+            _numbers(data, 11),
+            _numbers(data, 12),
+            _numbers(data, 13),
+            _vector(data, 14),
+            _numbers(data, 15),
+            _vector(data, 16),
+        ),
+        Moving(
+            _numbers(data, 17),
+            _vector(data, 18),
+            _numbers(data, 19),
+            _vector(data, 20),
+            _vector(data, 21),
+            _numbers(data, 22),
+            _numbers(data, 23),
+            _table(data, 24),
+            _numbers(data, 25),
+            _table(data, 26),
+            _table(data, 27),
+            _table(data, 28),
+        ),
+        Intervals(_numbers(data, 29), _vector(data, 30), _vector(data, 31), _vector(data, 32), _vector(data, 33)),
+        Missing(
+            _numbers(data, 34),
+            _numbers(data, 35),
+            _numbers(data, 36),
+            _numbers(data, 37),
+            _vector(data, 38),
+            _vector(data, 39),
+            _numbers(data, 40),
+            _numbers(data, 41),
+            _vector(data, 42),
+            _matrix(data, 43),
+            _vector(data, 44),
+            _numbers(data, 45),
+            _numbers(data, 46),
+            _vector(data, 47),
+            _matrix(data, 48),
+        ),
+        Unprinted(
+            _numbers(data, 49),
+            _numbers(data, 50),
+            _matrix(data, 51),
+            _numbers(data, 52),
+            _vector(data, 53),
+            _vector(data, 54),
+            _vector(data, 55),
+            _numbers(data, 56),
+            _numbers(data, 57),
+            _numbers(data, 58),
+            _matrix(data, 59),
+        ),
+    )
+
+
+FIELDS = 60
+CENTER, FACTOR = FIELDS, FIELDS + 1
+"""Where the affine map stands, behind the fields of the program: position = center + factor @ what NUTS sees."""
+
+
+@compiled
+def _position(seen, data):
+    return _vector(data, CENTER) + _matrix(data, FACTOR) @ seen
+
+
+@numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True)
+def _log_density(size, seen, gradient, value, data):
+    data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
+    position, slope = _position(numba.carray(seen, (size,)), data), np.empty(size)
+    found = log_density(position, _program(data), slope)
+    slope = slope @ _matrix(data, FACTOR)
+    numba.carray(gradient, (size,))[:] = slope
+    numba.carray(value, (1,))[0] = found
+    return 0 if np.isfinite(found) and np.isfinite(slope.sum()) else NOT_FINITE
+
+
+@numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True)
+def _expand(size, size_out, seen, position, data):
+    data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
+    numba.carray(position, (size,))[:] = _position(numba.carray(seen, (size,)), data)
+    return 0
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a sampler knows of a posterior before it starts: center (d,) and factor (d, d) of its covariance."""
+
+    center: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, program: Program, positions: np.ndarray) -> "Geometry":
+        """From draws (draws, d) of the posterior of a like program; of folded ones, only one side."""
+        folded = [FAMILIES[family].startswith("folded") for family in program.sampled.family]
+        positions = np.where(folded, np.abs(positions), positions)
+        covariance = np.cov(positions.T, ddof=1).reshape(positions.shape[1], -1)
+        return cls(positions.mean(axis=0), np.linalg.cholesky(covariance))
+
+
+@dataclass(frozen=True)
+class Target(CompiledModel):
+    """A density as nutpie takes it. start: from a seed to a position (d,)."""
+
+    program: Program
+    start: Callable[[int], np.ndarray]
+    geometry: Geometry
+
+    @cached_property
+    def data(self) -> np.ndarray:
+        """Address, lines and columns of every array."""
+        arrays = [array for part in self.program for array in part] + [self.geometry.center, self.geometry.factor]
+        table = [(array.ctypes.data, *array.shape, *[0] * (2 - array.ndim)) for array in arrays]
+        return np.array(table, np.int64).ravel()
+
+    @property
+    def n_dim(self) -> int:
+        return len(self.program.sampled.family)
+
+    @property
+    def shapes(self) -> dict:
+        return {"position": (self.n_dim,)}
+
+    @property
+    def coords(self) -> dict:
+        return {}
+
+    def _make_sampler(self, settings, init_mean, cores, progress_type, callback, callback_rate, store):
+        size, address, dims = self.n_dim, self.data.ctypes.data, {"parameter": self.n_dim}
+        density = _lib.LogpFunc(_log_density.address, address, self)
+        expand = _lib.ExpandFunc(size, size, _expand.address, address, self)
+        variables = _lib.PyVariable.new_variables(["position"], ["float64"], [(size,)], dims, self.dims)
+        model = _lib.PyMcModel(density, expand, variables, size, dims, {}, self.start, None)
+        return _lib.PySampler.from_pymc(settings, cores, model, progress_type, callback, callback_rate, store)
+
+
+STATISTICS = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """positions (chains, draws, d), unconstrained; statistics (chains, draws) of the sampler by name."""
+
+    positions: np.ndarray
+    statistics: dict[str, np.ndarray]
+
+
+def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
+    """Where chains start: near the middle of the prior, or at a draw from it if `spread_out`."""
+    family, first, second = program.sampled[:3]
+    is_half, is_folded = (np.isin(family, [k for k, name in enumerate(FAMILIES) if word in name]) for word in ("half", "folded"))
+    middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
+    scale = np.where(is_half, 1.0, np.where(is_folded, first / 2, second))
+
+    def start(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        jump = rng.standard_normal(len(family)) if spread_out else rng.uniform(-1, 1, len(family))
+        return middle + scale * jump
+
+    return start
+
+
+def sample(
+    program: Program,
+    *,
+    seed: int,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int,
+    target_accept: float,
+    progress: bool,
+    spread_out: bool = False,
+    geometry: Geometry | None = None,
+) -> Draws:
+    """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough."""
+    size, start = len(program.sampled.family), start_of(program, spread_out)
+    if geometry is None:
+        geometry = Geometry(np.zeros(size), np.eye(size))
+    else:
+        start = lambda seed: np.random.default_rng(seed).standard_normal(size)
+    target = Target({"position": ("parameter",)}, program, start, geometry)
+    trace = nutpie.sample(
+        target,
+        seed=seed,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        target_accept=target_accept,
+        progress_bar=progress,
+        return_raw_trace=True,
+    )
+    found, statistics = trace.get_arrow_trace()
+    if any(batch.num_rows < tune + draws for batch in found):
+        raise KeyboardInterrupt
+    column = lambda batch, name: pyarrow.array(batch.column(name))
+    positions = [column(batch, "position").flatten().to_numpy().reshape(tune + draws, size)[tune:] for batch in found]
+    by_name = {name: [column(batch, name).to_numpy(False)[tune:] for batch in statistics] for name in STATISTICS}
+    return Draws(np.stack(positions), {name: np.stack(part) for name, part in by_name.items()})
+
+
+def natural_values(program: Program, layout: Layout, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Draws (draws, ...) of every sampled variable on its own scale, by posterior variable name, from positions (draws, d)."""
+    registers, log_doses, sds = natural(np.ascontiguousarray(positions), program)
+    folded = np.flatnonzero([FAMILIES[family].startswith("folded") for family in program.sampled.family])
+    registers[:, folded] = np.abs(registers[:, folded])
+    found = {name: registers[:, places] for name, places in (layout.sampled | layout.grouped).items()}
+    found |= {name: np.exp(log_doses[:, numbers]) for name, numbers in layout.log_doses.items()}
+    return found | ({"sd_true": sds} if sds.shape[1] else {})

@@ -1,0 +1,146 @@
+"""What the compiled log density reads (`density`): the structure of a model and a table as data, so that nothing is compiled for either.
+
+Registers are the numbers that a density refers to by position: first what is sampled, on its own scale, in the order of the
+unconstrained parameters; then parameters by group; then constants.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+FAMILIES = (
+    "normal",
+    "halfnormal",
+    "halfcauchy",
+    "lognormal",
+    "correlation",
+    "position",
+    "folded normal",
+    "folded cauchy",
+)
+"""Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds. A standard deviation enters the
+density as its square only: where its prior is half of a symmetric one it is sampled with a sign, so that zero is a place like any other
+and not infinitely far away, and read as its absolute value."""
+MOST_PARAMETERS, MOST_COLUMNS = 2, 2
+"""Of any shape: its non-linear parameters and its columns."""
+
+
+class Sampled(NamedTuple):
+    """family, first, second (parameters,): priors of what is sampled. grouped (n, 3): registers of population, spread and standard
+    normal of each parameter by group, population * exp(spread * normal). constants (constants,)."""
+
+    family: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    grouped: np.ndarray
+    constants: np.ndarray
+
+
+class Likelihood(NamedTuple):
+    """Arguments of `integrate.log_marginal` that are data, and the registers (mean, sd, spread, within) of those that are not; within
+    is empty if there is none. Columns of X are lines: fixed (p1, rows)."""
+
+    effect: np.ndarray
+    variance: np.ndarray
+    fixed: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    spread: np.ndarray
+    within: np.ndarray
+    slopes: np.ndarray
+    start: np.ndarray
+    correlation: np.ndarray
+    block: np.ndarray
+    statistics: np.ndarray
+
+
+class Moving(NamedTuple):
+    """Doses whose columns move with parameters, d of them.
+
+    shape, reference (d,). first (d + 1,): where the points of each dose begin; x, weight, entry (points,): where its shape is
+    evaluated, and with what weight that enters which entry; log_dose (points,): number of the uncertain dose that a point is, or -1;
+    registers (points, MOST_PARAMETERS): its non-linear parameters. size (d,): number of entries. row_entry (d, rows): the
+    entry of each row. columns (moving, 3): dose, column of its shape, and group of each moving column of X (-1 for all rows);
+    row_group (moving, rows), the group of each row where it has one, else -1.
+    """
+
+    shape: np.ndarray
+    reference: np.ndarray
+    first: np.ndarray
+    x: np.ndarray
+    weight: np.ndarray
+    entry: np.ndarray
+    log_dose: np.ndarray
+    registers: np.ndarray
+    size: np.ndarray
+    row_entry: np.ndarray
+    columns: np.ndarray
+    row_group: np.ndarray
+
+
+class Intervals(NamedTuple):
+    """Uncertain doses printed as intervals: register of the position within [low, high] (log dose), and the normal prior of it."""
+
+    register: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mu: np.ndarray
+    sigma: np.ndarray
+
+
+class Missing(NamedTuple):
+    """Missing doses (see `latents`).
+
+    Of each latent: typical, spread and own (latents,), registers of the typical dose, of the spread, and of its standard normal or
+    position; is_bounded; low, high. Of each limit on several latents: last, is_low, limit (limits,), weights (limits, latents).
+    observed, observed_typical, observed_spread: log doses that are printed, and their registers. printed (doses,), sums (doses,
+    latents): log dose = printed + sums @ latents.
+    """
+
+    typical: np.ndarray
+    spread: np.ndarray
+    own: np.ndarray
+    is_bounded: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    last: np.ndarray
+    is_low: np.ndarray
+    limit: np.ndarray
+    weights: np.ndarray
+    observed: np.ndarray
+    observed_typical: np.ndarray
+    observed_spread: np.ndarray
+    printed: np.ndarray
+    sums: np.ndarray
+
+
+class Unprinted(NamedTuple):
+    """Rows without r or without a standard deviation (see `unknowns`).
+
+    r: its register, or empty; r_rows, with four coefficients each (m, 4). sd: registers of the spread, of the first typical
+    standard normal and of the first one by row, or empty; center, count (outcomes,); printed: sum of squares and degrees of freedom
+    of the printed log SDs; sd_rows, sd_group, is_raw (k,), with effect and variance at an SD of 1 (k, 2).
+    """
+
+    r: np.ndarray
+    r_rows: np.ndarray
+    r_coefficients: np.ndarray
+    sd: np.ndarray
+    center: np.ndarray
+    count: np.ndarray
+    printed: np.ndarray
+    sd_rows: np.ndarray
+    sd_group: np.ndarray
+    is_raw: np.ndarray
+    sd_coefficients: np.ndarray
+
+
+class Program(NamedTuple):
+    """Everything the log density reads."""
+
+    sampled: Sampled
+    likelihood: Likelihood
+    moving: Moving
+    intervals: Intervals
+    missing: Missing
+    unprinted: Unprinted

@@ -1,0 +1,106 @@
+"""From draws of what was sampled to the tree of a fit, and its diagnosis."""
+
+import numpy as np
+import xarray as xr
+
+from .diagnosis import Diagnosis, diagnose
+from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
+from .model import Model
+from .posterior import draw_coefficients, draw_prior, replicate
+from .predictor import row_coords, variable_dims
+from .rows import Rows
+
+PRIOR_DRAWS = 1000
+
+
+def complete(
+    model: Model, rows: Rows, values: dict[str, np.ndarray], shape: tuple[int, int], rng: np.random.Generator
+) -> tuple[xr.Dataset, np.ndarray]:
+    """The posterior by public names, with everything that was integrated out drawn, and the log-likelihood (chain, draw, study).
+
+    values: draws (draws, ...) of what was sampled, chains one after the other; shape: number of chains and of draws in each.
+    """
+    dims = variable_dims(model, rows)
+    values = {name: value for name, value in values.items() if name in dims}
+    drawn, log_likelihood = draw_coefficients(model, rows, values, rng)
+    return dataset(model, rows, values | drawn, shape), log_likelihood.reshape(*shape, -1)
+
+
+def dataset(model: Model, rows: Rows, values: dict, shape: tuple[int, int]) -> xr.Dataset:
+    """Draws (draws, ...) with the dimensions of a fit."""
+    coords = dict(rows.levels) | {"study": list(rows.studies), "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+    coords |= row_coords(rows)
+    coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
+    variables = {
+        name: (("chain", "draw", *dims), values[name].reshape(*shape, *values[name].shape[1:]))
+        for name, dims in variable_dims(model, rows).items()
+        if name in values
+    }
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    return xr.Dataset(variables, {name: level for name, level in coords.items() if name in used})
+
+
+def tree_of(
+    model: Model,
+    rows: Rows,
+    posterior: xr.Dataset,
+    log_likelihood: np.ndarray,
+    statistics: dict[str, np.ndarray],
+    rng: np.random.Generator,
+) -> xr.DataTree:
+    """The groups of a fit. statistics: of the sampler, (chain, draw) or (chain, draw, parameter), by name."""
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    chains = {"chain": posterior["chain"], "draw": posterior["draw"]}
+    prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
+    row = {"row": list(rows.labels)}
+    dims = ("chain", "draw", "parameter")
+    groups = {
+        "posterior": posterior,
+        "prior": dataset(model, rows, prior, (1, PRIOR_DRAWS)),
+        "posterior_predictive": xr.Dataset(
+            {"effect": (("chain", "draw", "row"), replicate(model, rows, stacked(posterior), rng).reshape(*shape, -1))}, row
+        ),
+        "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
+        "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
+        "constant_data": xr.Dataset(
+            {"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row
+        ),
+        "sample_stats": xr.Dataset({name: (dims[: value.ndim], value) for name, value in statistics.items()}, chains),
+    }
+    return xr.DataTree.from_dict(groups)
+
+
+def diagnose_tree(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
+    """Diagnose the population parameters, and the best dose over the observed range of every dose column and group."""
+    quantities = _quantities(model, rows, tree["posterior"].to_dataset())
+    divergences = int(tree["sample_stats"]["diverging"].sum())
+    if "free_intercept" in tree:
+        free = _quantities(model.with_free_intercept(), rows, tree["free_intercept"].to_dataset())
+        quantities = quantities.merge(free.rename({name: f"{name} (free intercept)" for name in free.data_vars}))
+        divergences += int(tree["free_intercept"].attrs["divergences"])
+    return diagnose(quantities, divergences)
+
+
+def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
+    quantities = population(posterior)
+    shape, values = (posterior.sizes["chain"], posterior.sizes["draw"]), stacked(posterior)
+    for dose in model.dose:
+        low, high = observed_range(rows, dose.column)
+        if low < high:
+            grid = dose_grid(low, high, 101)
+            curves = curve_draws(
+                model, rows, values, dose.column, grid, dose.by, held_values(model, rows, dose.column, dose.by, {})
+            )
+            best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if dose.by else []))
+            quantities[f"best {dose.column}"] = (("chain", "draw", dose.by) if dose.by else ("chain", "draw"), best)
+    return quantities
+
+
+def stacked(draws: xr.Dataset) -> dict[str, np.ndarray]:
+    """Arrays (draws, ...), chains one after the other."""
+    return {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in draws.items()}
+
+
+def population(posterior: xr.Dataset) -> xr.Dataset:
+    """What is not of a single study or row."""
+    return posterior[[name for name, v in posterior.items() if not {"study", f"{name}_row"} & set(v.dims)]]
