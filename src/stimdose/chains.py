@@ -1,32 +1,28 @@
 """R-hat and effective sample sizes of many quantities at once, as arviz defines them one by one (Vehtari et al. 2021).
 
-All functions take draws (quantities, chains, draws) and return (quantities,): NaN where a draw is NaN or a chain is shorter than 4.
+All functions take draws (quantities, chains, draws) and return (quantities,): NaN where a draw is NaN or chains are shorter than SHORTEST.
 They are written out here because importing arviz, and calling it quantity by quantity, took half of the time to load a saved fit.
 """
 
 import numpy as np
+from scipy.special import ndtri
 
 TAILS = (1 - 0.89, 0.89)
 """The quantiles that `arviz.ess` takes for the tails, unless told otherwise."""
+SHORTEST = 4
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of constants and infinities
 def convergence(draws: np.ndarray) -> dict[str, np.ndarray]:
     """r_hat, ess_bulk (of the centre) and ess_tail (of the lower or the upper of the TAILS, whichever is smaller)."""
+    if draws.shape[2] < SHORTEST:
+        return {name: np.full(len(draws), np.nan) for name in ("r_hat", "ess_bulk", "ess_tail")}
     halves = _halves(draws)
     scores = _normal_scores(halves)
     tails = [_ess(_halves(draws <= end).astype(float)) for end in np.quantile(draws, TAILS, axis=(1, 2), keepdims=True)]
     found = {"r_hat": _r_hat(halves, scores), "ess_bulk": _ess(scores), "ess_tail": np.minimum(*tails)}
-    return {name: _checked(draws, values) for name, values in found.items()}
-
-
-def r_hat(draws: np.ndarray) -> np.ndarray:
-    """Rank-normalised split R-hat, of the draws or of the folded draws, whichever is larger."""
-    halves = _halves(draws)
-    return _checked(draws, _r_hat(halves, _normal_scores(halves)))
-
-
-def _checked(draws: np.ndarray, found: np.ndarray) -> np.ndarray:
-    return np.where(~np.isnan(draws).any(axis=(1, 2)) & (draws.shape[2] >= 4), found, np.nan)
+    unknown = np.isnan(draws).any(axis=(1, 2))
+    return {name: np.where(unknown, np.nan, values) for name, values in found.items()}
 
 
 def _r_hat(halves: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -44,8 +40,6 @@ def _halves(draws: np.ndarray) -> np.ndarray:
 
 def _normal_scores(draws: np.ndarray) -> np.ndarray:
     """Normal quantiles of the ranks over all chains; ties share their mean rank."""
-    from scipy.special import ndtri
-
     flat = draws.reshape(len(draws), -1)
     order = flat.argsort(axis=1)
     ordered = np.take_along_axis(flat, order, axis=1)
@@ -63,8 +57,7 @@ def _spread_ratio(draws: np.ndarray) -> np.ndarray:
     """Standard deviation over all chains to that within chains."""
     n = draws.shape[2]
     between, within = n * draws.mean(axis=2).var(axis=1, ddof=1), draws.var(axis=2, ddof=1).mean(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sqrt((between / within + n - 1) / n)
+    return np.sqrt((between / within + n - 1) / n)
 
 
 def _ess(draws: np.ndarray) -> np.ndarray:
@@ -76,8 +69,7 @@ def _ess(draws: np.ndarray) -> np.ndarray:
     autocovariance = np.fft.irfft(power, length)[:, :n] / n  # mean of the chains
     within = autocovariance[:, :1] * n / (n - 1)
     total = autocovariance[:, :1] + (draws.mean(axis=2).var(axis=1, ddof=1)[:, None] if chains > 1 else 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = 1 - (within - autocovariance) / total
+    correlation = 1 - (within - autocovariance) / total
     correlation[:, 0] = 1
     even = correlation[:, 0 : n - n % 2 : 2]
     pairs = even + correlation[:, 1::2]

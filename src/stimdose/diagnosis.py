@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .chains import convergence, r_hat
+from .chains import convergence
 
 RHAT_MAX = 1.01
 ESS_MIN = 400
@@ -62,7 +62,7 @@ def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
 def r_hats(draws: xr.DataArray) -> np.ndarray:
     """R-hat of every element of draws (chain, draw, elements), NaN where they are constant."""
     values = np.moveaxis(draws.values, -1, 0)
-    return np.where(values.std(axis=(1, 2)) > 1e-9 * values.mean(axis=(1, 2)), r_hat(values), np.nan)
+    return np.where(values.std(axis=(1, 2)) > 1e-9 * values.mean(axis=(1, 2)), convergence(values)["r_hat"], np.nan)
 
 
 def _elements(dataset: xr.Dataset) -> tuple[list[str], np.ndarray]:
