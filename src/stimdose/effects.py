@@ -268,8 +268,8 @@ def effective_n(n, cluster_size, icc):
 
 def critical_value(outside, degrees_of_freedom=np.inf):
     """The number that |t| exceeds with probability `outside`; of the normal distribution unless degrees of freedom are given."""
-    above = np.asarray(outside, float) / 2
-    return np.where(above == 0, np.inf, 0 - stdtrit(np.asarray(degrees_of_freedom, float), above))[()]
+    above, m = np.asarray(outside, float) / 2, np.asarray(degrees_of_freedom, float)
+    return np.where((above == 0) & (m > 0), np.inf, 0 - stdtrit(m, above))[()]  # stdtrit has the wrong sign at 0
 
 
 def se_from_interval(low, high, level=0.95, degrees_of_freedom=np.inf):
