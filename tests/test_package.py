@@ -19,10 +19,10 @@ SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
-    "posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
+    "posterior diagnosis storage batches sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
-    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),
+    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *(
