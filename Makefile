@@ -21,6 +21,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 
 bench: .venv/ready
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/first_fit.py
 	$(BIN)/python benchmarks/missing_doses.py 4 "at random, truth from the prior"
 

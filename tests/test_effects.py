@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import stimdose as sd
 from stimdose import effects
@@ -378,6 +379,16 @@ def test_unknown_options_are_named():
         effects.standardised_mean_difference(1.0, 1.0, 9, 0.0, 1.0, 9, variance="LS")
     with pytest.raises(ValueError, match="'change' or 'baseline', not 'pre'"):
         effects.standardised_mean_change(1.0, 1.0, 2.0, 1.0, 9, 0.5, standardiser="pre")
+
+
+def test_critical_values_are_those_of_scipy_stats():
+    outside = np.array([0, 1e-12, 0.001, 0.05, 0.3, 1, 1.7, 2, -0.1, 2.1, np.nan])
+    for degrees_of_freedom in (1, 2.5, 24, 1e5, np.inf, 0, np.nan):
+        expected = stats.t.isf(outside / 2, degrees_of_freedom)
+        np.testing.assert_array_equal(effects.critical_value(outside, degrees_of_freedom), expected)
+    assert not np.signbit(
+        effects.critical_value(1.0, 5)
+    )  # an effect with p = 1 has an infinite standard error, not minus infinity
 
 
 def test_intervals_of_small_groups_use_t():

@@ -45,6 +45,17 @@ def test_python_and_toml_are_the_same_object(tmp_path):
     assert sd.load_model(tmp_path / "m.toml") == written
 
 
+def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
+    model = bell(within_study=False)
+    model.save(tmp_path / "m.toml")
+    assert "within_study = false" in (tmp_path / "m.toml").read_text()
+    assert sd.load_model(tmp_path / "m.toml") == model == model.replace()
+    assert model.within_study is False
+    assert "within_study" not in sd.prior_table(model).index
+    assert "within_study" in sd.prior_table(bell()).index
+    assert bell() != model
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -64,6 +75,12 @@ def test_python_and_toml_are_the_same_object(tmp_path):
         ),
         ({"intercept": None, "dose": []}, "an intercept or a dose"),
         ({"between_study": {"family": "normal", "mu": 0, "sigma": 1}}, "halfnormal or halfcauchy"),
+        ({"within_study": {"family": "normal", "mu": 0, "sigma": 1}}, "halfnormal or halfcauchy"),
+        ({"within_study": {"family": "halfnormal"}}, "within_study: a halfnormal prior takes sigma"),
+        ({"within_study": True}, "within_study: it is a prior, or false"),
+        ({"within_study": None}, "within_study: it is a prior, or false"),
+        ({"between_study": False}, "between_study"),
+        ({"intercept": {"by": "within_study"}, "within_study": False}, "'within_study' cannot be the name"),
         ({"moderator": [{"column": "clinic"}]}, "state `prior` if it is numeric"),
         (
             {

@@ -18,11 +18,12 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
-    "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
-    "posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
+    "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate program encoding "
+    "density nuts op pymc_model explicit posterior chains diagnosis results storage batches sampling curves optima predictive "
+    "assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
-    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),
+    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *(
@@ -83,21 +84,51 @@ def test_no_file_holds_two_ideas():
     assert not long
 
 
+HEAVY = "numpy pandas scipy xarray pydantic openpyxl h5netcdf matplotlib arviz arviz_stats numba pytensor pymc nutpie".split()
+
+
+def loaded(code: str) -> list[str]:
+    """The heavy modules that a new process has loaded after some lines of code."""
+    code = f"{code}\nimport sys; print('loaded', *(m for m in {HEAVY} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"MPLBACKEND": "Agg"}
+    )
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
 def test_import_loads_nothing_heavy():
-    code = "import sys, stimdose, stimdose.cli; print([m for m in ('pymc', 'pandas', 'matplotlib', 'arviz', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert loaded("import stimdose, stimdose.cli") == []
 
 
-def test_plotting_a_saved_fit_does_not_need_pymc(bell_fit, tmp_path):
+@pytest.mark.parametrize("words", [["--help"], ["--version"]])
+def test_help_loads_nothing_heavy(words):
+    assert loaded(f"from stimdose.cli import app; app({words}, standalone_mode=False)") == []
+
+
+def test_help_of_every_command_loads_nothing_heavy():
+    code = "from stimdose.cli import app; [app([c.callback.__name__.replace('_', '-'), '--help'], standalone_mode=False)"
+    assert set(loaded(f"{code} for c in app.registered_commands]")) <= {"pydantic"}  # by typer itself, to check options
+
+
+def test_reading_a_table_loads_no_more_than_it_uses(tmp_path):
+    table = "study,arm,measure,direction,comparator,design,effect,se\nA,1,SMD,higher,sham,parallel,0.5,0.2\n"
+    (tmp_path / "trials.csv").write_text(table, encoding="utf-8")
+    found = loaded(
+        f"import sys, stimdose as sd; sd.read_trials({str(tmp_path / 'trials.csv')!r}); assert 'scipy.stats' not in sys.modules"
+    )
+    assert found == ["numpy", "pandas", "scipy"]
+
+
+def test_plotting_a_saved_fit_needs_no_sampler(bell_fit, tmp_path):
     path = bell_fit.save(tmp_path / "fit.nc")
-    code = f"""
-import sys, stimdose as sd
+    found = loaded(f"""
+import stimdose as sd
 fit = sd.load_fit({str(path)!r})
-sd.figures.dose_response(sd.curve(fit, "sessions"), points=sd.points(fit, "sessions"))
+axes = sd.figures.dose_response(sd.curve(fit, "sessions"), points=sd.points(fit, "sessions"))
 assert sd.optimum(fit, "frequency_hz").verdict
-assert "pymc" not in sys.modules and "pytensor" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"MPLBACKEND": "Agg"})
+sd.figures.save(axes, {str(tmp_path / "figure")!r}, formats="png")
+""")
+    assert not {"pymc", "pytensor", "nutpie"} & set(found)
 
 
 CHECK_INSTALLED = """

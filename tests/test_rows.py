@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 import stimdose as sd
 from stimdose.posterior import draw_prior
-from stimdose.predictor import dose_columns
+from stimdose.predictor import dose_columns, sampled_priors
 from stimdose.rows import rows_of
 
 
@@ -42,3 +42,20 @@ def test_a_trial_with_an_interval_has_a_true_dose_from_the_prior_cut_to_it():
         u = (prior.cdf(draws[:, k]) - prior.cdf(low)) / (prior.cdf(high) - prior.cdf(low))
         assert stats.kstest(u, "uniform").pvalue > 1e-3
         assert draws[:, k].min() >= low
+
+
+def test_without_the_level_within_studies_rows_of_a_study_differ_by_sampling_error_alone():
+    table = pd.DataFrame({"study": ["A", "A", "B"], "arm": ["1", "2", "1"], "effect": [0.1, 0.5, 0.3], "se": [0.2, 0.3, 0.25]})
+    trials = sd.read_trials(table, direction="higher", measure="SMD", comparator="sham", design="parallel")
+    with_level = sd.load_model("pooled")
+    without = with_level.replace(within_study=False)
+    assert rows_of(with_level, trials).has_within_study
+    assert not rows_of(without, trials).has_within_study
+    assert set(sampled_priors(without, rows_of(without, trials))) == {"between_study"}
+    tau, scale = 0.4, with_level.intercept.prior.parameters["sigma"]
+    same_study = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]])
+    V = np.diag(table["se"] ** 2) + tau**2 * same_study + scale**2
+    expected = stats.multivariate_normal(np.zeros(3), V).logpdf(table["effect"])
+    built = sd.build(without, trials)
+    found = built.compile_logp(vars=built.potentials, sum=True)(built.initial_point() | {"between_study_log__": np.log(tau)})
+    assert found == pytest.approx(expected)

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "columns": ["COLUMNS"],
         "curves": ["band", "curve", "points"],
         "shipped": ["dataset_path", "datasets", "load_dataset"],
-        "errors": ["ConvergenceWarning", "FitError", "ModelError", "Problem", "StimdoseError", "TrialsError"],
+        "errors": ["BatchError", "ConvergenceWarning", "FitError", "ModelError", "Problem", "StimdoseError", "TrialsError"],
         "model": ["Dose", "Intercept", "Model", "Moderator", "load_model", "models", "prior_table"],
         "optima": ["Optimum", "optimum"],
         "predictive": ["replication", "study_effects"],

@@ -1,12 +1,13 @@
 """Did the sampler converge? For the parameters, and for every optimum derived from them."""
 
-import warnings
+import itertools
 from dataclasses import dataclass
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from .chains import convergence
 
 RHAT_MAX = 1.01
 ESS_MIN = 400
@@ -51,34 +52,26 @@ class Diagnosis:
 
 def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
     """Diagnose draws (chain, draw, ...) of some quantities. Constant ones (an optimum always at one edge) pass, NaN fails."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=RuntimeWarning)  # of constant quantities
-        found = {
-            "r_hat": az.rhat(quantities),
-            "ess_bulk": az.ess(quantities, method="bulk"),
-            "ess_tail": az.ess(quantities, method="tail"),
-        }
-    over = ("chain", "draw")
-    table = pd.DataFrame({name: _flat(values) for name, values in found.items()}, columns=list(found))
-    constant = pd.Series(_flat(quantities.max(over, skipna=False) == quantities.min(over, skipna=False)), dtype=bool)
-    broken = ~np.isfinite(pd.Series(_flat(quantities.sum(over, skipna=False)), dtype=float))
-    table.loc[broken] = [np.inf, 0.0, 0.0]
-    return Diagnosis(table[~constant], divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
+    labels, draws = _elements(quantities)
+    table = pd.DataFrame(convergence(draws), labels)
+    table[~np.isfinite(draws.sum(axis=(1, 2)))] = [np.inf, 0.0, 0.0]
+    is_constant = draws.max(axis=(1, 2)) == draws.min(axis=(1, 2))
+    return Diagnosis(table[~is_constant], divergences, quantities.sizes["chain"] * quantities.sizes["draw"])
 
 
 def r_hats(draws: xr.DataArray) -> np.ndarray:
     """R-hat of every element of draws (chain, draw, elements), NaN where they are constant."""
-    with np.errstate(invalid="ignore"):
-        return np.where(draws.std(("chain", "draw")) > 1e-9 * draws.mean(("chain", "draw")), az.rhat(draws), np.nan)
+    values = np.moveaxis(draws.values, -1, 0)
+    return np.where(values.std(axis=(1, 2)) > 1e-9 * values.mean(axis=(1, 2)), convergence(values)["r_hat"], np.nan)
 
 
-def _flat(dataset: xr.Dataset) -> dict[str, float]:
-    """One number per element, labelled name[level]."""
-    flat = {}
+def _elements(dataset: xr.Dataset) -> tuple[list[str], np.ndarray]:
+    """The scalars of a dataset, labelled name[level], and their draws (scalars, chain, draw)."""
+    shape, labels = (dataset.sizes["chain"], dataset.sizes["draw"]), []
+    parts = [np.empty((0, *shape))]
     for name, values in dataset.items():
-        for index in np.ndindex(values.shape):
-            label = ", ".join(
-                str(values[dim].values[k]) if dim in values.coords else str(k) for dim, k in zip(values.dims, index, strict=True)
-            )
-            flat[f"{name}[{label}]" if label else str(name)] = float(values.values[index])
-    return flat
+        values = values.transpose(..., "chain", "draw")
+        levels = [dataset[dim].values for dim in values.dims[:-2]]  # their numbers where a dimension has no labels
+        labels += [f"{name}[{', '.join(map(str, level))}]" if level else str(name) for level in itertools.product(*levels)]
+        parts.append(values.values.reshape(-1, *shape))
+    return labels, np.concatenate(parts)

@@ -7,8 +7,7 @@ defined, gives NaN in its row and leaves the others alone. ValueError is raised 
 """
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import t
+from scipy.special import gammaln, stdtrit
 
 
 def _positive(x):
@@ -269,7 +268,8 @@ def effective_n(n, cluster_size, icc):
 
 def critical_value(outside, degrees_of_freedom=np.inf):
     """The number that |t| exceeds with probability `outside`; of the normal distribution unless degrees of freedom are given."""
-    return t.isf(np.asarray(outside, float) / 2, degrees_of_freedom)
+    above, m = np.asarray(outside, float) / 2, np.asarray(degrees_of_freedom, float)
+    return np.where((above == 0) & (m > 0), np.inf, 0 - stdtrit(m, above))[()]  # stdtrit has the wrong sign at 0
 
 
 def se_from_interval(low, high, level=0.95, degrees_of_freedom=np.inf):

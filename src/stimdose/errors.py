@@ -54,6 +54,30 @@ class FitError(StimdoseError):
     """A fit, or a saved fit, that cannot give what was asked of it."""
 
 
+class Failure(NamedTuple):
+    """One task of a batch that gave no result; `traceback` is the text of where it failed, for whoever looks for the cause."""
+
+    label: str
+    message: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.message}"
+
+
+class BatchError(StimdoseError):
+    """All failed tasks of a batch at once, as `failures`; what finished is in `results`, and the remedy ends the message."""
+
+    def __init__(self, headline: str, failures: Sequence[Failure], results: Sequence, remedy: str):
+        self.headline, self.failures, self.results, self.remedy = headline, list(failures), results, remedy
+        super().__init__(headline, self.failures, results, remedy)
+
+    def __str__(self) -> str:
+        more = len(self.failures) - LISTED
+        rest = [f"and {more:,} more (all are in the `failures` of this error)"] if more > 0 else []
+        return "\n  - ".join([self.headline, *map(str, self.failures[:LISTED]), *rest]) + f"\n{self.remedy}"
+
+
 class ConvergenceWarning(UserWarning):
     """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""
 

@@ -2,10 +2,11 @@
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
 from . import shipped
 from .columns import COLUMNS
@@ -48,6 +49,18 @@ class _Part(BaseModel):
 def _check_spread(spread: Prior) -> None:
     if not spread.is_positive:
         raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
+
+
+def _prior_or_false(value, validate):
+    if isinstance(value, Prior | dict):
+        return validate(value)
+    if value is False:
+        return False
+    raise ValueError("it is a prior, or false to leave this level out")
+
+
+_PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
+"""The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 
 class Intercept(_Part):
@@ -195,6 +208,8 @@ class Model(_Part):
     outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in
         this unit. 1 for standardised effects; must be stated for any other measure.
     intercept: None anchors the model: zero dose, zero effect. Only contrasts with sham or add-on may be anchored.
+    within_study: spread of the true effects of rows of one study around what the model gives them; False leaves it out, and rows of
+        one study are then assumed to differ from that by sampling error alone.
     pre_post_r, sd_spread: priors of what missing="impute" draws besides doses, in place of the defaults of `unknowns`: the
         correlation of before and after, and the spread of log standard deviations between trials.
     """
@@ -206,7 +221,7 @@ class Model(_Part):
     dose: tuple[Dose, ...] = ()
     moderator: tuple[Moderator, ...] = ()
     between_study: Prior = _BETWEEN_STUDY
-    within_study: Prior = _WITHIN_STUDY
+    within_study: _PriorOrFalse = _WITHIN_STUDY
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
 
@@ -229,14 +244,14 @@ class Model(_Part):
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
         numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
         variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.dose), "study_effect", "effect", "variance"}
-        variables |= {"pre_post_r", "sd_spread", "sd_true"}
+        variables |= {"within_study", "pre_post_r", "sd_spread", "sd_true"}
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or "/" in column:
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
             if column in groups and column in numeric:
                 raise ValueError(f"{column!r} is used both as a number and as a group")
         for name in ("between_study", "within_study"):
-            if not getattr(self, name).family.startswith("half"):
+            if (prior := getattr(self, name)) and not prior.family.startswith("half"):
                 raise ValueError(f"{name} is a standard deviation: its prior is halfnormal or halfcauchy")
         if self.pre_post_r and self.pre_post_r.family != "correlation":
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
@@ -285,7 +300,10 @@ class Model(_Part):
                 found[f"{moderator.column}_effect"] = moderator.prior.scaled(sd)
             else:
                 found[f"between_{moderator.column}"] = moderator.spread.scaled(sd)
-        return found | {"between_study": self.between_study.scaled(sd), "within_study": self.within_study.scaled(sd)}
+        found["between_study"] = self.between_study.scaled(sd)
+        if self.within_study:
+            found["within_study"] = self.within_study.scaled(sd)
+        return found
 
     def as_dict(self) -> dict:
         """The spec as plain values, for TOML."""

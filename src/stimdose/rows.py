@@ -61,10 +61,10 @@ class Rows:
     """What the likelihood of a model needs of a table, rows sorted by study (stable).
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
-    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether any
-        study has several rows. correlation, block: of the sampling errors within studies, see `integrate`. imputation: what stands
-        for missing doses, and unknowns for missing r and standard deviations, if they are imputed; effect and variance of such
-        rows are those of typical values.
+    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether the
+        model has this level and any study several rows. correlation, block: of the sampling errors within studies, see
+        `integrate`. imputation: what stands for missing doses, and unknowns for missing r and standard deviations, if they are
+        imputed; effect and variance of such rows are those of typical values.
     """
 
     effect: np.ndarray
@@ -213,7 +213,7 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
         levels=levels,
         scales=scales,
         slopes=slopes,
-        has_within_study=bool((sizes > 1).any()),
+        has_within_study=bool(model.within_study) and bool((sizes > 1).any()),
         table=table,
         correlation=correlation,
         block=block,

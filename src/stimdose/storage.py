@@ -3,6 +3,8 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -21,13 +23,25 @@ def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
     path = Path(path)
     tree = tree.copy()
     tree["trials"] = xr.DataTree(_table_to_dataset(trials))
+    with replacing(path) as temporary:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes `path` when the block ends; if anything fails, what was there before stays.
+
+    A process that is killed leaves at most `.<name of the file>.<random>.tmp` beside it. Raises FitError if it cannot be written.
+    """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
         raise FitError(f"cannot write {path}: {error}") from None
     os.close(handle)
+    temporary = Path(name)
     try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
+        yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         umask = os.umask(0)
@@ -37,8 +51,7 @@ def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
     except OSError as error:
         raise FitError(f"cannot write {path}: {error}") from None
     finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+        temporary.unlink(missing_ok=True)
 
 
 def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:

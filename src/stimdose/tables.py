@@ -11,7 +11,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-import openpyxl
 import pandas as pd
 
 from .columns import COLUMNS, RESERVED
@@ -191,6 +190,8 @@ def _fit_of_header(text: str, separator: str) -> tuple[int, int]:
 
 
 def _read_excel(path: Path, sheet: int | str) -> list[tuple[int, list]]:
+    import openpyxl
+
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about formats and drop-down lists, which hold no data
         book = openpyxl.load_workbook(file, data_only=True, read_only=True)
