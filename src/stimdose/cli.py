@@ -125,10 +125,10 @@ def fit(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
     """Fit a model to a table; write the fit, tables and figures to a folder, and print the verdicts."""
-    from .model import load_model
     from .optima import default_delta
     from .outputs import make_folder, write_fit
     from .sampling import fit as fit_model
+    from .specs import load_model
 
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
@@ -275,8 +275,9 @@ def datasets(name: Annotated[str | None, typer.Argument(help="print the README o
 @app.command(epilog="Example: stimdose models frequency-bell")
 def models(name: Annotated[str | None, typer.Argument(help="print this model and its priors")] = None) -> None:
     """List the shipped models, or print the priors of one with their reasons."""
-    from .model import load_model, prior_table
-    from .model import models as shipped_models
+    from .model import prior_table
+    from .specs import load_model
+    from .specs import models as shipped_models
 
     if name:
         spec = load_model(name)

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from .errors import ConvergenceWarning
-from .model import load_model
 from .outputs import make_folder, write_fit
 from .sampling import fit
 from .shipped import load_dataset
+from .specs import load_model
 
 PARTS = [
     (

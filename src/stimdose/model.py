@@ -1,6 +1,5 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,6 @@ import pandas as pd
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 
-from . import shipped
 from .columns import COLUMNS
 from .errors import ModelError, nearest
 from .priors import Prior
@@ -305,6 +303,31 @@ class Model(_Part):
             found["within_study"] = self.within_study.scaled(sd)
         return found
 
+    def with_priors(self, priors: dict[str, Prior]) -> "Model":
+        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`.
+
+        Raises ModelError for names that the model does not have.
+        """
+        known = [*self.priors(), "pre_post_r", "sd_spread"]
+        if unknown := [name for name in priors if name not in known]:
+            lines = [f"no prior {name!r}{nearest(name, known)}" for name in unknown]
+            raise ModelError("\n  - ".join([f"model {self.name!r} does not have:", *lines, f"there are {', '.join(known)}"]))
+
+        def changed(part, **places: str):
+            fields = {field: priors[name] for field, name in places.items() if name in priors}
+            return part.model_copy(update=fields)
+
+        def with_own(dose: Dose) -> Dose:
+            own = {name: priors[f"{dose.column}_{name}"] for name in dose._defaults() if f"{dose.column}_{name}" in priors}
+            return dose.model_copy(update={"priors": dose.priors | own})
+
+        fields = {name: priors[name] for name in ("between_study", "within_study", "pre_post_r", "sd_spread") if name in priors}
+        if self.intercept:
+            fields["intercept"] = changed(self.intercept, prior="intercept", spread=f"intercept_between_{self.intercept.by}")
+        names = [{"prior": f"{m.column}_effect"} if m.is_numeric else {"spread": f"between_{m.column}"} for m in self.moderator]
+        fields["moderator"] = tuple(changed(m, **name) for m, name in zip(self.moderator, names, strict=True))
+        return self.replace(dose=tuple(map(with_own, self.dose)), **fields)
+
     def as_dict(self) -> dict:
         """The spec as plain values, for TOML."""
         return _plain(self)
@@ -345,44 +368,6 @@ def _readable(item: dict) -> str:
         )
         return f"{where}: unknown entry{nearest(str(item['loc'][-1]), known.model_fields)}"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}" if where else item["msg"].removeprefix("Value error, ")
-
-
-def models() -> pd.DataFrame:
-    """The shipped models: name and description."""
-    found = [load_model(path) for path in sorted(shipped.folder("models").glob("*.toml"))]
-    return pd.DataFrame(
-        {"name": [model.name for model in found], "description": [model.description for model in found]}
-    ).set_index("name")
-
-
-def load_model(name_or_path: str | Path, **fields) -> Model:
-    """Read a shipped model by name, or a TOML file by path; `fields` replace those of the file.
-
-    Raises ModelError if there is no such model, or the file is not a valid spec.
-    """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        names = [found.stem for found in shipped.folder("models").glob("*.toml")]
-        path = shipped.folder("models") / f"{name_or_path}.toml"
-        if str(name_or_path) not in names:
-            raise ModelError(
-                f"no shipped model {str(name_or_path)!r}{nearest(str(name_or_path), names)}; "
-                f"there are {', '.join(sorted(names))}, or give the path of a .toml file"
-            )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the model {path}: {error}") from None
-    return model_from_toml(text, str(path), **fields)
-
-
-def model_from_toml(text: str, origin: str = "the text", **fields) -> Model:
-    """The model that `Model.to_toml` wrote. Raises ModelError if the text is not a valid spec."""
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"{origin} is not valid TOML: {error}") from None
-    return Model(**found | fields)
 
 
 def prior_table(model: Model) -> pd.DataFrame:

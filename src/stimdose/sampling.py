@@ -1,5 +1,6 @@
 """fit: sample the posterior of a model given trials. Fit: the only expensive thing, and so the only thing saved."""
 
+import hashlib
 import json
 import os
 import platform
@@ -16,15 +17,19 @@ import xarray as xr
 
 from .diagnosis import Diagnosis, r_hats
 from .doses import dose_text
-from .errors import ConvergenceWarning, FitError, ModelError
+from .errors import ConvergenceWarning, FitError, ModelError, nearest
 from .grid import curve_draws, held_values, observed_range
-from .model import Model, as_table, model_from_toml
+from .model import Model, as_table
 from .predictor import all_priors
+from .priors import Prior
 from .results import complete, diagnose_tree, population, stacked, tree_of
 from .rows import Missing, Rows, left_to_model, prepare, rows_of
+from .specs import model_from_toml
 from .storage import read_tree, write_tree
 from .trials import Trials
 
+REFIT = {"draws": 500, "tune": 200, "chains": 4, "cores": None, "target_accept": 0.9, "most_draws": 4000}
+"""Settings of a refit."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -133,6 +138,51 @@ class Fit:
         names = ["dose", "group", "from", "to", "difference", "low", "high", "probability_positive"]
         return pd.DataFrame(records, columns=names)
 
+    def request(
+        self,
+        *,
+        priors: dict[str, Prior] | None = None,
+        trials: Trials | None = None,
+        effects: np.ndarray | None = None,
+        seed: int | None = None,
+        **settings,
+    ) -> "Request":
+        """What `refit` does, to be done in a `batch`. Arguments as of `refit`."""
+        if trials is not None and effects is not None:
+            raise FitError("a refit takes other trials or other effects, not both")
+        if unknown := [name for name in settings if name not in REFIT]:
+            raise FitError(f"a refit has no setting {unknown[0]!r}{nearest(unknown[0], REFIT)}; it has {', '.join(REFIT)}")
+        own = json.loads(self.tree.attrs["settings"])
+        model = self.model.with_priors(priors) if priors else self.model
+        if effects is not None:
+            trials = self.trials.with_effects(effects)
+        elif trials is None:
+            trials = self.trials
+        if trials is not self.trials or priors:
+            trials = prepare(model, trials, own["missing"], tuple(own["allow_mixed"]))
+        return Request(model, trials, _checked(seed), own | REFIT | settings, self._geometry())
+
+    def refit(self, **changes) -> "Fit":
+        """The same model fitted again, with something changed. Nothing is compiled, and the sampler starts from what this fit knows of
+        the posterior, so a short tuning is enough; the draws are exact whatever it starts from.
+
+        priors: other priors, by posterior variable name (see `Model.with_priors`). trials: other rows; or effects: other effects
+            (rows,), in the order of `trials.table`, as simulated ones. seed; draws, tune, chains, cores, target_accept as in `fit`;
+            draws and tune are doubled until the chains agree, up to `most_draws`.
+
+        Raises FitError, ModelError or TrialsError where these do not fit; warns with ConvergenceWarning as `fit` does.
+        """
+        return _with_warning(self.request(**changes).run())
+
+    def _geometry(self):
+        if "position" not in self.tree["sample_stats"]:
+            return None
+        from .encoding import encode
+        from .nuts import Geometry
+
+        positions = self.tree["sample_stats"]["position"].to_numpy()
+        return Geometry.of(encode(self.model, self.rows)[0], positions.reshape(-1, positions.shape[-1]))
+
     def save(self, path: str | Path) -> Path:
         """Write the fit to one netCDF file: either the whole new file or, if anything fails, what was there before."""
         return write_tree(path, self.tree, self.trials)
@@ -168,18 +218,56 @@ def fit(
         "draws": draws,
         "tune": tune,
         "chains": chains,
-        "cores": cores or min(chains, os.cpu_count() or 1),
+        "cores": cores,
         "target_accept": target_accept,
         "integrate": integrate,
         "missing": missing,
         "allow_mixed": list(allow_mixed),
     }
-    found = _fit(model, prepare(model, trials, missing, allow_mixed), _checked(seed), settings, progress)
-    return _with_warning(found)
+    return _with_warning(Request(model, prepare(model, trials, missing, allow_mixed), _checked(seed), settings).run(progress))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A fit to be made: from `Fit.request`, for a `batch`.
+
+    trials: `prepare`d for the model. settings: those of `fit`; of a refit also `most_draws`, up to which the draws are doubled until the
+    chains agree. geometry: of the posterior of a fit that is like it (see `nuts`), or None.
+    """
+
+    model: Model
+    trials: Trials
+    seed: int
+    settings: dict
+    geometry: object = None
+
+    @property
+    def label(self) -> str:
+        remarks = f", {self.trials.remarks[-1]}" if self.trials.remarks else ""
+        return f"{self.model.name}, seed {self.seed}{remarks}"
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of everything that the draws depend on; how many cores make them does not matter."""
+        settings = {name: value for name, value in self.settings.items() if name != "cores"}
+        versions = [version(name) for name in ("stimdose", "nutpie", "numba", "numpy")]
+        parts = [self.model.to_toml(), self.trials.fingerprint, self.seed, settings, versions]
+        found = hashlib.sha256(json.dumps(parts).encode())
+        for array in (self.geometry.center, self.geometry.factor) if self.geometry else ():
+            found.update(array.tobytes())
+        return found.hexdigest()
+
+    def run(self, progress: bool = False, cores: int | None = None) -> Fit:
+        """The fit. Does not warn where it did not converge: its `diagnosis` says so."""
+        settings = self.settings | ({"cores": cores} if cores else {})
+        while True:
+            found = _fit(self.model, self.trials, self.seed, settings, progress, self.geometry)
+            if found.diagnosis.converged or settings["draws"] >= settings.get("most_draws", 0):
+                return found
+            settings = settings | {"draws": 2 * settings["draws"], "tune": 2 * settings["tune"]}
 
 
 def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool, geometry=None) -> Fit:
-    """The fit of a model to trials that are `prepare`d for it; with the geometry of a fit that is like it (see `nuts`), if any."""
     rows = rows_of(model, trials, settings["missing"] == "impute")
     read = tuple(line for line in trials.conversions if line.computed != "posterior")
     trials = replace(trials, conversions=(*read, *left_to_model(rows)))
@@ -205,7 +293,8 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
 def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:
     """Draws (draws, ...) of what is sampled, by posterior variable name, and statistics (chain, draw) of the sampler; among these,
     as `position`, the unconstrained parameters."""
-    run = {name: settings[name] for name in ("draws", "tune", "chains", "cores", "target_accept")}
+    run = {name: settings[name] for name in ("draws", "tune", "chains", "target_accept")}
+    run["cores"] = settings["cores"] or min(settings["chains"], os.cpu_count() or 1)
     if not settings["integrate"]:
         from .explicit import sample_explicit
 
@@ -214,6 +303,8 @@ def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool,
     from .encoding import encode
 
     program, layout = encode(model, rows)
+    if geometry is not None and len(geometry.center) != len(program.sampled.family):
+        geometry = None  # other rows have other unknowns
     found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
     values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
     return values, found.statistics | {"position": found.positions}

@@ -145,6 +145,25 @@ class Trials:
             raise TrialsError(f"no row has {levels}", [])
         return self._rows(keep, remarks=[f"subset: {levels}"])
 
+    def without_study(self, study: str) -> "Trials":
+        """All rows but those of one study."""
+        others = (self.table["study"] != study).to_numpy()
+        if others.all():
+            raise TrialsError(f"there is no study {study!r}{nearest(study, self.table['study'].unique())}", [])
+        if not others.any():
+            raise TrialsError(f"there is no study but {study!r}", [])
+        return self._rows(others, remarks=[f"without study {study}"])
+
+    def with_effects(self, effects, remark: str = "effects are simulated") -> "Trials":
+        """The same trials with other effects (rows,), positive = benefit, in the order of the table; `remark` says what they are."""
+        effects = np.asarray(effects, float)
+        if effects.shape != (len(self),) or not np.isfinite(effects).all():
+            raise TrialsError(f"effects are {len(self)} finite numbers, one a row, not an array {effects.shape}", [])
+        if "lacks" in self.table and self.table["lacks"].isin(["r", "sd"]).any():
+            raise TrialsError("rows without r or standard deviation have no effect that another could stand for", [])
+        table = self.table.assign(effect=effects, effect_reported=effects)
+        return Trials(table, self.dropped, self.conversions, (*self.remarks, remark))
+
     def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
         table = self.table[keep].reset_index(drop=True)
         labels = set(table["row"].map(str))
