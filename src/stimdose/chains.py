@@ -1,7 +1,7 @@
 """R-hat and effective sample sizes of many quantities at once, as arviz defines them one by one (Vehtari et al. 2021).
 
 All functions take draws (quantities, chains, draws) and return (quantities,): NaN where a draw is NaN or chains are shorter than SHORTEST.
-They are written out here because importing arviz, and calling it quantity by quantity, took half of the time to load a saved fit.
+They are written out here because arviz is slow to import, and slow when it is called quantity by quantity.
 """
 
 import numpy as np
