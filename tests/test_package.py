@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
-    "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
-    "posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
+    "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid algebra blocks integrate "
+    "conditionals op pymc_model posterior diagnosis storage sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "ConvergenceWarning"),

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from . import integrate
+from . import conditionals
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
@@ -54,7 +54,7 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
     effect, variance, jacobian = observed(rows, values)
-    beta, u, log_likelihood = integrate.draw(
+    beta, u, log_likelihood = conditionals.draw(
         effect,
         X,
         np.ascontiguousarray(mean, float),
@@ -109,14 +109,14 @@ def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generato
     if not rows.has_within_study:
         return mean
     effect, *errors = _errors(rows, values)
-    return mean + integrate.within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
+    return mean + conditionals.within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
 
 
 def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Replicated effects (draws, rows): new rows of the same studies, with the sampling errors of the table."""
     mean = fitted(model, rows, values)
     _, *errors = _errors(rows, values)
-    return mean + integrate.sampling_errors(*errors, rng.standard_normal(mean.shape))
+    return mean + conditionals.sampling_errors(*errors, rng.standard_normal(mean.shape))
 
 
 def _errors(rows: Rows, values: dict) -> tuple:
