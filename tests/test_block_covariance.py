@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stimdose import integrate
+from stimdose import conditionals, integrate
 from stimdose.op import LogMarginal
 
 ORACLES = Path(__file__).parent / "oracles" / "covariance"
@@ -23,8 +23,8 @@ def inputs(y, variance, X, study, between, within, correlation=(), block=None):
     p = X.shape[1]
     return {
         "y": np.ascontiguousarray(y, float),
-        "fixed": X,
-        "moving": np.empty((len(y), 0)),
+        "fixed": np.ascontiguousarray(X.T),
+        "moving": np.empty((0, len(y))),
         "mean": np.zeros(p),
         "sd": np.full(p, FLAT),
         "spread": np.array([np.sqrt(between)]),
@@ -34,6 +34,8 @@ def inputs(y, variance, X, study, between, within, correlation=(), block=None):
         "start": start,
         "correlation": np.array(correlation, float),
         "block": np.zeros(len(start), int) if block is None else block,
+        "statistics": np.empty(0),
+        "by_row": True,
     }
 
 
@@ -41,16 +43,16 @@ def reml(a):
     """metafor's REML log-likelihood, and its gradients with respect to the variances between and within."""
     logp, *gradients = integrate.log_marginal(**a)
     found = dict(zip(LogMarginal.gradients, gradients, strict=True))
-    X, p = a["fixed"], a["fixed"].shape[1]
+    X, p = a["fixed"].T, len(a["fixed"])
     constant = p * np.log(FLAT) + 0.5 * p * np.log(2 * np.pi) + 0.5 * np.linalg.slogdet(X.T @ X)[1]
     return logp + constant, found["spread"][0] / (2 * a["spread"][0]), found["within"]
 
 
 def coefficients(a):
     """Posterior mean and covariance of the coefficients: draws are linear in the normals."""
-    p, studies = a["fixed"].shape[1], len(a["start"]) - 1
-    repeated = [np.repeat(a[name][None], p + 1, axis=0) for name in ("fixed", "mean", "sd", "spread")]
-    draws = integrate.draw(
+    p, studies = len(a["fixed"]), len(a["start"]) - 1
+    repeated = [np.repeat(value[None], p + 1, axis=0) for value in (a["fixed"].T, a["mean"], a["sd"], a["spread"])]
+    draws = conditionals.draw(
         *(a["y"][None], *repeated, a["slopes"], a["variance"][None], np.full(p + 1, a["within"]), a["start"]),
         *(a["correlation"], a["block"], np.eye(p + 1, p), np.zeros((p + 1, studies, 1))),
     )[0]

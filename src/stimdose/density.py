@@ -7,8 +7,8 @@ same way back.
 
 import numpy as np
 
-from .integrate import compiled
-from .integrate import log_marginal_t as log_marginal
+from .algebra import compiled
+from .integrate import log_marginal
 from .latents import LEAST_SPREAD
 from .program import FAMILIES, MOST_COLUMNS, MOST_PARAMETERS
 from .shapes import SHAPES, TINY

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from .errors import Problem, TrialsError
 from .missing import PULSES, SESSIONS, TOTAL, Cells, Latent, Sum
@@ -100,7 +100,7 @@ def closed(log_bounds: np.ndarray, mu: float, sigma: float) -> np.ndarray:
     An interval beyond the reach of the prior keeps its printed end, and its open end lies one sigma further.
     """
     low, high = log_bounds.T
-    reach = norm.isf(OPEN_END) * sigma
+    reach = -ndtri(OPEN_END) * sigma
     return np.column_stack(
         [
             np.where(np.isfinite(low), low, np.minimum(mu - reach, high - sigma)),

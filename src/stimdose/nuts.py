@@ -16,6 +16,7 @@ from numba import types
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 
+from .algebra import compiled
 from .density import log_density, natural
 from .encoding import Layout
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
@@ -37,7 +38,6 @@ def _pointer_to(kind):
 
 
 _doubles, _integers = _pointer_to(DOUBLES), _pointer_to(INTEGERS)
-compiled = numba.njit(cache=True, error_model="numpy")
 
 
 @compiled
@@ -198,13 +198,15 @@ class Target(CompiledModel):
     def coords(self) -> dict:
         return {}
 
-    def _make_sampler(self, settings, init_mean, cores, progress_type, callback, callback_rate, store):
+    def _make_model(self, init_mean):
         size, address, dims = self.n_dim, self.data.ctypes.data, {"parameter": self.n_dim}
         density = _lib.LogpFunc(_log_density.address, address, self)
         expand = _lib.ExpandFunc(size, size, _expand.address, address, self)
         variables = _lib.PyVariable.new_variables(["position"], ["float64"], [(size,)], dims, self.dims)
-        model = _lib.PyMcModel(density, expand, variables, size, dims, {}, self.start, None)
-        return _lib.PySampler.from_pymc(settings, cores, model, progress_type, callback, callback_rate, store)
+        return _lib.PyMcModel(density, expand, variables, size, dims, {}, self.start, None)
+
+    def _make_sampler(self, settings, init_mean, cores, *others):
+        return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *others)
 
 
 STATISTICS = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")

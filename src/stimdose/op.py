@@ -12,7 +12,7 @@ from .integrate import log_marginal
 
 
 class LogMarginal(Op):
-    """Inputs as `log_marginal`; the log density first, and its gradients as further outputs."""
+    """Inputs as `log_marginal`, but fixed and moving (rows, p); the log density first, and its gradients as further outputs."""
 
     __props__ = ()
     inputs = tuple("y fixed moving mean sd spread slopes variance within start correlation block".split())
@@ -24,7 +24,7 @@ class LogMarginal(Op):
         return Apply(self, inputs, [of() for of in types])
 
     def perform(self, node, inputs, output_storage):
-        for storage, value in zip(output_storage, log_marginal(*inputs), strict=True):
+        for storage, value in zip(output_storage, by_columns(*inputs[:8], float(inputs[8]), *inputs[9:]), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
@@ -37,13 +37,21 @@ class LogMarginal(Op):
         return [[name in self.gradients] * (1 + len(self.gradients)) for name in self.inputs]
 
 
+@numba.njit
+def by_columns(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
+    """`log_marginal` of columns (rows, p), with all gradients."""
+    lines = np.ascontiguousarray(fixed.T), np.ascontiguousarray(moving.T)
+    given = mean, sd, spread, slopes, variance, within, start, correlation, block
+    logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(y, *lines, *given, np.empty(0), True)
+    return logp, dy, np.ascontiguousarray(dmoving.T), dmean, dsd, dspread, dvariance, dwithin
+
+
 @numba_funcify.register(LogMarginal)
 def _compile(op, node, **kwargs):
     @numba.njit
     def call(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
-        logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
-            y, fixed, moving, mean, sd, spread, slopes, variance, within.item(), start, correlation, block
-        )
+        given = mean, sd, spread, slopes, variance, within.item(), start, correlation, block
+        logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = by_columns(y, fixed, moving, *given)
         return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dvariance, np.asarray(dwithin)
 
     return call

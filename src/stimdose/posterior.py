@@ -1,9 +1,8 @@
 """From draws of what was sampled to draws of everything: coefficients, groups, studies, replicates; and the same from the prior."""
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
-from . import integrate
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
@@ -42,6 +41,8 @@ def _slice(values: dict, which: slice) -> dict:
 
 
 def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
+    from .conditionals import draw
+
     draws, n = len(next(iter(sampled.values()))), len(rows.effect)
     values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model, rows).items()}
     found = terms(model, rows, rows.points, values)
@@ -54,7 +55,7 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
     effect, variance, jacobian = observed(rows, values)
-    beta, u, log_likelihood = integrate.draw(
+    beta, u, log_likelihood = draw(
         effect,
         X,
         np.ascontiguousarray(mean, float),
@@ -105,18 +106,22 @@ def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
 def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Draws (draws, rows) of the effect that each row estimates: `fitted` plus its within-study deviation, from its exact
     conditional."""
+    from .conditionals import within_deviations
+
     mean = fitted(model, rows, values)
     if not rows.has_within_study:
         return mean
     effect, *errors = _errors(rows, values)
-    return mean + integrate.within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
+    return mean + within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
 
 
 def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Replicated effects (draws, rows): new rows of the same studies, with the sampling errors of the table."""
+    from .conditionals import sampling_errors
+
     mean = fitted(model, rows, values)
     _, *errors = _errors(rows, values)
-    return mean + integrate.sampling_errors(*errors, rng.standard_normal(mean.shape))
+    return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
 
 
 def _errors(rows: Rows, values: dict) -> tuple:
@@ -158,8 +163,8 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
 
 def _prior_true_doses(prior, log_bounds: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
-    low, high = norm.cdf((log_bounds.T - mu) / sigma)
-    inside = norm.ppf(low + (high - low) * rng.uniform(size=(draws, len(low))))
+    low, high = ndtr((log_bounds.T - mu) / sigma)
+    inside = ndtri(low + (high - low) * rng.uniform(size=(draws, len(low))))
     return np.exp(np.clip(mu + sigma * inside, *log_bounds.T))
 
 
@@ -173,8 +178,8 @@ def _prior_imputed(imputation: Imputation, draws: int, rng: np.random.Generator)
         found[f"{name}_typical"] = np.exp(log_typical)
         spread = np.hypot(found[f"{name}_spread"], LEAST_SPREAD)[:, None]
         mean, (low, high) = log_typical[:, part.group], part.ends(latents)
-        below, above = norm.cdf((low - mean) / spread), norm.cdf((high - mean) / spread)
-        drawn = mean + spread * norm.ppf(below + (above - below) * rng.uniform(size=mean.shape))
+        below, above = ndtr((low - mean) / spread), ndtr((high - mean) / spread)
+        drawn = mean + spread * ndtri(below + (above - below) * rng.uniform(size=mean.shape))
         latents = np.column_stack([latents, np.clip(drawn, low, high)])
     return found | {f"{column}_true": np.exp(doses.of(latents)) for column, doses in imputation.doses.items() if len(doses.rows)}
 
@@ -189,7 +194,8 @@ def _prior_typical(part: Latents, levels: int, draws: int, rng: np.random.Genera
     log_weight = np.zeros(len(grid))
     for seen in filter(len, groups):
         log_weight -= 0.5 * (((seen - seen.mean()) ** 2).sum() / variance + (len(seen) - 1) * np.log(variance))
-        log_weight += norm.logpdf(seen.mean(), mu, np.sqrt(sigma**2 + variance / len(seen)))
+        total = sigma**2 + variance / len(seen)
+        log_weight -= 0.5 * ((seen.mean() - mu) ** 2 / total + np.log(total))
     weight = np.exp(log_weight - log_weight.max())
     spread = rng.choice(grid, draws, p=weight / weight.sum())
     precision = (spread**2 + LEAST_SPREAD**2) ** -1

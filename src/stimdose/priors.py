@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy.special import ndtri
 
 Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation"]
 
@@ -90,20 +91,19 @@ class Prior(BaseModel):
     @cached_property
     def parameters(self) -> dict[str, float]:
         """Parameters of the family; solved from the interval where one was given."""
-        from scipy import stats
-
         if self.interval is None:
             return {name: getattr(self, name) for name in PARAMETERS[self.family]}
         low, high = self.interval
+        z = ndtri((1 + self.prob) / 2)
         if self.family == "halfnormal":
-            return {"sigma": high / stats.halfnorm.ppf(self.prob)}
+            return {"sigma": high / float(z)}
         if self.family == "halfcauchy":
-            return {"scale": high / stats.halfcauchy.ppf(self.prob)}
+            return {"scale": high / float(np.tan(np.pi / 2 * self.prob))}
         if self.family == "lognormal":
             low, high = np.log(low), np.log(high)
         if self.family == "correlation":
             low, high = np.arctanh(low), np.arctanh(high)
-        return {"mu": float((low + high) / 2), "sigma": float((high - low) / 2 / stats.norm.ppf((1 + self.prob) / 2))}
+        return {"mu": float((low + high) / 2), "sigma": float((high - low) / 2 / z)}
 
     @property
     def is_gaussian(self) -> bool:

@@ -10,7 +10,6 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -58,6 +57,8 @@ class Fit:
     def summary(self, prob: float = 0.95) -> pd.DataFrame:
         """Mean, sd, equal-tailed interval of probability `prob`, ESS and R-hat of every parameter that is not of a single
         study."""
+        import arviz as az
+
         posterior = population(self.tree["posterior"].to_dataset())
         table = az.summary(posterior, ci_prob=prob, ci_kind="eti", round_to="none")
         low, high = (name for name in table.columns if name.startswith("eti"))
