@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes model missing latents unknowns rows predictor grid integrate op pymc_model "
-    "posterior diagnosis storage batches sampling curves optima predictive assumptions figures outputs demo cli __main__"
+    "posterior diagnosis files storage batches sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),

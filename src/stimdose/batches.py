@@ -25,7 +25,7 @@ from rich.live import Live
 from rich.text import Text
 
 from .errors import BatchError, Failure, FitError, StimdoseError
-from .storage import replacing
+from .files import replacing
 
 STALE = 3600
 """Seconds after which a temporary file is of a process that was killed: writing one takes milliseconds."""
@@ -309,6 +309,7 @@ class _Progress:
             Live(console=console, auto_refresh=False, redirect_stdout=False) if self.console and console.is_terminal else None
         )
         self.started = self.drawn = time.monotonic()
+        self.drawn_text = ""
 
     def __enter__(self) -> "_Progress":
         if self.live:
@@ -340,11 +341,11 @@ class _Progress:
         return ", ".join(parts)
 
     def _draw(self) -> None:
-        self.drawn = time.monotonic()
+        self.drawn, before, self.drawn_text = time.monotonic(), self.drawn_text, self.text()
         if self.live:
-            self.live.update(Text(self.text()), refresh=True)
-        else:
-            self.console.print(self.text(), soft_wrap=True)
+            self.live.update(Text(self.drawn_text), refresh=True)
+        elif self.drawn_text != before:
+            self.console.print(self.drawn_text, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:
