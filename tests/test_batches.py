@@ -164,7 +164,9 @@ def test_a_task_that_fails_does_not_lose_the_others(where, markers, tmp_path, re
 
 
 def test_without_a_folder_the_error_holds_what_was_computed(markers):
-    with pytest.raises(sd.BatchError, match="state a folder to keep results") as caught:
+    with pytest.raises(
+        sd.BatchError, match="in a folder, calling again with the same folder computes only what is missing"
+    ) as caught:
         run(requests(markers, [1]) + requests(markers, [2], does="fail") + requests(markers, [3]))
     assert squares(caught.value.results) == [1, 9]
 
@@ -183,7 +185,7 @@ def test_a_killed_worker_is_explained_and_the_batch_resumes(markers, tmp_path):
     message = str(caught.value)
     assert message.startswith("3 of 6 tasks are not done, because a worker or its connection was lost: BrokenProcessPool")
     assert "number 4: was running, or waiting to run" in message
-    assert f"3 results are kept in {tmp_path}; calling again with a new executor" in message
+    assert f"3 results are kept in {tmp_path}; calling again with a new executor and the same folder" in message
     assert squares(caught.value.results) == [1, 4, 9]
     assert squares(run(requests(markers, range(1, 7)), tmp_path)) == [1, 4, 9, 16, 25, 36]
     assert ran(markers) == [1, 2, 3, 4, 4, 5, 6]
@@ -271,7 +273,7 @@ def start(markers: Path, folder: Path, where: str, seconds: float) -> subprocess
             return process
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)
     raise AssertionError("the batch did not get on")
 
 
@@ -289,7 +291,8 @@ def test_a_batch_that_is_killed_computes_only_what_is_missing(where, markers, tm
     folder, undisturbed = tmp_path / "batch", tmp_path / "undisturbed"
     process = start(markers, folder, where, seconds=0.3)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    process.stderr.close()
     finished = {path.name: path.read_bytes() for path in folder.glob("*.json")}
     assert 3 <= len(finished) < 8
     for _ in range(300):  # workers end with the process that started them
@@ -297,6 +300,7 @@ def test_a_batch_that_is_killed_computes_only_what_is_missing(where, markers, tm
             break
         time.sleep(0.01)
     else:
+        os.killpg(process.pid, signal.SIGKILL)
         raise AssertionError("workers outlive a killed batch")
     for marker in markers.iterdir():
         marker.unlink()
@@ -314,7 +318,11 @@ def test_ctrl_c_ends_a_batch_promptly_and_says_how_to_go_on(where, markers, tmp_
     folder = tmp_path / "batch"
     process = start(markers, folder, where, seconds=60)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
-    _, message = process.communicate(timeout=5)
+    try:
+        _, message = process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode != 0
     assert "KeyboardInterrupt" in message
     assert f"3 results are kept in {folder}; calling again with the same folder computes only what is missing" in message

@@ -128,7 +128,7 @@ def run(
     undone = f"{len(first) - len(batch.done)} of {len(first)} tasks"
     if broken is not None:
         headline = f"{undone} are not done, because a worker or its connection was lost: {_describe(broken)}"
-        raise BatchError(headline, batch.failures, results, store.remedy(len(batch.done), "with a new executor ")) from broken
+        raise BatchError(headline, batch.failures, results, store.remedy(len(batch.done), "with a new executor and")) from broken
     if batch.failures:
         raise BatchError(f"{undone} failed:", batch.failures, results, store.remedy(len(batch.done)))
     return results
@@ -252,8 +252,8 @@ class _Memory:
     def get(self, key: str) -> Any:
         return self.results[key]
 
-    def remedy(self, done: int, how: str = "") -> str:
-        return f"{done} results were computed; state a folder to keep results, so that calling again {how}computes only what is missing"
+    def remedy(self, done: int, how: str = "with") -> str:
+        return f"{done} results were computed, none is on disk; in a folder, calling again {how} the same folder computes only what is missing"
 
 
 class _Folder:
@@ -291,8 +291,8 @@ class _Folder:
     def get(self, key: str) -> Any:
         return self.load(self.path(key))
 
-    def remedy(self, done: int, how: str = "") -> str:
-        return f"{done} results are kept in {self.folder}; calling again {how}with the same folder computes only what is missing"
+    def remedy(self, done: int, how: str = "with") -> str:
+        return f"{done} results are kept in {self.folder}; calling again {how} the same folder computes only what is missing"
 
 
 class _Progress:
