@@ -327,7 +327,7 @@ def test_ctrl_c_ends_a_batch_promptly_and_says_how_to_go_on(where, markers, tmp_
     assert "KeyboardInterrupt" in message
     assert f"3 results are kept in {folder}; calling again with the same folder computes only what is missing" in message
     assert len(list(folder.iterdir())) == 3
-    assert len(ran(markers)) == (4 if where == "here" else 5)
+    assert len(ran(markers)) in ((4,) if where == "here" else (4, 5))
 
 
 @pytest.fixture
