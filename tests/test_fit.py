@@ -10,7 +10,6 @@ from conftest import make_table
 from scipy.stats import norm
 
 import stimdose as sd
-from stimdose import storage
 from stimdose.posterior import true_effects
 from stimdose.rows import rows_of
 
@@ -114,7 +113,7 @@ def test_a_save_that_fails_leaves_the_old_file(bell_fit, tmp_path, monkeypatch):
     def full(*args):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(storage.os, "replace", full)
+    monkeypatch.setattr("stimdose.files.os.replace", full)
     with pytest.raises(sd.FitError, match=r"cannot write .* no space"):
         bell_fit.save(path)
     assert path.read_bytes() == b"what was there before"

@@ -25,7 +25,7 @@ from rich.live import Live
 from rich.text import Text
 
 from .errors import BatchError, Failure, FitError, StimdoseError
-from .storage import replacing
+from .files import replacing
 
 STALE = 3600
 """Seconds after which a temporary file is of a process that was killed: writing one takes milliseconds."""
@@ -128,7 +128,7 @@ def run(
     undone = f"{len(first) - len(batch.done)} of {len(first)} tasks"
     if broken is not None:
         headline = f"{undone} are not done, because a worker or its connection was lost: {_describe(broken)}"
-        raise BatchError(headline, batch.failures, results, store.remedy(len(batch.done), "with a new executor ")) from broken
+        raise BatchError(headline, batch.failures, results, store.remedy(len(batch.done), "with a new executor and")) from broken
     if batch.failures:
         raise BatchError(f"{undone} failed:", batch.failures, results, store.remedy(len(batch.done)))
     return results
@@ -252,8 +252,8 @@ class _Memory:
     def get(self, key: str) -> Any:
         return self.results[key]
 
-    def remedy(self, done: int, how: str = "") -> str:
-        return f"{done} results were computed; state a folder to keep results, so that calling again {how}computes only what is missing"
+    def remedy(self, done: int, how: str = "with") -> str:
+        return f"{done} results were computed, none is on disk; in a folder, calling again {how} the same folder computes only what is missing"
 
 
 class _Folder:
@@ -291,8 +291,8 @@ class _Folder:
     def get(self, key: str) -> Any:
         return self.load(self.path(key))
 
-    def remedy(self, done: int, how: str = "") -> str:
-        return f"{done} results are kept in {self.folder}; calling again {how}with the same folder computes only what is missing"
+    def remedy(self, done: int, how: str = "with") -> str:
+        return f"{done} results are kept in {self.folder}; calling again {how} the same folder computes only what is missing"
 
 
 class _Progress:
@@ -309,6 +309,7 @@ class _Progress:
             Live(console=console, auto_refresh=False, redirect_stdout=False) if self.console and console.is_terminal else None
         )
         self.started = self.drawn = time.monotonic()
+        self.drawn_text = ""
 
     def __enter__(self) -> "_Progress":
         if self.live:
@@ -340,11 +341,11 @@ class _Progress:
         return ", ".join(parts)
 
     def _draw(self) -> None:
-        self.drawn = time.monotonic()
+        self.drawn, before, self.drawn_text = time.monotonic(), self.drawn_text, self.text()
         if self.live:
-            self.live.update(Text(self.text()), refresh=True)
-        else:
-            self.console.print(self.text(), soft_wrap=True)
+            self.live.update(Text(self.drawn_text), refresh=True)
+        elif self.drawn_text != before:
+            self.console.print(self.drawn_text, soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

@@ -1,10 +1,6 @@
 """A fit as one netCDF file: written whole or not at all, read back with its table."""
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +8,7 @@ import xarray as xr
 
 from .audit import Conversion
 from .errors import FitError, Problem
+from .files import replacing
 from .trials import Trials
 
 NEEDED = ("posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats")
@@ -26,32 +23,6 @@ def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
     with replacing(path) as temporary:
         tree.to_netcdf(temporary, engine="h5netcdf")
     return path
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that becomes `path` when the block ends; if anything fails, what was there before stays.
-
-    A process that is killed leaves at most `.<name of the file>.<random>.tmp` beside it. Raises FitError if it cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except OSError as error:
-        raise FitError(f"cannot write {path}: {error}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FitError(f"cannot write {path}: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
