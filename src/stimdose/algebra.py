@@ -23,6 +23,19 @@ def dot(a, b):
 
 
 @compiled
+def copy(a, out):
+    """out[:] = a, which numba does not vectorise."""
+    for i in range(len(out)):
+        out[i] = a[i]
+
+
+@compiled
+def fill(value, out):
+    for i in range(len(out)):
+        out[i] = value
+
+
+@compiled
 def add(weight, a, out):
     """Add weight * a to `out`."""
     for i in range(len(out)):

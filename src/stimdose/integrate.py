@@ -26,7 +26,20 @@ of which the first part knows no parameter: for fixed columns and y it is comput
 
 import numpy as np
 
-from .algebra import CHUNK, add, add_products, cholesky, compiled, dot, invert_each, log_product, lower_inverse, square
+from .algebra import (
+    CHUNK,
+    add,
+    add_products,
+    cholesky,
+    compiled,
+    copy,
+    dot,
+    fill,
+    invert_each,
+    log_product,
+    lower_inverse,
+    square,
+)
 from .blocks import block_of, decorrelate, error_gradients, push_back, standardise, with_block
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -59,7 +72,8 @@ def whiten(lines, Z, root, spread, study):
     studies = (lines.shape[1] - n) // q
     weighted, sums, P, C = np.empty((q, n)), np.empty((q, studies)), np.zeros((q, q, studies)), np.zeros((q, q, studies))
     for k in range(q):
-        weighted[k] = root**2 * Z[k]
+        for i in range(n):
+            weighted[k, i] = root[i] ** 2 * Z[k, i]
         C[k, k] = 1.0
         for m in range(q):
             add_by_study(weighted[k], Z[m], study, P[k, m])
@@ -68,15 +82,16 @@ def whiten(lines, Z, root, spread, study):
     for k in range(q):
         for m in range(q):
             dspread[k] += spread[m] * dot(P[k, m], C[m, k])
-        weighted[k] *= spread[k]
-        Z[k] *= spread[k]
+        for i in range(n):
+            weighted[k, i] *= spread[k]
+            Z[k, i] *= spread[k]
     for line in lines:
-        sums[:] = 0.0
         for k in range(q):
+            fill(0.0, sums[k])
             add_by_study(weighted[k], line, study, sums[k])
         for k in range(q):
             effects = line[n + k * studies : n + (k + 1) * studies]
-            effects[:] = 0.0
+            fill(0.0, effects)
             for m in range(q):
                 for s in range(studies):
                     effects[s] += C[k, m, s] * sums[m, s]
@@ -95,13 +110,13 @@ def standardised(y, fixed, moving, mean, slopes, variance, within, start, correl
     p = p1 + p2
     lines, Z = np.empty((p + 1, n + q * studies)), np.ones((q, n))
     for j in range(p):
-        lines[j, :n] = fixed[j] if j < p1 else moving[j - p1]
-    lines[p, :n] = y
+        copy(fixed[j] if j < p1 else moving[j - p1], lines[j, :n])
+    copy(y, lines[p, :n])
     for j in range(p):
         add(-mean[j], lines[j, :n], lines[p, :n])
     for k in range(q):
         if slopes[k] >= 0:
-            Z[k] = lines[slopes[k], :n]
+            copy(lines[slopes[k], :n], Z[k])
     L, v = decorrelate(variance, within, start, correlation, block)
     standardise(lines, L, start, block)
     standardise(Z, L, start, block)
@@ -142,13 +157,15 @@ def centre(column, root, total, study, line):
     """Write W^1/2 (column - mean_s) and total^1/2 mean_s to `line` (rows + studies,); total (studies,): sum of weights root^2."""
     n = len(root)
     means = line[n:]
-    means[:] = 0.0
+    fill(0.0, means)
     for i in range(n):
         means[study[i]] += root[i] ** 2 * column[i]
-    means /= total
+    for s in range(len(means)):
+        means[s] /= total[s]
     for i in range(n):
         line[i] = root[i] * (column[i] - means[study[i]])
-    means *= np.sqrt(total)
+    for s in range(len(means)):
+        means[s] *= np.sqrt(total[s])
 
 
 @compiled
@@ -198,8 +215,8 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
     F, gram, effects = np.empty((p + 1, m + studies)), np.zeros((p + 1, p + 1)), np.zeros((1, p + 1, p + 1))
     for j in range(p1 + 1):
         line = F[j if j < p1 else p]
-        line[:m] = lines[j, :n] if p2 else triangle[j]
-        line[m:] = lines[j, n:]
+        copy(lines[j, :n] if p2 else triangle[j], line[:m])
+        copy(lines[j, n:], line[m:])
     for j in range(p2):
         centre(moving[j], root, total, study, F[p1 + j])
     for j in range(p):
@@ -237,7 +254,7 @@ def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, star
     for a in range(0, n, CHUNK):
         b = min(a + CHUNK, n)
         for j in range(p):
-            part[:] = 0.0
+            fill(0.0, part)
             for k in range(j + 1):
                 if T[j, k] != 0:
                     add(T[j, k], F[k, a:b], part[: b - a])
@@ -276,7 +293,7 @@ def add_slope_gradient(k, F, alpha, effect, M, Z, C_inverse, root, spread, study
         for i in range(n):
             dZ[i] -= root[i] * Z[m, i] * C_inverse[m, k, study[i]]
     for j in range(p):
-        shared[:] = 0.0
+        fill(0.0, shared)
         for m in range(p):
             add(M[j, m], F[m, n + k * studies : n + (k + 1) * studies], shared)
         for i in range(n):
@@ -351,9 +368,10 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
     for j in range(p1, p):
         shift = mean[j] + sd[j] * b[j]
         if sd[j] == 0:
-            dmoving[j - p1] = shift * alpha
+            fill(0.0, dmoving[j - p1])
+            add(shift, alpha, dmoving[j - p1])
         else:
-            line[:] = 0.0
+            fill(0.0, line)
             add(shift, f, line)
             for k in range(p):
                 add(-M[j, k], F[k], line)
