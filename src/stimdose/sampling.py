@@ -5,15 +5,19 @@ import json
 import os
 import platform
 import warnings
+from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import cached_property
-from importlib.metadata import version
+from functools import cache, cached_property, partial
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from . import batches
+from .batches import Results
 from .diagnosis import Diagnosis, r_hats
 from .doses import dose_text
 from .errors import ConvergenceWarning, FitError, ModelError, nearest
@@ -24,10 +28,10 @@ from .priors import Prior
 from .results import complete, diagnose_tree, population, stacked, tree_of
 from .rows import Missing, Rows, left_to_model, prepare, rows_of
 from .specs import model_from_toml
-from .storage import read_tree, write_tree
+from .storage import check_arrays, read_tree, write_arrays, write_tree
 from .trials import Trials
 
-REFIT = {"draws": 500, "tune": 200, "chains": 4, "cores": None, "target_accept": 0.9, "most_draws": 4000}
+REFIT = {"draws": 500, "tune": 200, "chains": 4, "cores": None, "target_accept": 0.8, "most_draws": 4000}
 """Settings of a refit."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
@@ -322,6 +326,42 @@ def _with_warning(fit: Fit) -> Fit:
     if not fit.diagnosis.converged:
         warnings.warn(f"{fit.model.name}: {fit.diagnosis.message}", ConvergenceWarning, stacklevel=3)
     return fit
+
+
+def batch(
+    requests: Iterable[Request], *, folder: str | Path | None = None, executor: Executor | None = None, progress: bool = True
+) -> Results:
+    """Many fits: prior grids, leave-one-study-out, simulated tables. Returns fits in the order of the requests.
+
+    requests: from `Fit.request`. folder: keeps every finished fit under the hash of all that it depends on, so that a batch that was
+        killed and is started again does only what is missing; fits are then loaded when they are asked for. executor: any
+        `concurrent.futures.Executor`, as `batches.pool(2)` or that of a Dask client; each fit then takes one core. Without one, fits
+        are made in this process, one after the other. progress: a line with the time left.
+
+    Does not warn where a fit did not converge: its `diagnosis` says so. Raises BatchError, with everything that finished, if fits
+    failed, and FitError if the folder cannot be written to.
+    """
+    run_one = partial(Request.run, cores=None if executor is None else 1)
+    return batches.run(
+        run_one,
+        list(requests),
+        folder=folder,
+        executor=executor,
+        progress=progress,
+        save=_save_arrays,
+        load=load_fit,
+        suffix=".npz",
+        check=check_arrays,
+    )
+
+
+def _save_arrays(fit: Fit, path: Path) -> None:
+    write_arrays(path, fit.tree, fit.trials)
+
+
+@cache
+def version(package: str) -> str:
+    return metadata.version(package)
 
 
 def load_fit(path: str | Path) -> Fit:

