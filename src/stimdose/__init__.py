@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"],
+    submodules=["batches", "columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"],
     submod_attrs={
         "pymc_model": ["build"],
         "columns": ["COLUMNS"],
@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "predictive": ["replication", "study_effects"],
         "priors": ["Prior"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],
-        "batches": ["pool"],
         "reading": ["read_trials"],
         "assumptions": ["sensitivity"],
         "trials": ["Trials"],

@@ -11,6 +11,8 @@ from .predictor import row_coords, variable_dims
 from .rows import Rows
 
 PRIOR_DRAWS = 1000
+REPLICATED, FEWEST = 5_000_000, 100
+"""A fit holds at most so many replicated effects: of a large table every k-th draw of each chain, but no fewer than these."""
 
 
 def complete(
@@ -49,17 +51,22 @@ def tree_of(
     rng: np.random.Generator,
 ) -> xr.DataTree:
     """The groups of a fit. statistics: of the sampler, (chain, draw) or (chain, draw, parameter), by name."""
-    shape = posterior.sizes["chain"], posterior.sizes["draw"]
     chains = {"chain": posterior["chain"], "draw": posterior["draw"]}
     prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
     row = {"row": list(rows.labels)}
+    every = max(
+        1,
+        min(
+            len(rows.effect) * posterior.sizes["draw"] * posterior.sizes["chain"] // REPLICATED, posterior.sizes["draw"] // FEWEST
+        ),
+    )
+    kept = posterior.isel(draw=slice(None, None, every))
+    replicated = replicate(model, rows, stacked(kept), rng).reshape(kept.sizes["chain"], kept.sizes["draw"], -1)
     dims = ("chain", "draw", "parameter")
     groups = {
         "posterior": posterior,
         "prior": dataset(model, rows, prior, (1, PRIOR_DRAWS)),
-        "posterior_predictive": xr.Dataset(
-            {"effect": (("chain", "draw", "row"), replicate(model, rows, stacked(posterior), rng).reshape(*shape, -1))}, row
-        ),
+        "posterior_predictive": xr.Dataset({"effect": (dims[:2] + ("row",), replicated)}, row | {"draw": kept["draw"]}),
         "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
         "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
         "constant_data": xr.Dataset(

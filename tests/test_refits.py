@@ -1,0 +1,178 @@
+"""Refits and batches of them: what they are given, that they agree with fits from scratch, and that nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import stimdose as sd
+from stimdose.storage import check_arrays, write_arrays
+
+SHORT = {"draws": 400, "tune": 400, "most_draws": 0}
+
+
+def agree(one: sd.Fit, other: sd.Fit, names: list[str]) -> None:
+    """Posterior means within 4.5 Monte Carlo errors of each other."""
+    import arviz as az
+
+    for name in names:
+        draws = [fit.tree["posterior"][name] for fit in (one, other)]
+        error = np.hypot(*(float(np.max(az.mcse(d))) for d in draws))
+        gap = np.abs(draws[0].mean(("chain", "draw")) - draws[1].mean(("chain", "draw"))).max()
+        assert gap < 4.5 * error, name
+
+
+NAMES = ["frequency_hz_peak", "frequency_hz_width", "frequency_hz_amplitude", "between_study", "intercept", "sessions_slope"]
+
+
+def test_a_refit_with_nothing_changed_has_the_posterior_of_the_fit(bell_fit):
+    found = bell_fit.refit(seed=5)
+    assert found.diagnosis.converged
+    agree(found, bell_fit, NAMES)
+
+
+def test_a_refit_with_another_prior_is_the_fit_of_that_model(bell_fit, bell_model, trials):
+    prior = sd.Prior("lognormal", interval=(20, 40), why="high frequencies")
+    found = bell_fit.refit(priors={"frequency_hz_peak": prior}, seed=5)
+    scratch = sd.fit(bell_model.with_priors({"frequency_hz_peak": prior}), trials, seed=6)
+    agree(found, scratch, NAMES)
+    assert found.model.priors()["frequency_hz_peak"] == prior
+    means = [float(fit.tree["posterior"]["frequency_hz_peak"].mean()) for fit in (found, bell_fit)]
+    assert means[0] > means[1] + 2
+
+
+def test_a_refit_without_a_study_is_the_fit_of_the_other_rows(bell_fit, bell_model, trials):
+    others = trials.without_study("Trial 03")
+    found = bell_fit.refit(trials=others, seed=5)
+    agree(found, sd.fit(bell_model, others, seed=6), NAMES)
+    assert "Trial 03" not in found.tree["posterior"]["study"]
+    assert len(found.trials) == len(trials) - 2
+
+
+def test_a_refit_to_simulated_effects_says_so(bell_fit):
+    rng = np.random.default_rng(1)
+    effects = bell_fit.trials.table["effect"].to_numpy() + rng.normal(0, 0.1, len(bell_fit.trials))
+    found = bell_fit.refit(effects=effects, seed=5, **SHORT)
+    assert np.array_equal(found.trials.table["effect"], effects)
+    assert "effects are simulated" in found.trials.notes
+
+
+def test_the_seed_decides_the_draws_and_the_cores_do_not(bell_fit):
+    one, two, other = (bell_fit.refit(seed=seed, cores=cores, **SHORT) for seed, cores in ((5, 1), (5, 2), (6, 2)))
+    draws = [fit.tree["posterior"]["frequency_hz_peak"].values for fit in (one, two, other)]
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])
+
+
+def test_draws_are_doubled_until_the_chains_agree(bell_fit):
+    found = bell_fit.refit(seed=5, draws=50, tune=200, most_draws=800)
+    assert found.diagnosis.converged
+    assert found.tree["posterior"].sizes["draw"] in (100, 200, 400, 800)
+    assert json.loads(found.tree.attrs["settings"])["draws"] == found.tree["posterior"].sizes["draw"]
+
+
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+def test_a_saved_fit_can_be_fitted_again(bell_fit, tmp_path):
+    loaded = sd.load_fit(bell_fit.save(tmp_path / "fit.nc"))
+    one, other = (fit.refit(seed=5, **SHORT).tree["posterior"]["frequency_hz_peak"] for fit in (bell_fit, loaded))
+    assert np.array_equal(one, other)
+
+
+def test_unknown_changes_are_refused(bell_fit, trials):
+    with pytest.raises(sd.ModelError, match="no prior 'frequency_hz_peek' .did you mean 'frequency_hz_peak'"):
+        bell_fit.refit(priors={"frequency_hz_peek": sd.Prior("lognormal", interval=(1, 10))})
+    with pytest.raises(sd.ModelError, match="lognormal"):
+        bell_fit.refit(priors={"frequency_hz_peak": sd.Prior("normal", mu=0, sigma=1)})
+    with pytest.raises(sd.FitError, match="no setting 'draw' .did you mean 'draws'"):
+        bell_fit.refit(draw=100)
+    with pytest.raises(sd.FitError, match="not both"):
+        bell_fit.refit(trials=trials, effects=np.zeros(len(trials)))
+    with pytest.raises(sd.TrialsError, match="30 finite numbers"):
+        bell_fit.refit(effects=np.zeros(3))
+    with pytest.raises(sd.TrialsError, match="no study 'Trial 3'"):
+        trials.without_study("Trial 3")
+
+
+def test_the_file_of_a_batch_holds_the_whole_fit(bell_fit, tmp_path):
+    write_arrays(tmp_path / "fit.npz", bell_fit.tree, bell_fit.trials)
+    check_arrays(tmp_path / "fit.npz")
+    loaded = sd.load_fit(tmp_path / "fit.npz")
+    assert loaded.tree.equals(bell_fit.tree)
+    assert loaded.tree.attrs == bell_fit.tree.attrs
+    assert loaded.trials.fingerprint == bell_fit.trials.fingerprint
+    content = bytearray((tmp_path / "fit.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "fit.npz").write_bytes(content)
+    with pytest.raises(sd.FitError, match="damaged"):
+        check_arrays(tmp_path / "fit.npz")
+
+
+def requests_of(fit: sd.Fit, number: int = 3) -> list[sd.Request]:
+    return [fit.request(seed=seed, **SHORT) for seed in range(number)]
+
+
+def test_keys_follow_content(bell_fit, trials):
+    one = bell_fit.request(seed=1)
+    assert one.key == bell_fit.request(seed=1, cores=2).key
+    others = [
+        bell_fit.request(seed=2),
+        bell_fit.request(seed=1, draws=100),
+        bell_fit.request(seed=1, trials=trials.without_study("Trial 03")),
+        bell_fit.request(seed=1, priors={"between_study": sd.Prior("halfnormal", sigma=0.1)}),
+        bell_fit.request(seed=1, effects=np.zeros(len(trials))),
+    ]
+    assert len({one.key, *(request.key for request in others)}) == 6
+
+
+def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit, tmp_path):
+    requests = requests_of(bell_fit)
+    here = sd.batch(requests, progress=False)
+    with sd.batches.pool(2) as executor:
+        there = sd.batch(requests, folder=tmp_path, executor=executor, progress=False)
+    assert len(list(tmp_path.glob("*.npz"))) == 3
+    for one, other in zip(here, there, strict=True):
+        assert np.array_equal(one.tree["posterior"]["frequency_hz_peak"], other.tree["posterior"]["frequency_hz_peak"])
+
+
+SCRIPT = """
+import sys, stimdose as sd
+if __name__ == "__main__":
+    fit = sd.load_fit(sys.argv[1])
+    requests = [fit.request(seed=seed, draws=400, tune=400, most_draws=0) for seed in range(12)]
+    sd.batch(requests, folder=sys.argv[2])
+"""
+
+
+def test_a_batch_that_is_killed_goes_on_where_it_was(bell_fit, tmp_path):
+    saved, folder, script = tmp_path / "fit.nc", tmp_path / "batch", tmp_path / "script.py"
+    bell_fit.save(saved)
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(saved), str(folder)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ)
+    while running.poll() is None and len(list(folder.glob("*.npz"))) < 2:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert 2 <= len(kept) < 12
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"12 of 12 done ({len(kept)} found)" in done.stderr
+    assert len(list(folder.glob("*.npz"))) == 12
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    fits = sd.batch([bell_fit.request(seed=seed, **SHORT) for seed in range(12)], folder=folder, progress=False)
+    assert len({float(fit.tree["posterior"]["frequency_hz_peak"].mean()) for fit in fits}) == 12
+
+
+def test_a_large_table_keeps_fewer_replicates(bell_fit, monkeypatch):
+    from stimdose import results
+
+    monkeypatch.setattr(results, "REPLICATED", 10 * 30 * 100)
+    found = bell_fit.refit(seed=5, **SHORT)
+    assert found.tree["posterior_predictive"].sizes["draw"] == 100
+    assert list(found.tree["posterior_predictive"]["draw"].values[:3]) == [0, 4, 8]
+    assert len(sd.replication(found)) == 30
