@@ -185,7 +185,7 @@ def r_environment(scratch: Path) -> tuple[dict[str, str], dict[str, str]]:
         raise Skipped("Rscript is not installed")
     code = (
         'cat("R", R.home("bin"), as.character(getRversion()), "\\n", sep = "\\t"); '
-        f"for (p in c({', '.join(map(repr, PACKAGES))})) if (requireNamespace(p, quietly = TRUE)) "
+        f"for (p in c({', '.join(map(repr, PACKAGES))})) if (nzchar(system.file(package = p))) "
         'cat(p, system.file("include", package = p), as.character(packageVersion(p)), "\\n", sep = "\\t")'
     )
     answer = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True)
