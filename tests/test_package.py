@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
-    "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid algebra blocks integrate conditionals program encoding "
-    "density nuts op pymc_model explicit posterior chains diagnosis results files storage batches sampling curves optima predictive "
-    "assumptions figures outputs demo cli __main__"
+    "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid "
+    "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit posterior chains diagnosis results "
+    "files storage batches sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
@@ -55,7 +55,7 @@ def test_public_functions_are_never_shadowed_by_modules():
     for module in pkgutil.iter_modules(sd.__path__):
         if module.name != "__main__":
             importlib.import_module(f"stimdose.{module.name}")
-    for name in PUBLIC - {"columns", "effects", "figures", "protocol", "scales", "shapes", "summaries", "COLUMNS"}:
+    for name in PUBLIC - {"batches", "columns", "effects", "figures", "protocol", "scales", "shapes", "summaries", "COLUMNS"}:
         assert not isinstance(getattr(sd, name), types.ModuleType), name
         assert getattr(sd, name).__doc__, name
 

@@ -84,11 +84,11 @@ def test_a_saved_fit_can_be_fitted_again(bell_fit, tmp_path):
 
 
 def test_unknown_changes_are_refused(bell_fit, trials):
-    with pytest.raises(sd.ModelError, match="no prior 'frequency_hz_peek' .did you mean 'frequency_hz_peak'"):
+    with pytest.raises(sd.ModelError, match=r"no prior 'frequency_hz_peek' \(did you mean 'frequency_hz_peak'"):
         bell_fit.refit(priors={"frequency_hz_peek": sd.Prior("lognormal", interval=(1, 10))})
-    with pytest.raises(sd.ModelError, match="lognormal"):
+    with pytest.raises(sd.ModelError, match="'peak' is positive"):
         bell_fit.refit(priors={"frequency_hz_peak": sd.Prior("normal", mu=0, sigma=1)})
-    with pytest.raises(sd.FitError, match="no setting 'draw' .did you mean 'draws'"):
+    with pytest.raises(sd.FitError, match=r"no setting 'draw' \(did you mean 'draws'"):
         bell_fit.refit(draw=100)
     with pytest.raises(sd.FitError, match="not both"):
         bell_fit.refit(trials=trials, effects=np.zeros(len(trials)))
@@ -171,7 +171,7 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(bell_fit, tmp_path):
 def test_a_large_table_keeps_fewer_replicates(bell_fit, monkeypatch):
     from stimdose import results
 
-    monkeypatch.setattr(results, "REPLICATED", 10 * 30 * 100)
+    monkeypatch.setattr(results, "REPLICATED", 30 * 4 * 100)
     found = bell_fit.refit(seed=5, **SHORT)
     assert found.tree["posterior_predictive"].sizes["draw"] == 100
     assert list(found.tree["posterior_predictive"]["draw"].values[:3]) == [0, 4, 8]

@@ -51,28 +51,25 @@ def tree_of(
     rng: np.random.Generator,
 ) -> xr.DataTree:
     """The groups of a fit. statistics: of the sampler, (chain, draw) or (chain, draw, parameter), by name."""
-    chains = {"chain": posterior["chain"], "draw": posterior["draw"]}
+    dims = ("chain", "draw", "parameter")
     prior = draw_prior(model, rows, PRIOR_DRAWS, rng)
     row = {"row": list(rows.labels)}
-    every = max(
-        1,
-        min(
-            len(rows.effect) * posterior.sizes["draw"] * posterior.sizes["chain"] // REPLICATED, posterior.sizes["draw"] // FEWEST
-        ),
-    )
+    chains, draws = (posterior.sizes[name] for name in dims[:2])
+    every = max(1, min(-(-len(rows.effect) * chains * draws // REPLICATED), draws // FEWEST))
     kept = posterior.isel(draw=slice(None, None, every))
     replicated = replicate(model, rows, stacked(kept), rng).reshape(kept.sizes["chain"], kept.sizes["draw"], -1)
-    dims = ("chain", "draw", "parameter")
     groups = {
         "posterior": posterior,
         "prior": dataset(model, rows, prior, (1, PRIOR_DRAWS)),
-        "posterior_predictive": xr.Dataset({"effect": (dims[:2] + ("row",), replicated)}, row | {"draw": kept["draw"]}),
+        "posterior_predictive": xr.Dataset({"effect": ((*dims[:2], "row"), replicated)}, row | {"draw": kept["draw"]}),
         "log_likelihood": xr.Dataset({"effect": (("chain", "draw", "study"), log_likelihood)}, {"study": list(rows.studies)}),
         "observed_data": xr.Dataset({"effect": ("row", rows.effect)}, row),
         "constant_data": xr.Dataset(
             {"variance": ("row", rows.variance), "row_study": ("row", rows.studies[rows.study].astype(str))}, row
         ),
-        "sample_stats": xr.Dataset({name: (dims[: value.ndim], value) for name, value in statistics.items()}, chains),
+        "sample_stats": xr.Dataset(
+            {name: (dims[: value.ndim], value) for name, value in statistics.items()}, posterior[[]].coords
+        ),
     }
     return xr.DataTree.from_dict(groups)
 
