@@ -142,8 +142,7 @@ def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, star
         for j in range(p):
             fill(0.0, part)
             for k in range(j + 1):
-                if T[j, k] != 0:
-                    add(T[j, k], F[k, a:b], part[: b - a])
+                add(T[j, k], F[k, a:b], part[: b - a])
             for i in range(a, b):
                 rest[i] -= part[i - a] ** 2
     dvariance, dwithin = rest, 0.0
