@@ -37,9 +37,10 @@ def fill(value, out):
 
 @compiled
 def add(weight, a, out):
-    """Add weight * a to `out`."""
-    for i in range(len(out)):
-        out[i] += weight * a[i]
+    """Add weight * a to `out`; many weights are 0: prior means, known coefficients, groups that share no study."""
+    if weight != 0:
+        for i in range(len(out)):
+            out[i] += weight * a[i]
 
 
 @compiled

@@ -1,18 +1,24 @@
-"""Sampling errors that are correlated within a study: V = C_ij sqrt(variance_i variance_j), block by block.
+"""Sampling errors, correlated within a study or not, and the gradients with respect to their variances.
 
-C_s, the correlation matrix of study s, lies row by row in the flat vector `correlation` at block[s] to block[s + 1], block
-(studies + 1,); an empty range is the identity: rows that are independent given the study. A block of m rows costs O(m^3).
+V_ij = C_ij sqrt(variance_i variance_j) within a study. C_s, the correlation matrix of study s, lies row by row in the flat vector
+`correlation` at block[s] to block[s + 1], block (studies + 1,); an empty range is the identity: rows that are independent given
+the study. A block of m rows costs O(m^3).
 """
 
 import numpy as np
 
-from .algebra import compiled, dot
+from .algebra import CHUNK, add, compiled, dot, fill
 
 
 @compiled
 def with_block(block):
     """The studies whose rows are not independent."""
-    return np.flatnonzero(block[1:] > block[:-1]) if block[-1] > block[0] else np.empty(0, np.int64)
+    found, count = np.empty(len(block), np.int64), 0
+    for s in range(len(block) - 1 if block[-1] > block[0] else 0):
+        if block[s + 1] > block[s]:
+            found[count] = s
+            count += 1
+    return found[:count]
 
 
 @compiled
@@ -83,8 +89,66 @@ def error_gradients(gradient, L, C, variance, dvariance):
     for _ in range(2):  # L'^-1 gradient L^-1, by rows
         for i in range(m):
             solve_block_transposed(L, gradient[i])
-        gradient[:] = gradient.T.copy()
+        for i in range(m):
+            for k in range(i):
+                gradient[i, k], gradient[k, i] = gradient[k, i], gradient[i, k]
     for i in range(m):
         dvariance[i] = 0.0
         for k in range(m):
             dvariance[i] += gradient[i, k] * C[i, k] * np.sqrt(variance[k] / variance[i])
+
+
+@compiled
+def block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance):
+    """`variance_gradients` of a study whose errors are correlated: replaces its part of `dvariance`; returns what that adds to the
+    gradient with respect to within."""
+    first, last = start[s], start[s + 1]
+    p, q, m = len(T), len(Z), last - first
+    gradient, part, added = np.empty((m, m)), np.zeros((p, m)), 0.0
+    for j in range(p):
+        for k in range(j + 1):
+            add(T[j, k], F[k, first:last], part[j])
+    for i in range(m):
+        for n in range(m):
+            rest = 1.0 if i == n else 0.0  # W^-1/2 K^-1 W^-1/2
+            for j in range(p):
+                rest -= part[j, i] * part[j, n]
+            for k in range(q):
+                for l in range(q):
+                    rest -= root[first + i] * Z[k, first + i] * C_inverse[k, l, s] * Z[l, first + n] * root[first + n]
+            gradient[i, n] = 0.5 * (alpha[first + i] * alpha[first + n] - root[first + i] * rest * root[first + n])
+        added -= dvariance[first + i]
+    correlated = block_of(L, s, start, block), block_of(correlation, s, start, block)
+    error_gradients(gradient, *correlated, variance[first:last], dvariance[first:last])
+    for i in range(m):
+        added += gradient[i, i]
+    return added
+
+
+@compiled
+def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, start, correlation, block):
+    """Gradients with respect to variance (rows,) and within; D A^-1 D = T'T, everything else in standardised form.
+
+    The diagonal of K^-1 is W (1 - W^1/2 Z C^-1 Z'W^1/2 - F'D A^-1 D F).
+    """
+    n, p, q = len(root), len(T), len(Z)
+    rest, part = np.ones(n), np.empty(CHUNK)
+    for k in range(q):
+        for m in range(q):
+            for i in range(n):
+                rest[i] -= root[i] ** 2 * Z[k, i] * Z[m, i] * C_inverse[k, m, study[i]]
+    for a in range(0, n, CHUNK):
+        b = min(a + CHUNK, n)
+        for j in range(p):
+            fill(0.0, part)
+            for k in range(j + 1):
+                add(T[j, k], F[k, a:b], part[: b - a])
+            for i in range(a, b):
+                rest[i] -= part[i - a] ** 2
+    dvariance, dwithin = rest, 0.0
+    for i in range(n):
+        dvariance[i] = 0.5 * (alpha[i] ** 2 - root[i] ** 2 * rest[i])
+        dwithin += dvariance[i]
+    for s in with_block(block):
+        dwithin += block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance)
+    return dvariance, dwithin

@@ -27,7 +27,6 @@ of which the first part knows no parameter: for fixed columns and y it is comput
 import numpy as np
 
 from .algebra import (
-    CHUNK,
     add,
     add_products,
     cholesky,
@@ -40,7 +39,7 @@ from .algebra import (
     lower_inverse,
     square,
 )
-from .blocks import block_of, decorrelate, error_gradients, push_back, standardise, with_block
+from .blocks import decorrelate, push_back, standardise, variance_gradients
 
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -137,7 +136,7 @@ def products(F, q, studies):
 
 @compiled
 def solve(gram, sd):
-    """T (p, p) and the shifts' scale: D A^-1 D = T'T, A^-1/2 (p, p), b (p,), and log |A|, from the lower triangle of F F'."""
+    """T (p, p) with D A^-1 D = T'T, the Cholesky factor of A, b (p,), and log |A|, from the lower triangle of F F'."""
     p = len(sd)
     A, b, logdet = np.eye(p), np.zeros(p), 0.0
     for j in range(p):
@@ -237,50 +236,6 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
     add_products(scaled, 0, studies, 0, effects[0])
     dspread = np.array([spread[0] * (total / determinant).sum()])
     return F, gram, effects, determinant, dspread, root, scale, shrink / np.sqrt(total)
-
-
-@compiled
-def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, start, correlation, block):
-    """Gradients with respect to variance (rows,) and within; D A^-1 D = T'T, everything else in standardised form.
-
-    The diagonal of K^-1 is W (1 - W^1/2 Z C^-1 Z'W^1/2 - F'D A^-1 D F).
-    """
-    n, p, q = len(root), len(T), len(Z)
-    rest, part = np.ones(n), np.empty(CHUNK)
-    for k in range(q):
-        for m in range(q):
-            for i in range(n):
-                rest[i] -= root[i] ** 2 * Z[k, i] * Z[m, i] * C_inverse[k, m, study[i]]
-    for a in range(0, n, CHUNK):
-        b = min(a + CHUNK, n)
-        for j in range(p):
-            fill(0.0, part)
-            for k in range(j + 1):
-                if T[j, k] != 0:
-                    add(T[j, k], F[k, a:b], part[: b - a])
-            for i in range(a, b):
-                rest[i] -= part[i - a] ** 2
-    dvariance = 0.5 * (alpha**2 - root**2 * rest)
-    dwithin = dvariance.sum()
-    for s in with_block(block):
-        rows = slice(start[s], start[s + 1])
-        m = rows.stop - rows.start
-        inner = np.zeros((m, m))  # W^-1/2 K^-1 W^-1/2, less its diagonal of ones
-        for k in range(q):
-            for l in range(q):
-                inner += C_inverse[k, l, s] * np.outer(root[rows] * Z[k, rows], root[rows] * Z[l, rows])
-        for j in range(p):
-            part_s = np.zeros(m)
-            for k in range(j + 1):
-                add(T[j, k], F[k, rows], part_s)
-            inner += np.outer(part_s, part_s)
-        gradient = 0.5 * (np.outer(alpha[rows], alpha[rows]) - np.outer(root[rows], root[rows]) * (np.eye(m) - inner))
-        dwithin -= dvariance[rows].sum()
-        error_gradients(
-            gradient, block_of(L, s, start, block), block_of(correlation, s, start, block), variance[rows], dvariance[rows]
-        )
-        dwithin += np.diag(gradient).sum()
-    return dvariance, dwithin
 
 
 @compiled
