@@ -1,7 +1,7 @@
 """Imputed doses: coverage where the truth comes from the prior, and bias where doses are missing for a reason.
 
-Tables of 40 one-row trials in two modalities, the doses of 12 of them missing, simulated here in numpy. The missing rows come first, so
-that one compilation serves all tables. Complete cases, and the table with nothing missing, are fitted by quadrature.
+Tables of 40 one-row trials in two modalities, the doses of 12 of them missing (they come first), simulated here in numpy. Complete
+cases, and the table with nothing missing, are fitted by quadrature.
 
 Prints one JSON line for each reason. Usage: python benchmarks/missing_doses.py [TABLES] [REASON ...]
 """
@@ -10,19 +10,19 @@ import json
 import sys
 import time
 
-import arviz as az
 import numpy as np
-import nutpie
 import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
 import stimdose as sd
+from stimdose import nuts
+from stimdose.chains import convergence
+from stimdose.encoding import encode
 from stimdose.grid import curve_draws
 from stimdose.latents import LEAST_SPREAD
 from stimdose.posterior import draw_coefficients
-from stimdose.predictor import sampled_priors
-from stimdose.pymc_model import build_rows, observed_data
+from stimdose.predictor import variable_dims
 from stimdose.rows import Rows, rows_of
 
 TRIALS, MISSING = 40, 12
@@ -86,20 +86,14 @@ def rows_with_missing(table: pd.DataFrame) -> Rows:
     return rows_of(MODEL, trials, imputed=True)
 
 
-def compile_once():
-    """The model, compiled for some table: it serves all others through `with_data`."""
-    rng = np.random.default_rng(0)
-    return nutpie.compile_pymc_model(build_rows(MODEL, rows_with_missing(simulate("at random", FIXED, rng)[0])))
-
-
-def draws_of(compiled, rows: Rows, seed: int) -> tuple[dict[str, np.ndarray], float]:
+def draws_of(rows: Rows, seed: int) -> tuple[dict[str, np.ndarray], float]:
     """Draws (2000, ...) of everything, and the largest R-hat of what was sampled."""
-    ready = compiled.with_data(**observed_data(rows))
-    raw = nutpie.sample(ready, draws=500, tune=500, chains=4, cores=2, seed=seed, progress_bar=False, target_accept=0.95)
-    posterior = raw["posterior"].to_dataset()
-    names = [*(name for name in sampled_priors(MODEL, rows) if name in posterior), "sessions_true", "sessions_typical"]
-    values = {name: posterior[name].values.reshape(-1, *posterior[name].shape[2:]) for name in names}
-    r_hat = max(float(found.max()) for found in az.rhat(posterior[names]).values())
+    program, layout = encode(MODEL, rows)
+    found = nuts.sample(program, seed=seed, draws=500, tune=500, chains=4, cores=2, target_accept=0.95, progress=False)
+    values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
+    values = {name: value for name, value in values.items() if name in variable_dims(MODEL, rows)}
+    by_element = np.column_stack([value.reshape(2000, -1) for value in values.values()]).T.reshape(-1, 4, 500)
+    r_hat = float(convergence(by_element)["r_hat"].max())
     return values | draw_coefficients(MODEL, rows, values, np.random.default_rng(seed))[0], r_hat
 
 
@@ -123,7 +117,7 @@ def covered(draws: np.ndarray, truth) -> np.ndarray:
     return (low <= truth) & (truth <= high)
 
 
-def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
+def study(reason: str, tables: int, seed: int = 1) -> dict:
     """Coverage of 95 % intervals, and bias and interval width of the slope and of the mean effect at the reference dose of 10
     sessions, over simulated tables."""
     started = time.perf_counter()
@@ -133,7 +127,7 @@ def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
         truth = truth_of(reason, rng)
         table, dose = simulate(reason, truth, rng)
         rows = rows_with_missing(table)
-        values, r_hat = draws_of(compiled, rows, seed=k)
+        values, r_hat = draws_of(rows, seed=k)
         found = curve_draws(MODEL, rows, values, "sessions", GRID, None, {})[..., 0]
         curve.append(covered(found, mean_effect(truth, GRID)))
         doses.append(covered(values["sessions_true"], dose[:MISSING]).mean())
@@ -169,9 +163,8 @@ def study(compiled, reason: str, tables: int, seed: int = 1) -> dict:
 
 def main() -> None:
     tables = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    compiled = compile_once()
     for reason in sys.argv[2:] or REASONS:
-        print(json.dumps(study(compiled, reason, tables)), flush=True)
+        print(json.dumps(study(reason, tables)), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 Both sides sample 4 chains of 1000 + 1000 draws, two at a time, and fit by turns, so that a slow hour of the machine hits both. ESS is
 the smallest bulk ESS over the same nine quantities (`ESTIMANDS`), by the same function of ArviZ. A fit that ends with R-hat above 1.01
 for any of them counts as zero. Seconds are those of the whole call: `update(recompile = FALSE)` in R; here `fit`, and beside it
-`Fit.refit`, which draws as many after a shorter tuning. A first fit counts from the start of its process to its end, with library imports, and on the side of brms with the compiler;
-here with the numba cache warm. The nine posteriors are compared over all seeds: if they disagree, the rest means nothing.
+`Fit.refit`, which draws as many after a shorter tuning. A first fit counts from the start of its process to its end, with library
+imports, and on the side of brms with the compiler; here with the numba cache warm. The nine posteriors are compared over all seeds: if
+they disagree, the rest means nothing.
 
 Progress goes to standard error and one JSON line to standard output. Where R, brms or a compiler is missing, it says what ("skipped").
 Usage: python benchmarks/vs_brms.py [--studies 30] [--seeds 20] [--smoke]
