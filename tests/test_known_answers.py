@@ -20,6 +20,7 @@ from stimdose.grid import curve_draws
 from stimdose.posterior import draw_coefficients, draw_prior
 from stimdose.pymc_model import sampled_priors
 from stimdose.rows import rows_of
+from stimdose.shapes import SHAPES
 
 ORACLES = Path(__file__).parent / "oracles"
 STORED = json.loads((ORACLES / "known_answers.json").read_text(encoding="utf-8"))
@@ -518,14 +519,33 @@ def reordered(table: pd.DataFrame) -> pd.DataFrame:
     return shuffled
 
 
+def integrated_and_explicit(model: sd.Model, **settings) -> tuple[dict, dict]:
+    """Posteriors of the twin table by the compiled density, and with its rows in another order by PyMC with everything explicit."""
+    integrated = sd.fit(model, read(twin_table()), seed=5, draws=2500, **settings)
+    explicit = sd.fit(model, read(reordered(twin_table())), seed=6, draws=2500, integrate=False, **settings)
+    assert integrated.diagnosis.divergences == 0
+    found = split(integrated), split(explicit)
+    assert set(found[0]) == set(found[1])
+    return found
+
+
 def test_integrated_and_explicit_posteriors_agree_whatever_the_order_of_rows():
-    integrated = split(sd.fit(TWIN_MODEL, read(twin_table()), seed=5, draws=2500))
-    explicit = split(sd.fit(TWIN_MODEL, read(reordered(twin_table())), seed=6, draws=2500, integrate=False))
+    integrated, explicit = integrated_and_explicit(TWIN_MODEL)
     assert {"frequency_hz_amplitude_between_study", "session_min_slope_between_study", "within_study"} <= set(integrated)
     assert {"intercept_by_phase chronic", "site_effect nerve", "session_min_true c", "session_min_true m"} <= set(integrated)
     assert {"study_effect S3", "frequency_hz_amplitude_study_effect S3", "session_min_slope_study_effect S3"} <= set(integrated)
-    assert set(integrated) == set(explicit)
     assert_same_posterior("integrated and explicit", integrated, explicit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [None, "phase"], ids=["no group", "by phase"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_integrated_and_explicit_posteriors_agree_for_every_shape(shape, by):
+    """Takes about five minutes, most of it for compiling the explicit forms."""
+    dose = sd.Dose(column="frequency_hz" if shape == "bell" else "session_min", shape=shape, by=by)
+    model = sd.Model(name=shape, intercept=sd.Intercept(), dose=[dose])
+    forms = integrated_and_explicit(model, target_accept=0.98, progress=False)
+    assert_same_posterior(f"{shape}, {by}", *forms)
 
 
 # --- the whole model, written a second time -----------------------------------------------------------------------------------------

@@ -64,6 +64,19 @@ def test_gradients_are_finite_at_the_corners(shape):
 
 
 @every_shape
+@pytest.mark.parametrize("dose", [1e-3, 0.5, 7.0, 50.0, 400.0])
+def test_slopes_are_the_derivatives_of_the_columns(shape, dose):
+    """By a complex step, which loses no digits."""
+    x = np.log(dose / 10.0) if shape.on_log_scale else dose / 10.0
+    point = [x, *(NONLINEAR[name] for name in shape.nonlinear)]
+    for k, step in enumerate(1e-30j * np.eye(len(point))):
+        moved, *nonlinear = point + step
+        for column, slopes in zip(shape.basis(moved, 10.0, *nonlinear), shape.slopes(x, 10.0, *point[1:]), strict=True):
+            assert len(slopes) == len(point)
+            assert slopes[k] == pytest.approx(np.imag(column) / 1e-30, rel=1e-12)
+
+
+@every_shape
 @pytest.mark.parametrize("unit", [1e-3, 60.0])
 def test_a_change_of_units_changes_nothing(shape, unit):
     moved = {name: NONLINEAR[name] * unit for name in shape.nonlinear if name in ("ed50", "peak")}

@@ -1,0 +1,351 @@
+"""The compiled log density, its gradient and what it makes of a position, against the same model built in PyMC.
+
+A standard deviation with half of a symmetric prior is sampled with a sign, x; PyMC samples log|x|. Of n of these,
+
+    log density of PyMC = log density + n log 2 + sum log|x|
+
+and where one multiplies standard normals (groups that differ by a factor) these change their sign with it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytensor
+import pytest
+from conftest import make_table
+from pytensor.compile.mode import Mode
+from test_missing_dose import PROTOCOL_MODEL, PROTOCOLS
+from test_unknowns import before_after, linked_table, rows_without_sds
+
+import stimdose as sd
+from stimdose.density import log_density
+from stimdose.encoding import Layout, encode
+from stimdose.nuts import natural_values
+from stimdose.predictor import sampled_priors, variable_dims
+from stimdose.program import FAMILIES, Program
+from stimdose.pymc_model import build_rows
+from stimdose.rows import Rows, prepare, rows_of
+from stimdose.shapes import SHAPES
+
+CONSTANTS = {"direction": "higher", "measure": "SMD", "comparator": "sham", "design": "parallel"}
+POSITIONS = 3
+AS_WRITTEN = Mode(linker="py", optimizer=None)
+"""PyTensor without rewriting or compilation: what is cheapest for a few evaluations."""
+
+
+def rows_for(model: sd.Model, table, missing="error", allow_mixed=()) -> Rows:
+    if not isinstance(table, sd.Trials):
+        table = sd.read_trials(table, **{name: word for name, word in CONSTANTS.items() if name not in table})
+    return rows_of(model, prepare(model, table, missing, allow_mixed), missing == "impute")
+
+
+# --- models and tables ---------------------------------------------------------------------------------------------------------------
+
+
+def wide_table(studies: int = 7) -> pd.DataFrame:
+    """Every column that the shipped models read, and an age."""
+    table, rng = make_table(studies), np.random.default_rng(4)
+    n = len(table)
+    more = {"session_min": [5.0, 10, 20, 30], "pulses_per_session": [600.0, 1200, 1800], "therapy_hours": [5.0, 20, 40]}
+    return table.assign(age=rng.uniform(40, 80, n), **{name: rng.choice(values, n) for name, values in more.items()})
+
+
+def model_of(*doses: sd.Dose, **fields) -> sd.Model:
+    return sd.Model(**({"name": "m", "intercept": sd.Intercept(), "dose": doses} | fields))
+
+
+def dose_of(shape: str, column: str = "sessions", **fields) -> sd.Dose:
+    return sd.Dose(column=column, shape=shape, **fields)
+
+
+def half(family: str) -> sd.Prior:
+    return sd.Prior(family, **{"scale" if family == "halfcauchy" else "sigma": 0.4})
+
+
+LOG = sd.Prior("lognormal", mu=-1.0, sigma=0.5)
+INTERVALS = ["5-15", "≥20", "10", "<8", "30", "12-40", "10", "20-30"]
+
+
+def shipped(name: str) -> Callable:
+    return lambda: (model := sd.load_model(name), rows_for(model, wide_table()))
+
+
+def on_wide(model: sd.Model) -> Callable:
+    return lambda: (model, rows_for(model, wide_table()))
+
+
+def on_intervals(shape: str, stratum: bool = False, **fields) -> Callable:
+    """Sessions printed as intervals beside numbers; or as many rows that are strata, some of them with an interval."""
+
+    def build():
+        table = wide_table().astype({"sessions": object})
+        table.loc[: len(INTERVALS) - 1, "sessions"] = INTERVALS
+        if stratum:
+            table["design"] = np.where(np.arange(len(table)) % 2, "stratum", "parallel")
+        model = model_of(dose_of(shape, **fields))
+        return model, rows_for(model, table, allow_mixed=("design",))
+
+    return build
+
+
+def imputed(*doses: sd.Dose, table: Callable = lambda: PROTOCOLS, **fields) -> Callable:
+    model = model_of(*doses, **fields)
+    return lambda: (model, rows_for(model, table(), "impute"))
+
+
+def open_limits() -> pd.DataFrame:
+    """Frequency, minutes and pulses all missing in one row, with a bound: limits that tie three latents."""
+    table = {
+        "study": list("ABCDE"),
+        "frequency_hz": ["1", "5", "10", None, "<2"],
+        "session_min": ["20", "10", "30", None, None],
+        "pulses_per_session": ["1000", "1500", "1200", "≥3000", None],
+        "effect": [0.1, 0.4, 0.2, 0.6, 0.3],
+        "se": 0.2,
+    }
+    return pd.DataFrame(table)
+
+
+def without_sds(measure: str) -> pd.DataFrame:
+    rows = [row | {"measure": measure, "sessions": 5 + 5 * k} for k, row in enumerate(rows_without_sds())]
+    other = [row | {"study": f"other {k}", "outcome": "ARAT", "sessions": 12} for k, row in enumerate(rows)]
+    return pd.DataFrame(rows + other, dtype=object)
+
+
+def unknown(table: Callable, **fields) -> Callable:
+    model = model_of(dose_of("log-linear", by_study=False), **fields)
+    return lambda: (model, rows_for(model, sd.read_trials(table(), missing="keep"), "impute", ("outcome", "score")))
+
+
+def without_r() -> pd.DataFrame:
+    rows = [before_after(k, mean) | {"sessions": 4 * k + 4} for k, mean in enumerate([1.0, 6.0, -2.0, 4.5])]
+    return pd.DataFrame([*rows, rows[0] | {"study": "printed", "pre_post_r": 0.6}], dtype=object)
+
+
+def without_anything() -> pd.DataFrame:
+    """Rows that lack a dose, r, or a standard deviation."""
+    rows = [*without_r().to_dict("records"), *without_sds("MD").to_dict("records")]
+    rows = [row | {"study": f"{k}", "outcome": "FMA-UE"} for k, row in enumerate(rows)]
+    for row in (rows[1], rows[2], rows[6]):
+        row["sessions"] = "10-30" if row is rows[2] else None
+    return pd.DataFrame(rows, dtype=object)
+
+
+def linked(**fields) -> Callable:
+    def build():
+        model = model_of(dose_of("emax", **fields))
+        return model, rows_for(model, linked_table())
+
+    return build
+
+
+CASES: dict[str, Callable] = {
+    name: shipped(name) for name in ("frequency-bell", "hours-by-phase", "pooled", "sessions-by-phase", "stimulation")
+}
+for shape in SHAPES:
+    for by in (None, "phase"):
+        for by_study in (True, False):
+            name = f"{shape}{', by phase' if by else ''}{', slopes by study' if by_study else ''}"
+            CASES[name] = on_wide(model_of(dose_of(shape, by=by, by_study=by_study)))
+    CASES[f"{shape}, intervals by phase"] = on_intervals(shape, by="phase")
+    CASES[f"{shape}, strata with intervals by site"] = on_intervals(shape, stratum=True, by="site")
+ANCHORED = model_of(dose_of("emax", by="phase"), dose_of("log-linear", "session_min", by="site"), intercept=None)
+AGE = sd.Moderator(column="age", center=60, per=10)
+CASES |= {
+    "intervals": on_intervals("log-linear", by_study=False),
+    "strata with intervals": on_intervals("bell", stratum=True),
+    "anchored": on_wide(ANCHORED),
+    "the free intercept of an anchored model": on_wide(ANCHORED.with_free_intercept()),
+    "moderators": on_wide(model_of(dose_of("bell"), moderator=[AGE, sd.Moderator(column="site")])),
+    "moderators without a dose": on_wide(model_of(moderator=[AGE, sd.Moderator(column="phase", spread=half("halfcauchy"))])),
+    "intercept by group, log-normal spreads": on_wide(
+        model_of(
+            dose_of("emax", by="site", priors={"maximum_between_site": LOG, "ed50_between_site": LOG}),
+            intercept=sd.Intercept(by="phase", spread=LOG),
+        )
+    ),
+    "log-normal spreads by study": on_wide(model_of(dose_of("linear", priors={"slope_between_study": LOG}))),
+    "half-Cauchy everywhere": on_wide(
+        model_of(
+            dose_of("emax", by="phase", priors={name: half("halfcauchy") for name in ("maximum", "ed50_between_phase")}),
+            intercept=sd.Intercept(prior=half("halfcauchy"), by="site", spread=half("halfcauchy")),
+            moderator=[sd.Moderator(column="age", prior=half("halfnormal"))],
+            between_study=half("halfcauchy"),
+            within_study=half("halfcauchy"),
+        )
+    ),
+    "positive coefficients": on_wide(
+        model_of(
+            dose_of("quadratic", by="phase", priors={"slope": LOG, "curvature": half("halfnormal")}),
+            intercept=sd.Intercept(prior=LOG),
+            moderator=[sd.Moderator(column="age", prior=LOG)],
+        )
+    ),
+    "a bell or a trough": on_wide(model_of(dose_of("bell", priors={"amplitude": sd.Prior("normal", mu=0.2, sigma=1)}))),
+    "three doses of one shape": on_wide(
+        model_of(dose_of("bell"), dose_of("bell", "session_min", by="phase"), dose_of("bell", "frequency_hz", by="site"))
+    ),
+    "a measure with units": lambda: (
+        model := model_of(dose_of("bell", by="phase"), outcome_sd=8.0, moderator=[AGE]),
+        rows_for(model, wide_table().assign(measure="MD").eval("effect = 8 * effect").eval("se = 8 * se")),
+    ),
+    "one row per study": lambda: (
+        model := model_of(dose_of("quadratic", by="site")),
+        rows_for(model, wide_table().drop_duplicates("study")),
+    ),
+    "one study": lambda: (model := model_of(dose_of("bell")), rows_for(model, wide_table().assign(study="A"))),
+    "one row": lambda: (model := model_of(), rows_for(model, wide_table(1))),
+    "one row, an interval": lambda: (model := model_of(dose_of("bell")), rows_for(model, wide_table(1).assign(sessions="5-15"))),
+    "missing doses of protocols": lambda: (PROTOCOL_MODEL, rows_for(PROTOCOL_MODEL, PROTOCOLS, "impute")),
+    "missing doses, emax and bell": imputed(dose_of("emax", "session_min"), dose_of("bell", "total_pulses", by="modality")),
+    "missing doses, log-normal spread": imputed(
+        dose_of("quadratic", "pulses_per_session", priors={"spread": LOG}), dose_of("linear", "session_min", by="modality")
+    ),
+    "limits on several latents": imputed(
+        dose_of("bell", "frequency_hz"),
+        dose_of("emax", "session_min"),
+        dose_of("log-linear", "pulses_per_session"),
+        table=open_limits,
+    ),
+    "nothing missing": imputed(dose_of("emax"), table=wide_table),
+    "r": unknown(without_r, outcome_sd=8.0),
+    "standard deviations, raw": unknown(lambda: without_sds("MD"), outcome_sd=8.0),
+    "standard deviations, standardised": unknown(lambda: without_sds("SMD")),
+    "everything missing": unknown(without_anything, outcome_sd=8.0),
+    "shared controls and repeated times": linked(),
+    "shared controls, no slopes": linked(by_study=False),
+}
+
+
+# --- the two densities ---------------------------------------------------------------------------------------------------------------
+
+
+def density_at(position: np.ndarray, program: Program) -> tuple[float, np.ndarray]:
+    gradient = np.empty(len(position))
+    return log_density(position, program, gradient), gradient
+
+
+def folded_of(program: Program) -> np.ndarray:
+    return np.flatnonzero([FAMILIES[family].startswith("folded") for family in program.sampled.family])
+
+
+def positions_of(program: Program) -> np.ndarray:
+    """Random positions (POSITIONS, d); those of standard deviations are of both signs, and not tiny."""
+    rng, folded = np.random.default_rng(1), folded_of(program)
+    family, first, second = program.sampled[:3]
+    middle = np.where(np.char.startswith(np.array(FAMILIES)[family], "half"), 0.0, first)
+    found = middle + 0.7 * second * rng.standard_normal((POSITIONS, len(family)))
+    sign = rng.choice([-1, 1], (POSITIONS, len(folded)))
+    sign[0], sign[1] = 1, -1
+    found[:, folded] = sign * first[folded] * rng.uniform(0.3, 1.5, (POSITIONS, len(folded)))
+    return found
+
+
+def upright(position: np.ndarray, program: Program) -> np.ndarray:
+    """1 or -1 by parameter: what the standard normals of groups are multiplied with where their spread becomes positive."""
+    sign, folded = np.ones(len(position)), folded_of(program)
+    for _, spread, normal in program.sampled.grouped:
+        sign[normal] = np.sign(position[spread]) if spread in folded else 1
+    return sign
+
+
+def name_of(value_name: str) -> str:
+    """The name of a sampled variable, from that of its value variable in PyMC."""
+    name = value_name.removesuffix("_log__").removesuffix("_interval__")
+    return name.removesuffix("_z") if name == "pre_post_r_z" else name
+
+
+class InPymc:
+    """The model of a table in PyMC, as one function of positions."""
+
+    def __init__(self, model: sd.Model, rows: Rows, program: Program, layout: Layout):
+        built = build_rows(model, rows)
+        variables = built.continuous_value_vars
+        self.program = program
+        self.names = [variable.name for variable in variables]
+        self.places = [layout.sampled[name_of(name)] for name in self.names]
+        self.deterministics = [variable.name for variable in built.deterministics]
+        logp = built.logp()
+        outputs = [logp, *pytensor.grad(logp, variables), *built.replace_rvs_by_values(built.deterministics)]
+        self.function = built.compile_fn(outputs, inputs=variables, mode=AS_WRITTEN, on_unused_input="ignore")
+
+    def at(self, position: np.ndarray) -> tuple[float, np.ndarray, dict]:
+        """Log density and gradient (d,) as the engine has them, and the deterministic variables."""
+        folded, sign = folded_of(self.program), upright(position, self.program)
+        x, moved = position[folded], position * sign
+        moved[folded] = np.log(np.abs(x))
+        logp, *found = self.function({name: moved[place] for name, place in zip(self.names, self.places, strict=True)})
+        gradient, values = np.empty(len(position)), dict(zip(self.deterministics, found[len(self.names) :], strict=True))
+        for place, slope in zip(self.places, found, strict=False):
+            gradient[place] = slope
+        gradient *= sign
+        gradient[folded] = (gradient[folded] - 1) / x
+        return float(logp) - len(x) * np.log(2) - np.log(np.abs(x)).sum(), gradient, values
+
+
+@pytest.fixture(params=CASES, scope="module")
+def case(request):
+    model, rows = CASES[request.param]()
+    return model, rows, *encode(model, rows)
+
+
+def test_density_gradient_and_values_are_those_of_the_model_in_pymc(case):
+    model, rows, program, layout = case
+    in_pymc, found = InPymc(model, rows, program, layout), []
+    assert sorted(place for places in in_pymc.places for place in places.ravel()) == list(range(len(program.sampled.family)))
+    for position in positions_of(program):
+        logp, gradient = density_at(position, program)
+        expected, slopes, values = in_pymc.at(position)
+        assert logp == pytest.approx(expected, rel=1e-9, abs=1e-8)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-7 * np.abs(slopes).max())
+        natural = natural_values(program, layout, position[None])
+        for name, value in values.items():
+            np.testing.assert_allclose(natural[name][0], value, rtol=1e-10, err_msg=name)
+        found.append(logp)
+    assert np.ptp(found) > 0.1
+
+
+def test_the_gradient_is_that_of_finite_differences(case):
+    *_, program, _ = case
+    position = positions_of(program)[-1]
+    _, gradient = density_at(position, program)
+    step, numeric = 1e-5, np.empty(len(position))
+    for k, shift in enumerate(step * np.eye(len(position))):
+        numeric[k] = (density_at(position + shift, program)[0] - density_at(position - shift, program)[0]) / (2 * step)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-4, atol=1e-5 * max(1.0, np.abs(gradient).max()))
+
+
+def test_a_standard_deviation_has_no_sign(case):
+    *_, program, layout = case
+    folded = folded_of(program)
+    assert len(folded)
+    for position in positions_of(program):
+        logp, gradient = density_at(position, program)
+        values = natural_values(program, layout, position[None])
+        for k in folded:
+            sign = np.ones(len(position))
+            sign[k] = -1
+            sign[[normal for _, spread, normal in program.sampled.grouped if spread == k]] = -1
+            mirrored, slopes = density_at(position * sign, program)
+            assert mirrored == pytest.approx(logp, rel=1e-13)
+            np.testing.assert_allclose(slopes * sign, gradient, rtol=1e-10, atol=1e-10 * np.abs(gradient).max())
+            for name, value in natural_values(program, layout, (position * sign)[None]).items():
+                np.testing.assert_allclose(np.abs(value), np.abs(values[name]), rtol=1e-13, err_msg=name)
+
+
+def test_the_layout_is_complete(case):
+    model, rows, program, layout = case
+    assert set(sampled_priors(model, rows)) <= set(layout.sampled)
+    places = np.concatenate([place.ravel() for place in layout.sampled.values()])
+    np.testing.assert_array_equal(np.sort(places), np.arange(len(program.sampled.family)))
+    values, coefficients = natural_values(program, layout, positions_of(program)), set()
+    if model.intercept:
+        coefficients |= {"intercept", f"intercept_by_{model.intercept.by}"}
+    for dose in model.dose:
+        coefficients |= {f"{dose.column}_{name}{by}" for name in dose.basis.coefficients for by in ("", f"_by_{dose.by}")}
+    coefficients |= {f"{moderator.column}_effect" for moderator in model.moderator}
+    absent = {name for name in variable_dims(model, rows) if name not in values and not name.endswith("study_effect")}
+    assert absent <= coefficients  # integrated out: drawn afterwards
+    for name in sampled_priors(model, rows):
+        assert (values[name] >= 0).all() or not sampled_priors(model, rows)[name].is_positive, name
