@@ -10,6 +10,9 @@ compiled = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "con
 """Division by zero gives inf or NaN and no error, so that a sampler sees a divergence. Sums may be reordered, so that they are
 vectorised; NaN and inf keep their meaning."""
 
+inlined = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, inline="always")
+"""For large functions with one caller: they are compiled as a part of it, and not once by themselves and again in it."""
+
 CHUNK = 512
 """Numbers of a line that are worked on at once, so that a chunk of every line stays in the cache."""
 

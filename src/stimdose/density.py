@@ -7,7 +7,7 @@ same way back.
 
 import numpy as np
 
-from .algebra import compiled
+from .algebra import compiled, inlined
 from .integrate import log_marginal
 from .latents import LEAST_SPREAD
 from .program import FAMILIES, MOST_COLUMNS, MOST_PARAMETERS
@@ -296,7 +296,7 @@ def unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters):
         dregisters[own] += dlog_sd * registers[spread_at]
 
 
-@compiled
+@inlined
 def log_density(position, program, gradient):
     """Log density at a position (parameters,), up to a constant; its gradient is written to `gradient` (parameters,)."""
     sampled, likelihood, moving, unprinted = program.sampled, program.likelihood, program.moving, program.unprinted

@@ -34,6 +34,7 @@ from .algebra import (
     copy,
     dot,
     fill,
+    inlined,
     invert_each,
     log_product,
     lower_inverse,
@@ -268,7 +269,7 @@ def to_rows(line, root, study, back, out):
             out[i] += root[i] ** 2 * back[study[i]] * line[n + study[i]]
 
 
-@compiled
+@inlined
 def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, statistics, by_row):
     """log p(y) with beta and u integrated out, and its gradients with respect to y, moving, mean, sd, spread, variance and within.
 

@@ -40,22 +40,22 @@ def _pointer_to(kind):
 _doubles, _integers = _pointer_to(DOUBLES), _pointer_to(INTEGERS)
 
 
-@compiled
+@numba.njit(types.float64[::1](types.int64[::1], types.int64), cache=True)
 def _vector(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1],))
 
 
-@compiled
+@numba.njit(types.float64[:, ::1](types.int64[::1], types.int64), cache=True)
 def _matrix(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
 
-@compiled
+@numba.njit(types.int64[::1](types.int64[::1], types.int64), cache=True)
 def _numbers(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1],))
 
 
-@compiled
+@numba.njit(types.int64[:, ::1](types.int64[::1], types.int64), cache=True)
 def _table(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
@@ -134,7 +134,11 @@ CENTER, FACTOR = FIELDS, FIELDS + 1
 
 @compiled
 def _position(seen, data):
-    return _vector(data, CENTER) + _matrix(data, FACTOR) @ seen
+    position, factor = _vector(data, CENTER).copy(), _matrix(data, FACTOR)
+    for i in range(len(seen)):
+        for j in range(len(seen)):
+            position[i] += factor[i, j] * seen[j]
+    return position
 
 
 @numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True)
@@ -142,10 +146,13 @@ def _log_density(size, seen, gradient, value, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
     position, slope = _position(numba.carray(seen, (size,)), data), np.empty(size)
     found = log_density(position, _program(data), slope)
-    slope = slope @ _matrix(data, FACTOR)
-    numba.carray(gradient, (size,))[:] = slope
+    gradient, factor = numba.carray(gradient, (size,)), _matrix(data, FACTOR)
+    gradient[:] = 0.0
+    for i in range(size):
+        for j in range(size):
+            gradient[j] += factor[i, j] * slope[i]
     numba.carray(value, (1,))[0] = found
-    return 0 if np.isfinite(found) and np.isfinite(slope.sum()) else NOT_FINITE
+    return 0 if np.isfinite(found) and np.isfinite(gradient.sum()) else NOT_FINITE
 
 
 @numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True)
