@@ -13,6 +13,7 @@ import pytest
 import stimdose as sd
 from stimdose.storage import check_arrays, write_arrays
 
+pytestmark = pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # of SHORT refits
 SHORT = {"draws": 400, "tune": 400, "most_draws": 0}
 
 
@@ -76,7 +77,6 @@ def test_draws_are_doubled_until_the_chains_agree(bell_fit):
     assert json.loads(found.tree.attrs["settings"])["draws"] == found.tree["posterior"].sizes["draw"]
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
 def test_a_saved_fit_can_be_fitted_again(bell_fit, tmp_path):
     loaded = sd.load_fit(bell_fit.save(tmp_path / "fit.nc"))
     one, other = (fit.refit(seed=5, **SHORT).tree["posterior"]["frequency_hz_peak"] for fit in (bell_fit, loaded))

@@ -40,9 +40,10 @@ class LogMarginal(Op):
 @numba.njit
 def by_columns(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
     """`log_marginal` of columns (rows, p), with all gradients."""
-    lines = np.ascontiguousarray(fixed.T), np.ascontiguousarray(moving.T)
-    given = mean, sd, spread, slopes, variance, within, start, correlation, block
-    logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(y, *lines, *given, np.empty(0), True)
+    fixed, moving, nothing = np.ascontiguousarray(fixed.T), np.ascontiguousarray(moving.T), np.empty(0)
+    logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
+        y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, nothing, True
+    )
     return logp, dy, np.ascontiguousarray(dmoving.T), dmean, dsd, dspread, dvariance, dwithin
 
 
