@@ -1,5 +1,9 @@
 """Tables and one fitted model that tests share."""
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -37,6 +41,13 @@ def make_table(studies: int = 20, seed: int = 3) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def benchmark_module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,11 @@
 """Missing doses as parameters: against quadrature and a written density, the identities of a protocol, and what is refused."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import benchmark_module
 from scipy import stats
 from scipy.special import expit
 
@@ -430,11 +429,7 @@ def test_protocols_that_contradict_themselves_are_named():
 
 @pytest.fixture(scope="module")
 def benchmark():
-    path = Path(__file__).parents[1] / "benchmarks" / "missing_doses.py"
-    spec = importlib.util.spec_from_file_location("missing_doses", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("missing_doses")
 
 
 @pytest.mark.slow
