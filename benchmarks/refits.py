@@ -14,6 +14,7 @@ import warnings
 
 import numpy as np
 from common import bell_model, counted, read, say, show, spread_of, timed
+from numba.core.event import install_recorder
 from tables import bell_numbers
 
 import stimdose as sd
@@ -56,8 +57,10 @@ def main() -> None:
     fit.refit(seed=1)
     kinds = {}
     for kind, changes in changes_of(fit, runs).items():
-        found = [timed(fit.refit, seed=k, **change) for k, change in enumerate(changes)]
-        kinds[kind] = {"seconds": spread_of(seconds for _, seconds in found)} | counted(one for one, _ in found)
+        with install_recorder("numba:compile") as recorder:
+            found = [timed(fit.refit, seed=k, **change) for k, change in enumerate(changes)]
+        kinds[kind] = {"seconds": spread_of(seconds for _, seconds in found), "compilations": len(recorder.buffer)}
+        kinds[kind] |= counted(one for one, _ in found)
         say(kind, kinds[kind])
     requests = [fit.request(effects=effects, seed=k) for k, effects in enumerate(simulated(fit, many))]
     with tempfile.TemporaryDirectory(prefix="refits-") as folder:
