@@ -3,9 +3,7 @@
 Prints one JSON line. Usage: python benchmarks/start_up.py [RUNS]
 """
 
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -13,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from first_fit import generated_table
+from common import show
+from tables import bell_numbers, trials_table
 
 import stimdose as sd
 
@@ -39,7 +38,7 @@ def seconds(runs: int, *arguments: str) -> float:
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    table = generated_table(20).assign(direction="higher", measure="SMD", comparator="sham", design="parallel")
+    table = trials_table(bell_numbers(20)).assign(direction="higher", measure="SMD", comparator="sham", design="parallel")
     model = sd.Model(name="bell", intercept=sd.Intercept(), dose=[sd.Dose(column="frequency_hz", shape="bell")])
     with tempfile.TemporaryDirectory() as folder:
         table.to_csv(Path(folder) / "trials.csv", index=False)
@@ -52,8 +51,7 @@ def main() -> None:
             "read_trials_s": seconds(runs, "-c", READ, folder),
             "load_and_plot_s": seconds(runs, "-c", LOAD_AND_PLOT, folder),
         }
-    machine = {"python": platform.python_version(), "machine": f"{platform.machine()}, {platform.system()}"}
-    print(json.dumps({"benchmark": "start_up", "runs": runs, "rows": len(table)} | found | machine))
+    show({"benchmark": "start_up", "runs": runs, "rows": len(table)} | found)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of vs_brms.py: a bell in log frequency, groups by phase and site, study effects; one to three rows a study."""
+"""The generated tables of all benchmarks: a bell in log frequency, a shift by phase, study effects."""
 
 import numpy as np
 import pandas as pd
@@ -6,13 +6,13 @@ import pandas as pd
 PHASES, SITES = np.array(["acute", "subacute", "chronic"]), np.array(["nerve", "muscle"])
 
 
-def bell_numbers(studies: int, seed: int = 1) -> pd.DataFrame:
+def bell_numbers(studies: int, seed: int = 1, rows: int | None = None) -> pd.DataFrame:
     """The table as numbers: y, se, x (standardised log frequency), zm (standardised minutes), study, phase, site, freq, mins.
 
-    Standardised with the standard deviation of the rows (ddof 0).
+    One to three rows a study, or `rows` spread evenly over the studies. Standardised with the standard deviation of the rows (ddof 0).
     """
     rng = np.random.default_rng(seed)
-    study = np.repeat(np.arange(studies), rng.integers(1, 4, studies))
+    study = np.repeat(np.arange(studies), rng.integers(1, 4, studies)) if rows is None else np.arange(rows) * studies // rows
     n = len(study)
     frequency, minutes = (
         rng.choice(values, n).astype(float) for values in ([1, 3, 5, 10, 15, 20, 25, 50], [5, 10, 15, 20, 30, 40])
@@ -46,6 +46,7 @@ def trials_table(numbers: pd.DataFrame) -> pd.DataFrame:
             "se": numbers["se"],
             "frequency_hz": numbers["freq"],
             "session_min": numbers["mins"],
+            "pulses_per_session": 12 * numbers["freq"] * numbers["mins"],  # twelve seconds of every minute
             "phase": PHASES[numbers["phase"]],
             "site": SITES[numbers["site"]],
         }

@@ -30,7 +30,9 @@ import numpy as np
 import nutpie
 import pandas as pd
 import pymc
-from tables import bell_numbers, trials_table
+from common import ESTIMANDS as OURS
+from common import bell_model, machine, read, say
+from tables import bell_numbers
 
 import stimdose as sd
 
@@ -49,10 +51,6 @@ ESTIMANDS = (
     "best frequency",
 )
 """What both sides estimate; the best frequency is that within the range of the table, peak that of the bell (both in Hz)."""
-OURS = (
-    "intercept session_min_effect frequency_hz_amplitude frequency_hz_peak frequency_hz_width "
-    "between_phase between_site between_study"
-).split()
 PACKAGES = ("brms", "rstan", "Rcpp", "RcppEigen", "BH")
 PROBE = "#include <boost/version.hpp>\n#include <Eigen/Dense>\n#include <Rcpp.h>\n"
 
@@ -61,37 +59,9 @@ class Skipped(Exception):
     """What is missing on this machine."""
 
 
-def our_model(numbers: pd.DataFrame) -> sd.Model:
-    """The model of brms_bell.R; normal(0, 1) of its standardised log frequency is log-normal in Hz."""
-    log_f, half = np.log(numbers["freq"].to_numpy()), sd.Prior("halfnormal", sigma=0.5)
-    minutes = numbers["mins"].to_numpy()
-    normal = sd.Prior("normal", mu=0.0, sigma=0.5)
-    priors = {
-        "amplitude": sd.Prior("halfnormal", sigma=1.0),
-        "peak": sd.Prior("lognormal", mu=float(log_f.mean()), sigma=float(log_f.std())),
-        "width": sd.Prior("lognormal", mu=float(np.log(log_f.std())), sigma=0.5),
-    }
-    return sd.Model(
-        name="bell of brms",
-        intercept=sd.Intercept(prior=normal),
-        dose=[sd.Dose(column="frequency_hz", shape="bell", by_study=False, priors=priors)],
-        moderator=[
-            sd.Moderator(column="session_min", prior=normal, center=float(minutes.mean()), per=float(minutes.std())),
-            sd.Moderator(column="phase", spread=half),
-            sd.Moderator(column="site", spread=half),
-        ],
-        between_study=half,
-        within_study=False,
-    )
-
-
-def our_trials(numbers: pd.DataFrame) -> sd.Trials:
-    return sd.read_trials(trials_table(numbers), direction="higher", measure="SMD", comparator="sham", design="parallel")
-
-
 def first_fit(studies: int) -> sd.Fit:
     numbers = bell_numbers(studies)
-    return sd.fit(our_model(numbers), our_trials(numbers), seed=1, **SETTINGS)
+    return sd.fit(bell_model(numbers), read(numbers), seed=1, **SETTINGS)
 
 
 def best_frequency(peak: np.ndarray, numbers: pd.DataFrame) -> np.ndarray:
@@ -281,26 +251,8 @@ def our_first_fit_s(studies: int) -> float:
     return seconds
 
 
-def machine() -> dict:
-    cpu = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    return {
-        "system": f"{platform.machine()}, {platform.system()}",
-        "cpu": cpu[0] if cpu else platform.processor(),
-        "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-    }
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
-
-
 def ratio(ours: float, theirs: float) -> float | None:
     return round(ours / theirs, 2) if theirs else None
-
-
-def say(*words) -> None:
-    print(*words, file=sys.stderr, flush=True)
 
 
 def run(studies: int, seeds: int) -> dict:
