@@ -139,6 +139,17 @@ def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit
         assert np.array_equal(one.tree["posterior"]["frequency_hz_peak"], other.tree["posterior"]["frequency_hz_peak"])
 
 
+def test_a_batch_on_a_cluster_gives_the_fits_of_one_process(bell_fit):
+    from distributed import Client, LocalCluster
+
+    requests = requests_of(bell_fit, 2)
+    here = sd.batch(requests, progress=False)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        there = sd.batch(requests, executor=client.get_executor(pure=False), progress=False)
+    for one, other in zip(here, there, strict=True):
+        assert np.array_equal(one.tree["posterior"]["frequency_hz_peak"], other.tree["posterior"]["frequency_hz_peak"])
+
+
 SCRIPT = """
 import sys, stimdose as sd
 if __name__ == "__main__":
