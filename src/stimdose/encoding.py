@@ -106,8 +106,13 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
         np.array(registers.products, int).reshape(-1, 3),
         np.array(registers.constants),
     )
-    program = Program(sampled, likelihood, moving, intervals, missing, unprinted)
+    program = Program(*map(_contiguous, (sampled, likelihood, moving, intervals, missing, unprinted)))
     return program, Layout(registers.sampled, registers.grouped, log_doses)
+
+
+def _contiguous(part):
+    """The arrays as compiled code reads them, which sees addresses only."""
+    return type(part)(*(np.ascontiguousarray(array, float if array.dtype.kind == "f" else np.int64) for array in part))
 
 
 def _not_squared(model: Model) -> set[str]:

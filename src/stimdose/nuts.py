@@ -133,38 +133,58 @@ CENTER, FACTOR = FIELDS, FIELDS + 1
 
 
 @compiled
-def _position(seen, data):
-    position, factor = _vector(data, CENTER).copy(), _matrix(data, FACTOR)
+def _position(seen, center, factor):
+    """factor: (d, d) lower triangular, or (1, d) a diagonal."""
+    position = center.copy()
     for i in range(len(seen)):
-        for j in range(len(seen)):
-            position[i] += factor[i, j] * seen[j]
+        if len(factor) < len(seen):
+            position[i] += factor[0, i] * seen[i]
+        else:
+            for j in range(i + 1):
+                position[i] += factor[i, j] * seen[j]
     return position
+
+
+@compiled
+def _seen_gradient(gradient, factor):
+    found = np.zeros(len(gradient))
+    for i in range(len(gradient)):
+        if len(factor) < len(gradient):
+            found[i] = factor[0, i] * gradient[i]
+        else:
+            for j in range(i + 1):
+                found[j] += factor[i, j] * gradient[i]
+    return found
 
 
 @numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True)
 def _log_density(size, seen, gradient, value, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
-    position, slope = _position(numba.carray(seen, (size,)), data), np.empty(size)
+    factor, slope = _matrix(data, FACTOR), np.empty(size)
+    position = _position(numba.carray(seen, (size,)), _vector(data, CENTER), factor)
     found = log_density(position, _program(data), slope)
-    gradient, factor = numba.carray(gradient, (size,)), _matrix(data, FACTOR)
-    gradient[:] = 0.0
-    for i in range(size):
-        for j in range(size):
-            gradient[j] += factor[i, j] * slope[i]
+    slope = _seen_gradient(slope, factor)
+    numba.carray(gradient, (size,))[:] = slope
     numba.carray(value, (1,))[0] = found
-    return 0 if np.isfinite(found) and np.isfinite(gradient.sum()) else NOT_FINITE
+    return 0 if np.isfinite(found) and np.isfinite(slope.sum()) else NOT_FINITE
 
 
 @numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True)
 def _expand(size, size_out, seen, position, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
-    numba.carray(position, (size,))[:] = _position(numba.carray(seen, (size,)), data)
+    found = _position(numba.carray(seen, (size,)), _vector(data, CENTER), _matrix(data, FACTOR))
+    numba.carray(position, (size,))[:] = found
     return 0
+
+
+MOST_CORRELATED = 100
+"""With more parameters than these, a product with a full factor would take longer than the density."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a sampler knows of a posterior before it starts: center (d,) and factor (d, d) of its covariance."""
+    """What a sampler knows of a posterior before it starts: center (d,), and a factor of its covariance, (d, d) lower triangular or
+    (1, d) diagonal."""
 
     center: np.ndarray
     factor: np.ndarray
@@ -172,10 +192,19 @@ class Geometry:
     @classmethod
     def of(cls, program: Program, positions: np.ndarray) -> "Geometry":
         """From draws (draws, d) of the posterior of a like program; of folded ones, only one side."""
-        folded = [FAMILIES[family].startswith("folded") for family in program.sampled.family]
-        positions = np.where(folded, np.abs(positions), positions)
-        covariance = np.cov(positions.T, ddof=1).reshape(positions.shape[1], -1)
-        return cls(positions.mean(axis=0), np.linalg.cholesky(covariance))
+        draws, size = positions.shape
+        positions = np.where(_is_folded(program), np.abs(positions), positions)
+        scale = positions.std(axis=0)
+        scale[~(scale > 0)] = 1.0
+        factor = scale[None]
+        if size <= MOST_CORRELATED and draws >= 10 * size:
+            correlation = np.cov(((positions - positions.mean(axis=0)) / scale).T).reshape(size, size)
+            factor = np.ascontiguousarray(scale[:, None] * np.linalg.cholesky(correlation + 1e-6 * np.eye(size)))
+        return cls(positions.mean(axis=0), factor)
+
+
+def _is_folded(program: Program) -> np.ndarray:
+    return np.array([FAMILIES[family].startswith("folded") for family in program.sampled.family])
 
 
 @dataclass(frozen=True)
@@ -230,7 +259,7 @@ class Draws:
 def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
     """Where chains start: near the middle of the prior, or at a draw from it if `spread_out`."""
     family, first, second = program.sampled[:3]
-    is_half, is_folded = (np.isin(family, [k for k, name in enumerate(FAMILIES) if word in name]) for word in ("half", "folded"))
+    is_half, is_folded = np.isin(family, [FAMILIES.index(name) for name in ("halfnormal", "halfcauchy")]), _is_folded(program)
     middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
     scale = np.where(is_half, 1.0, np.where(is_folded, first / 2, second))
 
@@ -258,7 +287,7 @@ def sample(
     """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough."""
     size, start = len(program.sampled.family), start_of(program, spread_out)
     if geometry is None:
-        geometry = Geometry(np.zeros(size), np.eye(size))
+        geometry = Geometry(np.zeros(size), np.ones((1, size)))
     else:
         start = lambda seed: np.random.default_rng(seed).standard_normal(size)
     target = Target({"position": ("parameter",)}, program, start, geometry)
@@ -285,7 +314,7 @@ def sample(
 def natural_values(program: Program, layout: Layout, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Draws (draws, ...) of every sampled variable on its own scale, by posterior variable name, from positions (draws, d)."""
     registers, log_doses, sds = natural(np.ascontiguousarray(positions), program)
-    folded = np.flatnonzero([FAMILIES[family].startswith("folded") for family in program.sampled.family])
+    folded = np.flatnonzero(_is_folded(program))
     registers[:, folded] = np.abs(registers[:, folded])
     found = {name: registers[:, places] for name, places in (layout.sampled | layout.grouped).items()}
     found |= {name: np.exp(log_doses[:, numbers]) for name, numbers in layout.log_doses.items()}
