@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench bench-smoke bench-brms clean
 
 demo: .venv/ready
 	$(BIN)/stimdose demo -o demo-output
@@ -20,10 +20,20 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Each prints one line of JSON; docs/benchmarks.md says what it means. Full size: about an hour on two quiet cores.
+BENCHMARKS := start_up first_fit robustness refits leave_one_out large vs_pymc rows scaling
+
 bench: .venv/ready
-	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/first_fit.py
-	$(BIN)/python benchmarks/missing_doses.py 4 "at random, truth from the prior"
+	@set -e; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py" >&2; $(BIN)/python benchmarks/$$name.py; done
+	$(BIN)/python benchmarks/robustness.py --model stimulation
+	$(BIN)/python benchmarks/missing_doses.py
+
+bench-smoke: .venv/ready
+	@set -e; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py --smoke" >&2; $(BIN)/python benchmarks/$$name.py --smoke; done
+	$(BIN)/python benchmarks/missing_doses.py 1 "at random, truth from the prior"
+
+bench-brms: .venv/ready
+	$(BIN)/python benchmarks/vs_brms.py
 
 .venv/ready: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "stimdose needs Python 3.12 or later, and none was found; install one, or name it: make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }

@@ -1,8 +1,9 @@
 """Seconds of a new process: import, --help, and loading and plotting a saved fit; medians of RUNS, after one run that writes bytecode.
 
-Prints one JSON line. Usage: python benchmarks/start_up.py [RUNS]
+Prints one JSON line. Usage: python benchmarks/start_up.py [RUNS] [--smoke]
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -37,7 +38,11 @@ def seconds(runs: int, *arguments: str) -> float:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=int, nargs="?", default=5)
+    parser.add_argument("--smoke", action="store_true", help="one run")
+    asked = parser.parse_args()
+    runs = 1 if asked.smoke else asked.runs
     table = trials_table(bell_numbers(20)).assign(direction="higher", measure="SMD", comparator="sham", design="parallel")
     model = sd.Model(name="bell", intercept=sd.Intercept(), dose=[sd.Dose(column="frequency_hz", shape="bell")])
     with tempfile.TemporaryDirectory() as folder:
