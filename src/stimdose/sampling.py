@@ -31,7 +31,7 @@ from .specs import model_from_toml
 from .storage import check_arrays, read_tree, write_arrays, write_tree
 from .trials import Trials
 
-REFIT = {"draws": 500, "tune": 200, "chains": 4, "cores": None, "target_accept": 0.8, "most_draws": 4000}
+REFIT = {"draws": 700, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.75, "most_draws": 4000}
 """Settings of a refit."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
@@ -173,7 +173,7 @@ class Fit:
 
         priors: other priors, by posterior variable name (see `Model.with_priors`). trials: other rows; or effects: other effects
             (rows,), in the order of `trials.table`, as simulated ones. seed; draws, tune, chains, cores, target_accept as in `fit`;
-            draws and tune are doubled until the chains agree, up to `most_draws`.
+            until the chains agree, draws and tune are doubled, up to `most_draws`, and target_accept is 0.9 at least.
 
         Raises FitError, ModelError or TrialsError where these do not fit; warns with ConvergenceWarning as `fit` does.
         """
@@ -269,7 +269,8 @@ class Request:
             found = _fit(self.model, self.trials, self.seed, settings, progress, self.geometry)
             if found.diagnosis.converged or settings["draws"] >= settings.get("most_draws", 0):
                 return found
-            settings = settings | {"draws": 2 * settings["draws"], "tune": 2 * settings["tune"]}
+            careful = {"tune": 2 * settings["tune"], "target_accept": max(settings["target_accept"], 0.9)}
+            settings = settings | careful | {"draws": 2 * settings["draws"]}
 
 
 def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool, geometry=None) -> Fit:
