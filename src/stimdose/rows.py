@@ -198,7 +198,8 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     )
     sizes = np.diff(start)
     unknowns = unknowns_of(model, table) if imputed else None
-    effect, variance = table["effect"].to_numpy(float), table["variance"].to_numpy(float)
+    # copies, because a read-only array would make numba compile everything once more
+    effect, variance = (table[name].to_numpy(float, copy=True) for name in ("effect", "variance"))
     if unknowns:
         effect, variance, _ = unknowns.complete(unknowns.typical(), np.nan_to_num(effect), np.nan_to_num(variance))
     correlation, block = blocks(table, start)

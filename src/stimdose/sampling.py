@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import platform
+import sys
+import threading
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -33,6 +35,8 @@ from .trials import Trials
 
 REFIT = {"draws": 700, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.75, "most_draws": 4000}
 """Settings of a refit."""
+NOTICE_AFTER = 5.0
+NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -305,7 +309,7 @@ def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool,
         from .explicit import sample_explicit
 
         return sample_explicit(model, rows, seed, run, progress)
-    from . import nuts
+    nuts = _engine(progress)
     from .encoding import encode
 
     program, layout = encode(model, rows)
@@ -314,6 +318,18 @@ def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool,
     found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
     values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
     return values, found.statistics | {"position": found.positions}
+
+
+def _engine(progress: bool):
+    """The module `nuts`; says what takes so long the first time."""
+    notice = threading.Timer(NOTICE_AFTER, print, [NOTICE], {"file": sys.stderr, "flush": True})
+    if progress:
+        notice.start()
+    try:
+        from . import nuts
+    finally:
+        notice.cancel()
+    return nuts
 
 
 def _checked(seed: int | None) -> int:
