@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
 import platform
-import sys
-import threading
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -22,6 +19,7 @@ from . import batches
 from .batches import Results
 from .diagnosis import Diagnosis, r_hats
 from .doses import dose_text
+from .engine import sample
 from .errors import ConvergenceWarning, FitError, ModelError, nearest
 from .grid import curve_draws, held_values, observed_range
 from .model import Model, as_table
@@ -35,8 +33,6 @@ from .trials import Trials
 
 REFIT = {"draws": 700, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.75, "most_draws": 4000}
 """Settings of a refit."""
-NOTICE_AFTER = 5.0
-NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -281,13 +277,13 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
     rows = rows_of(model, trials, settings["missing"] == "impute")
     read = tuple(line for line in trials.conversions if line.computed != "posterior")
     trials = replace(trials, conversions=(*read, *left_to_model(rows)))
-    values, statistics = _sample(model, rows, seed, settings, progress, geometry)
+    values, statistics = sample(model, rows, seed, settings, progress, geometry)
     shape = statistics["diverging"].shape
     posterior, log_likelihood = complete(model, rows, values, shape, np.random.default_rng([seed, 1]))
     tree = tree_of(model, rows, posterior, log_likelihood, statistics, np.random.default_rng([seed, 2]))
     if model.is_anchored:
         free = model.with_free_intercept()
-        values, statistics = _sample(free, rows, seed + 1, settings, False)
+        values, statistics = sample(free, rows, seed + 1, settings, False)
         posterior = population(complete(free, rows, values, shape, np.random.default_rng([seed, 3]))[0])
         tree["free_intercept"] = xr.DataTree(posterior.assign_attrs(divergences=int(statistics["diverging"].sum())))
     tree.attrs |= {
@@ -298,38 +294,6 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
         "versions": json.dumps({name: version(name) for name in VERSIONS} | {"python": platform.python_version()}),
     }
     return Fit(model, trials, tree, diagnose_tree(model, rows, tree))
-
-
-def _sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:
-    """Draws (draws, ...) of what is sampled, by posterior variable name, and statistics (chain, draw) of the sampler; among these,
-    as `position`, the unconstrained parameters."""
-    run = {name: settings[name] for name in ("draws", "tune", "chains", "target_accept")}
-    run["cores"] = settings["cores"] or min(settings["chains"], os.cpu_count() or 1)
-    if not settings["integrate"]:
-        from .explicit import sample_explicit
-
-        return sample_explicit(model, rows, seed, run, progress)
-    nuts = _engine(progress)
-    from .encoding import encode
-
-    program, layout = encode(model, rows)
-    if geometry is not None and len(geometry.center) != len(program.sampled.family):
-        geometry = None  # other rows have other unknowns
-    found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
-    values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
-    return values, found.statistics | {"position": found.positions}
-
-
-def _engine(progress: bool):
-    """The module `nuts`; says what takes so long the first time."""
-    notice = threading.Timer(NOTICE_AFTER, print, [NOTICE], {"file": sys.stderr, "flush": True})
-    if progress:
-        notice.start()
-    try:
-        from . import nuts
-    finally:
-        notice.cancel()
-    return nuts
 
 
 def _checked(seed: int | None) -> int:
@@ -393,8 +357,3 @@ def load_fit(path: str | Path) -> Fit:
 
 def _rows_of(model: Model, trials: Trials, tree: xr.DataTree) -> Rows:
     return rows_of(model, trials, json.loads(tree.attrs["settings"])["missing"] == "impute")
-
-
-def _may_have_modes(model: Model) -> bool:
-    """A bell that may be a trough has several modes: its chains start from draws of the prior."""
-    return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)

@@ -1,0 +1,48 @@
+"""Draws of what is sampled, by whichever engine: the compiled density of all models, or the explicit form in PyMC."""
+
+import os
+import sys
+import threading
+
+from .model import Model
+from .rows import Rows
+
+NOTICE_AFTER = 5.0
+NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
+
+
+def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:
+    """Draws (draws, ...) of what is sampled, by posterior variable name, and statistics (chain, draw) of the sampler; among these,
+    as `position`, the unconstrained parameters."""
+    run = {name: settings[name] for name in ("draws", "tune", "chains", "target_accept")}
+    run["cores"] = settings["cores"] or min(settings["chains"], os.cpu_count() or 1)
+    if not settings["integrate"]:
+        from .explicit import sample_explicit
+
+        return sample_explicit(model, rows, seed, run, progress, _may_have_modes(model))
+    nuts = _engine(progress)
+    from .encoding import encode
+
+    program, layout = encode(model, rows)
+    if geometry is not None and len(geometry.center) != len(program.sampled.family):
+        geometry = None  # other rows have other unknowns
+    found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
+    values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
+    return values, found.statistics | {"position": found.positions}
+
+
+def _engine(progress: bool):
+    """The module `nuts`; says what takes so long the first time."""
+    notice = threading.Timer(NOTICE_AFTER, print, [NOTICE], {"file": sys.stderr, "flush": True})
+    if progress:
+        notice.start()
+    try:
+        from . import nuts
+    finally:
+        notice.cancel()
+    return nuts
+
+
+def _may_have_modes(model: Model) -> bool:
+    """A bell that may be a trough has several modes: its chains start from draws of the prior."""
+    return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)
