@@ -20,12 +20,13 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Each prints one line of JSON; docs/benchmarks.md says what it means. Full size: about an hour on two quiet cores.
+# Each prints one line of JSON; docs/benchmarks.md says what it means. The last two take the longest: drop them for the others.
 BENCHMARKS := start_up first_fit robustness refits leave_one_out large vs_pymc rows scaling
 
 bench: .venv/ready
 	@set -e; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py" >&2; $(BIN)/python benchmarks/$$name.py; done
 	$(BIN)/python benchmarks/robustness.py --model stimulation
+	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/missing_doses.py
 
 bench-smoke: .venv/ready

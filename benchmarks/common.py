@@ -128,7 +128,7 @@ def counted(fits: Iterable[sd.Fit]) -> dict:
         record = passed(table) | {f"optimum_{name}": value for name, value in passed(optima).items()}
         sampled = fit.tree["posterior"].sizes["chain"] * fit.tree["posterior"].sizes["draw"]
         record |= {"min_ess": ess.min(), "max_rhat": table["r_hat"].max(), "divergences": fit.diagnosis.divergences}
-        records.append(record | {"draws": sampled, "worst": str(ess.idxmin())})
+        records.append(record | {"draws": sampled, "failing": fit.diagnosis.failing})
     found = pd.DataFrame(records)
     return {
         "fits": len(found),
@@ -142,5 +142,5 @@ def counted(fits: Iterable[sd.Fit]) -> dict:
         "divergences": int(found["divergences"].sum()),
         "fits_with_divergences": int((found["divergences"] > 0).sum()),
         "fits_by_draws": {str(draws): int(count) for draws, count in found["draws"].value_counts().sort_index().items()},
-        "worst_of_failing": found.loc[~(found["rhat_ok"] & found["ess_ok"]), "worst"].value_counts().to_dict(),
+        "failing": found["failing"].explode().value_counts().head(5).to_dict(),
     }
