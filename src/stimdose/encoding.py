@@ -77,9 +77,9 @@ class _Registers:
 
 def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     """The program of a model and a table."""
-    registers, not_squared = _Registers(), _not_squared(model)
+    registers, signed = _Registers(), _signed(model, rows)
     for name, prior in sampled_priors(model, rows).items():
-        family = prior.family if name in not_squared else prior.family.replace("half", "folded ")
+        family = prior.family.replace("half", "folded ") if name in signed else prior.family
         registers.sample(name, family, *prior.parameters.values())
     by_group = [(f"{dose.column}_{name}", dose.by) for dose in model.dose if dose.by for name in dose.basis.nonlinear]
     for name, by in by_group:
@@ -115,10 +115,14 @@ def _contiguous(part):
     return type(part)(*(np.ascontiguousarray(array, float if array.dtype.kind == "f" else np.int64) for array in part))
 
 
-def _not_squared(model: Model) -> set[str]:
-    """Parameters that are no standard deviations of effects or doses, which enter the density as their squares only."""
-    found = {"intercept", "sd_spread", "pre_post_r"} | {f"{moderator.column}_effect" for moderator in model.moderator}
-    return found | {f"{d.column}_{name}" for d in model.dose for name in (*d.basis.coefficients, *d.basis.nonlinear)}
+def _signed(model: Model, rows: Rows) -> set[str]:
+    """Standard deviations that are sampled with a sign, of whatever has many levels: studies, rows, doses.
+
+    Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps.
+    """
+    by_group = {f"{d.column}_{name}_between_{d.by}" for d in model.dose if d.by for name in d.basis.nonlinear}
+    imputed = {f"{part.column}_spread" for part in rows.imputation.parts} if rows.imputation else set()
+    return {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
 
 
 def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict) -> tuple[Likelihood, Moving]:

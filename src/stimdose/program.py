@@ -19,8 +19,8 @@ FAMILIES = (
     "folded cauchy",
 )
 """Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds. A standard deviation enters the
-density as its square only: where its prior is half of a symmetric one it is sampled with a sign, so that zero is a place like any other
-and not infinitely far away, and read as its absolute value."""
+density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a place like any other
+and not infinitely far away, and read as the absolute value."""
 MOST_PARAMETERS, MOST_COLUMNS = 2, 2
 """Of any shape: its non-linear parameters and its columns."""
 
