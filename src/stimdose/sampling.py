@@ -31,7 +31,7 @@ from .specs import model_from_toml
 from .storage import check_arrays, read_tree, write_arrays, write_tree
 from .trials import Trials
 
-REFIT = {"draws": 700, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.75, "most_draws": 4000}
+REFIT = {"draws": 500, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.85, "most_draws": 4000}
 """Settings of a refit."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
@@ -159,13 +159,11 @@ class Fit:
             raise FitError(f"a refit has no setting {unknown[0]!r}{nearest(unknown[0], REFIT)}; it has {', '.join(REFIT)}")
         own = json.loads(self.tree.attrs["settings"])
         model = self.model.with_priors(priors) if priors else self.model
-        if effects is not None:
-            trials = self.trials.with_effects(effects)
-        elif trials is None:
-            trials = self.trials
-        if trials is not self.trials or priors:
+        if trials is not None:
             trials = prepare(model, trials, own["missing"], tuple(own["allow_mixed"]))
-        return Request(model, trials, _checked(seed), own | REFIT | settings, self._geometry())
+        else:
+            trials = self.trials if effects is None else self.trials.with_effects(effects)
+        return Request(model, trials, _checked(seed), own | REFIT | settings, self._geometry)
 
     def refit(self, **changes) -> "Fit":
         """The same model fitted again, with something changed. Nothing is compiled, and the sampler starts from what this fit knows of
@@ -179,7 +177,9 @@ class Fit:
         """
         return _with_warning(self.request(**changes).run())
 
+    @cached_property
     def _geometry(self):
+        """What refits start from; None after a fit of the explicit form."""
         if "position" not in self.tree["sample_stats"]:
             return None
         from .encoding import encode
