@@ -62,7 +62,7 @@ def registers_of(position, sampled):
         registers[k], slope[k], density, dprior[k] = prior(sampled.family[k], sampled.first[k], sampled.second[k], position[k])
         log_prior += density
     for k in range(groups):
-        population, spread, normal = sampled.grouped[k]
+        population, spread, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
         registers[d + k] = registers[population] * np.exp(registers[spread] * registers[normal])
     registers[d + groups :] = sampled.constants
     return registers, slope, log_prior, dprior
@@ -193,7 +193,7 @@ def point_at(point, dose, registers, log_doses, moving):
         x = dx = np.exp(log_doses[number]) / moving.reference[dose]
         if ON_LOG_SCALE[moving.shape[dose]]:
             x, dx = np.log(x + TINY), x / (x + TINY)
-    a, b = moving.registers[point]
+    a, b = moving.registers[point, 0], moving.registers[point, 1]
     return x, dx, registers[a] if a >= 0 else 0.0, registers[b] if b >= 0 else 0.0
 
 
@@ -211,10 +211,10 @@ def moving_columns(registers, log_doses, moving):
             entries[1, moving.entry[point]] += moving.weight[point] * second
         for column in range(count):
             if moving.columns[column, 0] == dose:
-                own, group = entries[moving.columns[column, 1]], moving.columns[column, 2]
+                own, group = moving.columns[column, 1], moving.columns[column, 2]
                 for row in range(rows):
-                    if group < 0 or moving.row_group[column, row] == group:
-                        found[column, row] = own[moving.row_entry[dose, row]]
+                    if moving.row_group[column, row] == group:
+                        found[column, row] = entries[own, moving.row_entry[dose, row]]
     return found
 
 
@@ -226,13 +226,14 @@ def moving_gradient(registers, log_doses, moving, dcolumns, dregisters, dlog_dos
         dentries, shape, reference = np.zeros((MOST_COLUMNS, moving.size[dose])), moving.shape[dose], moving.reference[dose]
         for column in range(count):
             if moving.columns[column, 0] == dose:
-                own, group = dentries[moving.columns[column, 1]], moving.columns[column, 2]
+                own, group = moving.columns[column, 1], moving.columns[column, 2]
                 for row in range(rows):
-                    if group < 0 or moving.row_group[column, row] == group:
-                        own[moving.row_entry[dose, row]] += dcolumns[column, row]
+                    if moving.row_group[column, row] == group:
+                        dentries[own, moving.row_entry[dose, row]] += dcolumns[column, row]
         for point in range(moving.first[dose], moving.first[dose + 1]):
             x, dx_dlog, a, b = point_at(point, dose, registers, log_doses, moving)
-            dfirst, dsecond = moving.weight[point] * dentries[:, moving.entry[point]]
+            dfirst = moving.weight[point] * dentries[0, moving.entry[point]]
+            dsecond = moving.weight[point] * dentries[1, moving.entry[point]]
             dx, da, db = slopes_at(shape, x, reference, a, b, dfirst, dsecond)
             if moving.log_dose[point] >= 0:
                 dlog_doses[moving.log_dose[point]] += dx * dx_dlog
@@ -343,7 +344,7 @@ def log_density(position, program, gradient):
     for k in range(len(program.intervals.register)):
         dregisters[program.intervals.register[k]] += (program.intervals.high[k] - program.intervals.low[k]) * dlog_doses[k]
     for k in range(len(sampled.grouped)):
-        population, spread_at, normal = sampled.grouped[k]
+        population, spread_at, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
         dvalue = dregisters[len(position) + k] * registers[len(position) + k]
         dregisters[population] += dvalue / registers[population]
         dregisters[spread_at] += dvalue * registers[normal]

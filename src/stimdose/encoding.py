@@ -176,7 +176,7 @@ def _moving(doses: list[Dose], rows: Rows, registers: _Registers, log_doses: dic
         size=np.array([part[5].max() + 1 for part in parts], int),
         row_entry=np.array([part[5] for part in parts], int).reshape(-1, n),
         columns=columns,
-        row_group=np.array([groups[dose] for dose, _, group in columns], int).reshape(-1, n),
+        row_group=np.array([groups[d] if group >= 0 else np.full(n, NOWHERE) for d, _, group in columns], int).reshape(-1, n),
     )
 
 

@@ -60,8 +60,8 @@ class Moving(NamedTuple):
     shape, reference (d,). first (d + 1,): where the points of each dose begin; x, weight, entry (points,): where its shape is
     evaluated, and with what weight that enters which entry; log_dose (points,): number of the uncertain dose that a point is, or -1;
     registers (points, MOST_PARAMETERS): its non-linear parameters. size (d,): number of entries. row_entry (d, rows): the
-    entry of each row. columns (moving, 3): dose, column of its shape, and group of each moving column of X (-1 for all rows);
-    row_group (moving, rows), the group of each row where it has one, else -1.
+    entry of each row. columns (moving, 3): dose, column of its shape, and group of each moving column of X, which is zero in rows whose
+    row_group (moving, rows) is another; -1 is no group.
     """
 
     shape: np.ndarray
