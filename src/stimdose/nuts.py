@@ -19,6 +19,7 @@ from nutpie.sample import CompiledModel
 from .algebra import compiled
 from .density import log_density, natural
 from .encoding import Layout
+from .machine import kept
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
 
 DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
@@ -40,22 +41,22 @@ def _pointer_to(kind):
 _doubles, _integers = _pointer_to(DOUBLES), _pointer_to(INTEGERS)
 
 
-@numba.njit(types.float64[::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.float64[::1](types.int64[::1], types.int64), cache=True))
 def _vector(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1],))
 
 
-@numba.njit(types.float64[:, ::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.float64[:, ::1](types.int64[::1], types.int64), cache=True))
 def _matrix(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
 
-@numba.njit(types.int64[::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.int64[::1](types.int64[::1], types.int64), cache=True))
 def _numbers(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1],))
 
 
-@numba.njit(types.int64[:, ::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.int64[:, ::1](types.int64[::1], types.int64), cache=True))
 def _table(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
@@ -157,7 +158,7 @@ def _seen_gradient(gradient, factor):
     return found
 
 
-@numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True)
+@kept(numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True))
 def _log_density(size, seen, gradient, value, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
     factor, slope = _matrix(data, FACTOR), np.empty(size)
@@ -169,7 +170,7 @@ def _log_density(size, seen, gradient, value, data):
     return 0 if np.isfinite(found) and np.isfinite(slope.sum()) else NOT_FINITE
 
 
-@numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True)
+@kept(numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True))
 def _expand(size, size_out, seen, position, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
     found = _position(numba.carray(seen, (size,)), _vector(data, CENTER), _matrix(data, FACTOR))
