@@ -19,6 +19,7 @@ from nutpie.sample import CompiledModel
 from .algebra import compiled
 from .density import log_density, natural
 from .encoding import Layout
+from .errors import FitError
 from .machine import kept
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
 
@@ -292,17 +293,25 @@ def sample(
     else:
         start = lambda seed: np.random.default_rng(seed).standard_normal(size)
     target = Target({"position": ("parameter",)}, program, start, geometry)
-    trace = nutpie.sample(
-        target,
-        seed=seed,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        target_accept=target_accept,
-        progress_bar=progress,
-        return_raw_trace=True,
-    )
+    try:
+        trace = nutpie.sample(
+            target,
+            seed=seed,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            target_accept=target_accept,
+            progress_bar=progress,
+            return_raw_trace=True,
+        )
+    except BaseException as error:
+        if not (isinstance(error, RuntimeError) or type(error).__name__ == "PanicException"):  # of Rust, not an Exception
+            raise
+        reason = str(error).split("\n")[0]
+        raise FitError(
+            f"the sampler failed ({reason}): are effects, variances and doses in units that suit the priors?"
+        ) from error
     found, statistics = trace.get_arrow_trace()
     if any(batch.num_rows < tune + draws for batch in found):
         raise KeyboardInterrupt
