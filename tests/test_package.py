@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
-    "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid "
+    "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
     "files storage batches sampling curves optima predictive assumptions figures outputs demo cli __main__"
 ).split()
@@ -80,6 +80,19 @@ def test_imports_run_one_way_and_every_module_is_on_the_map():
             assert not later, f"{module} imports {later}"
     map_ = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     assert not [module for module in ORDER if f"`{module}`" not in map_]
+
+
+def test_machine_code_is_kept_under_a_hash_of_everything_it_is_made_of():
+    from stimdose.machine import SOURCES
+
+    compiled = [
+        name for name in ORDER if (SOURCE / f"{name}.py").exists() and {"algebra", "machine"} & imports_of(SOURCE / f"{name}.py")
+    ]
+    read = set().union(*(imports_of(SOURCE / f"{name}.py") for name in compiled)) - {
+        "encoding",
+        "errors",
+    }  # of which `nuts` takes types
+    assert read | set(compiled) == set(SOURCES)
 
 
 def test_no_file_holds_two_ideas():

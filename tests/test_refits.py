@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import make_table
 
 import stimdose as sd
 from stimdose.storage import check_arrays, write_arrays
@@ -63,6 +64,17 @@ def test_a_refit_to_simulated_effects_says_so(bell_fit):
     assert "effects are simulated" in found.trials.notes
 
 
+def test_draws_of_replicated_effects_come_back_to_their_rows_whatever_the_order_of_the_table(bell_model):
+    table = sd.read_trials(make_table().sample(frac=1, random_state=1))
+    fit = sd.fit(bell_model, table, seed=1, draws=50, tune=200, progress=False)
+    drawn = fit.tree["posterior_predictive"]["effect"][0, 0]
+    by_row = dict(zip(drawn["row"].values, drawn.values, strict=True))
+    found = fit.request(effects=drawn).trials.table
+    assert found["effect"].tolist() == [by_row[str(row)] for row in found["row"]]
+    with pytest.raises(sd.FitError, match="other rows"):
+        fit.request(effects=drawn[1:])
+
+
 def test_the_seed_decides_the_draws_and_the_cores_do_not(bell_fit):
     one, two, other = (bell_fit.refit(seed=seed, cores=cores, **SHORT) for seed, cores in ((5, 1), (5, 2), (6, 2)))
     draws = [fit.tree["posterior"]["frequency_hz_peak"].values for fit in (one, two, other)]
@@ -96,6 +108,30 @@ def test_unknown_changes_are_refused(bell_fit, trials):
         bell_fit.refit(effects=np.zeros(3))
     with pytest.raises(sd.TrialsError, match="no study 'Trial 3'"):
         trials.without_study("Trial 3")
+
+
+def test_what_nutpie_would_panic_at_is_refused(bell_fit):
+    for name, value in {
+        "draws": 0,
+        "tune": 0,
+        "chains": 0,
+        "cores": -1,
+        "target_accept": 1.5,
+        "most_draws": None,
+        "seed": 1.7,
+    }.items():
+        with pytest.raises(sd.FitError, match=name):
+            bell_fit.request(**{name: value})
+    assert bell_fit.request(seed=1, draws=np.int64(500)).key == bell_fit.request(seed=1).key
+    with pytest.raises(sd.ModelError, match="is a Prior, not 3"):
+        bell_fit.request(priors={"intercept": 3})
+    with pytest.raises(sd.FitError, match="not a DataFrame"):
+        bell_fit.request(trials=bell_fit.trials.table)
+    for wrong in (bell_fit, [bell_fit]):
+        with pytest.raises(sd.FitError, match="not a Fit"):
+            sd.batch(wrong)
+    with pytest.raises(sd.FitError, match="the sampler failed"):
+        bell_fit.refit(effects=np.full(len(bell_fit.trials), 1e200), seed=1, **SHORT)
 
 
 def test_the_file_of_a_batch_holds_the_whole_fit(bell_fit, tmp_path):

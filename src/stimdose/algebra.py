@@ -1,16 +1,15 @@
-"""Small linear algebra for numba: dot products over contiguous lines, Cholesky factors, logarithms of products.
-
-numba's cache does not see a change in an imported module: after an edit here, touch the modules that import it.
-"""
+"""Small linear algebra for numba: dot products over contiguous lines, Cholesky factors, logarithms of products."""
 
 import numba
 import numpy as np
 
-compiled = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+from .machine import kept
+
+compiled = kept(numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}))
 """Division by zero gives inf or NaN and no error, so that a sampler sees a divergence. Sums may be reordered, so that they are
 vectorised; NaN and inf keep their meaning."""
 
-inlined = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, inline="always")
+inlined = kept(numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract"}, inline="always"))
 """For large functions with one caller: they are compiled as a part of it, and not once by themselves and again in it."""
 
 CHUNK = 512

@@ -2,11 +2,15 @@
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import FitError
+
+_UMASK = threading.Lock()
+"""It can only be read by setting it, which two threads must not do at once: it would stay 0."""
 
 
 @contextmanager
@@ -25,8 +29,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
+        with _UMASK:
+            umask = os.umask(0)
+            os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:

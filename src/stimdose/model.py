@@ -308,6 +308,10 @@ class Model(_Part):
 
         Raises ModelError for names that the model does not have.
         """
+        if wrong := [
+            name for name, prior in priors.items() if not isinstance(prior, Prior) and (name, prior) != ("within_study", False)
+        ]:
+            raise ModelError(f"the prior of {wrong[0]!r} is a Prior, not {priors[wrong[0]]!r}")
         known = [*self.priors(), "pre_post_r", "sd_spread"]
         if unknown := [name for name in priors if name not in known]:
             lines = [f"no prior {name!r}{nearest(name, known)}" for name in unknown]

@@ -19,6 +19,8 @@ from nutpie.sample import CompiledModel
 from .algebra import compiled
 from .density import log_density, natural
 from .encoding import Layout
+from .errors import FitError
+from .machine import kept
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
 
 DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
@@ -40,22 +42,22 @@ def _pointer_to(kind):
 _doubles, _integers = _pointer_to(DOUBLES), _pointer_to(INTEGERS)
 
 
-@numba.njit(types.float64[::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.float64[::1](types.int64[::1], types.int64), cache=True))
 def _vector(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1],))
 
 
-@numba.njit(types.float64[:, ::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.float64[:, ::1](types.int64[::1], types.int64), cache=True))
 def _matrix(data, k):
     return numba.carray(_doubles(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
 
-@numba.njit(types.int64[::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.int64[::1](types.int64[::1], types.int64), cache=True))
 def _numbers(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1],))
 
 
-@numba.njit(types.int64[:, ::1](types.int64[::1], types.int64), cache=True)
+@kept(numba.njit(types.int64[:, ::1](types.int64[::1], types.int64), cache=True))
 def _table(data, k):
     return numba.carray(_integers(data[3 * k]), (data[3 * k + 1], data[3 * k + 2]))
 
@@ -157,7 +159,7 @@ def _seen_gradient(gradient, factor):
     return found
 
 
-@numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True)
+@kept(numba.cfunc(types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr), cache=True))
 def _log_density(size, seen, gradient, value, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
     factor, slope = _matrix(data, FACTOR), np.empty(size)
@@ -169,7 +171,7 @@ def _log_density(size, seen, gradient, value, data):
     return 0 if np.isfinite(found) and np.isfinite(slope.sum()) else NOT_FINITE
 
 
-@numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True)
+@kept(numba.cfunc(types.int64(types.uint64, types.uint64, DOUBLES, DOUBLES, types.voidptr), cache=True))
 def _expand(size, size_out, seen, position, data):
     data = numba.carray(data, (3 * (FIELDS + 2),), np.int64)
     found = _position(numba.carray(seen, (size,)), _vector(data, CENTER), _matrix(data, FACTOR))
@@ -291,17 +293,25 @@ def sample(
     else:
         start = lambda seed: np.random.default_rng(seed).standard_normal(size)
     target = Target({"position": ("parameter",)}, program, start, geometry)
-    trace = nutpie.sample(
-        target,
-        seed=seed,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        target_accept=target_accept,
-        progress_bar=progress,
-        return_raw_trace=True,
-    )
+    try:
+        trace = nutpie.sample(
+            target,
+            seed=seed,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            cores=cores,
+            target_accept=target_accept,
+            progress_bar=progress,
+            return_raw_trace=True,
+        )
+    except BaseException as error:
+        if not (isinstance(error, RuntimeError) or type(error).__name__ == "PanicException"):  # of Rust, not an Exception
+            raise
+        reason = str(error).split("\n")[0]
+        raise FitError(
+            f"the sampler failed ({reason}): are effects, variances and doses in units that suit the priors?"
+        ) from error
     found, statistics = trace.get_arrow_trace()
     if any(batch.num_rows < tune + draws for batch in found):
         raise KeyboardInterrupt

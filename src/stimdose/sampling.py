@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib import metadata
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -157,25 +158,38 @@ class Fit:
             raise FitError("a refit takes other trials or other effects, not both")
         if unknown := [name for name in settings if name not in REFIT]:
             raise FitError(f"a refit has no setting {unknown[0]!r}{nearest(unknown[0], REFIT)}; it has {', '.join(REFIT)}")
+        if not isinstance(trials, Trials | None):
+            raise FitError(f"trials are those of `read_trials`, not a {type(trials).__name__}")
         own = json.loads(self.tree.attrs["settings"])
         model = self.model.with_priors(priors) if priors else self.model
         if trials is not None:
             trials = prepare(model, trials, own["missing"], tuple(own["allow_mixed"]))
         else:
-            trials = self.trials if effects is None else self.trials.with_effects(effects)
-        return Request(model, trials, _checked(seed), own | REFIT | settings, self._geometry)
+            trials = self.trials if effects is None else self.trials.with_effects(self._in_table_order(effects))
+        return Request(model, trials, _checked(seed), _checked_settings(own | REFIT | settings), self._geometry)
 
     def refit(self, **changes) -> "Fit":
         """The same model fitted again, with something changed. Nothing is compiled, and the sampler starts from what this fit knows of
         the posterior, so a short tuning is enough; the draws are exact whatever it starts from.
 
         priors: other priors, by posterior variable name (see `Model.with_priors`). trials: other rows; or effects: other effects
-            (rows,), in the order of `trials.table`, as simulated ones. seed; draws, tune, chains, cores, target_accept as in `fit`;
+            (rows,), as simulated ones: an array in the order of `trials.table`, or a DataArray along `row`, as a draw of the tree's
+            `posterior_predictive`, whose rows are sorted by study. seed; draws, tune, chains, cores, target_accept as in `fit`;
             until the chains agree, draws and tune are doubled, up to `most_draws`, and target_accept is 0.9 at least.
 
         Raises FitError, ModelError or TrialsError where these do not fit; warns with ConvergenceWarning as `fit` does.
         """
         return _with_warning(self.request(**changes).run())
+
+    def _in_table_order(self, effects):
+        """Effects (rows,) in the order of the table; those of the tree are labelled, and sorted by study."""
+        if not isinstance(effects, xr.DataArray) or effects.dims != ("row",):
+            return effects
+        if [str(label) for label in effects["row"].values] != self.rows.labels.tolist():
+            raise FitError("these effects are of other rows than those of the fit")
+        found = np.empty(len(effects))
+        found[np.argsort(pd.factorize(self.trials.table["study"])[0], kind="stable")] = effects.values
+        return found
 
     @cached_property
     def _geometry(self):
@@ -229,6 +243,7 @@ def fit(
         "missing": missing,
         "allow_mixed": list(allow_mixed),
     }
+    settings = _checked_settings(settings)
     return _with_warning(Request(model, prepare(model, trials, missing, allow_mixed), _checked(seed), settings).run(progress))
 
 
@@ -297,10 +312,30 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
 
 
 def _checked(seed: int | None) -> int:
-    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else int(seed)
-    if seed < 0:
-        raise FitError(f"the seed is a number from 0, not {seed}")
-    return seed
+    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed
+    if not _is_whole(seed, 0) or seed >= 2**63:
+        raise FitError(f"the seed is a whole number from 0, not {seed!r}")
+    return int(seed)
+
+
+LEAST = {"draws": 1, "tune": 10, "chains": 1, "cores": 1, "most_draws": 0}
+"""Smallest settings; with less tuning nutpie panics."""
+
+
+def _checked_settings(settings: dict) -> dict:
+    """The settings, numbers as plain ones."""
+    for name in LEAST.keys() & settings.keys():
+        if not (_is_whole(settings[name], LEAST[name]) or (name == "cores" and settings[name] is None)):
+            raise FitError(f"{name} is a whole number from {LEAST[name]}, not {settings[name]!r}")
+    accept = settings["target_accept"]
+    if not (isinstance(accept, Real) and 0 < accept < 1):
+        raise FitError(f"target_accept is a number between 0 and 1, not {accept!r}")
+    whole = {name: int(settings[name]) for name in LEAST.keys() & settings.keys() if settings[name] is not None}
+    return settings | whole | {"target_accept": float(accept)}
+
+
+def _is_whole(value, least: int) -> bool:
+    return isinstance(value, Integral) and value >= least
 
 
 def _with_warning(fit: Fit) -> Fit:
@@ -322,10 +357,13 @@ def batch(
     Does not warn where a fit did not converge: its `diagnosis` says so. Raises BatchError, with everything that finished, if fits
     failed, and FitError if the folder cannot be written to.
     """
+    requests = list(requests) if isinstance(requests, Iterable) else [requests]
+    if wrong := [request for request in requests if not isinstance(request, Request)]:
+        raise FitError(f"a batch takes a list of what `Fit.request` gives, not a {type(wrong[0]).__name__}")
     run_one = partial(Request.run, cores=None if executor is None else 1)
     return batches.run(
         run_one,
-        list(requests),
+        requests,
         folder=folder,
         executor=executor,
         progress=progress,
