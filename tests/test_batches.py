@@ -250,8 +250,11 @@ def test_a_pool_and_a_cluster_give_the_same_files_as_this_process(pool, markers,
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with SIGINT ignored
 sys.path.insert(0, sys.argv[1])
 from test_batches import batches, requests, run
 markers, folder = Path(sys.argv[2]), Path(sys.argv[3])

@@ -165,6 +165,19 @@ def test_keys_follow_content(bell_fit, trials):
     assert len({one.key, *(request.key for request in others)}) == 6
 
 
+def test_one_impossible_request_does_not_stop_the_others(bell_fit, trials):
+    alike = sd.Trials(trials.table.assign(frequency_hz=10.0))
+    requests = [bell_fit.request(seed=1, **SHORT), bell_fit.request(seed=1, trials=alike, **SHORT)]
+    with pytest.raises(sd.BatchError, match="the same in every row") as caught:
+        sd.batch(requests, progress=False)
+    assert len(caught.value.results) == 1
+
+
+def test_a_refit_that_knows_nothing_tunes_as_a_fit(bell_model, trials):
+    fit = sd.fit(bell_model, trials, seed=1, draws=50, tune=50, integrate=False, progress=False)
+    assert fit.request(seed=1).settings["tune"] == 1000
+
+
 def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit, tmp_path):
     requests = requests_of(bell_fit)
     here = sd.batch(requests, progress=False)

@@ -7,9 +7,7 @@ import warnings
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
-from importlib import metadata
-from numbers import Integral, Real
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +26,11 @@ from .predictor import all_priors
 from .priors import Prior
 from .results import complete, diagnose_tree, population, stacked, tree_of
 from .rows import Missing, Rows, left_to_model, prepare, rows_of
+from .settings import REFIT, checked_seed, checked_settings, sources, version
 from .specs import model_from_toml
 from .storage import check_arrays, read_tree, write_arrays, write_tree
 from .trials import Trials
 
-REFIT = {"draws": 500, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.85, "most_draws": 4000}
-"""Settings of a refit."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -162,11 +159,12 @@ class Fit:
             raise FitError(f"trials are those of `read_trials`, not a {type(trials).__name__}")
         own = json.loads(self.tree.attrs["settings"])
         model = self.model.with_priors(priors) if priors else self.model
-        if trials is not None:
-            trials = prepare(model, trials, own["missing"], tuple(own["allow_mixed"]))
-        else:
+        is_prepared = trials is None
+        if trials is None:
             trials = self.trials if effects is None else self.trials.with_effects(self._in_table_order(effects))
-        return Request(model, trials, _checked(seed), _checked_settings(own | REFIT | settings), self._geometry)
+        start = REFIT if self._geometry else REFIT | {"draws": 1000, "tune": 1000, "target_accept": 0.9}
+        settings = checked_settings(own | start | settings)
+        return Request(model, trials, checked_seed(seed), settings, self._geometry, is_prepared)
 
     def refit(self, **changes) -> "Fit":
         """The same model fitted again, with something changed. Nothing is compiled, and the sampler starts from what this fit knows of
@@ -243,15 +241,16 @@ def fit(
         "missing": missing,
         "allow_mixed": list(allow_mixed),
     }
-    settings = _checked_settings(settings)
-    return _with_warning(Request(model, prepare(model, trials, missing, allow_mixed), _checked(seed), settings).run(progress))
+    settings = checked_settings(settings)
+    return _with_warning(Request(model, prepare(model, trials, missing, allow_mixed), checked_seed(seed), settings).run(progress))
 
 
 @dataclass(frozen=True)
 class Request:
     """A fit to be made: from `Fit.request`, for a `batch`.
 
-    trials: `prepare`d for the model. settings: those of `fit`; of a refit also `most_draws`, up to which the draws are doubled until the
+    trials: as given, if not `is_prepared` for the model: rows that do not fit it fail when the fit is made.
+    settings: those of `fit`; of a refit also `most_draws`, up to which the draws are doubled until the
     chains agree. geometry: of the posterior of a fit that is like it (see `nuts`), or None.
     """
 
@@ -260,6 +259,7 @@ class Request:
     seed: int
     settings: dict
     geometry: object = None
+    is_prepared: bool = True
 
     @property
     def label(self) -> str:
@@ -268,10 +268,11 @@ class Request:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of everything that the draws depend on; how many cores make them does not matter."""
+        """SHA-256 of everything that the fit depends on, this package's sources included; how many cores make it does not matter."""
         settings = {name: value for name, value in self.settings.items() if name != "cores"}
-        versions = [version(name) for name in ("stimdose", "nutpie", "numba", "numpy")]
-        parts = [self.model.to_toml(), self.trials.fingerprint, self.seed, settings, versions]
+        versions = [sources(), *(version(name) for name in ("nutpie", "numba", "numpy"))]
+        notes = [str(line) for line in (*self.trials.remarks, *self.trials.dropped, *self.trials.conversions)]
+        parts = [self.model.to_toml(), self.trials.fingerprint, notes, self.seed, settings, versions]
         found = hashlib.sha256(json.dumps(parts).encode())
         for array in (self.geometry.center, self.geometry.factor) if self.geometry else ():
             found.update(array.tobytes())
@@ -279,9 +280,11 @@ class Request:
 
     def run(self, progress: bool = False, cores: int | None = None) -> Fit:
         """The fit. Does not warn where it did not converge: its `diagnosis` says so."""
-        settings = self.settings | ({"cores": cores} if cores else {})
+        settings, trials = self.settings | ({"cores": cores} if cores else {}), self.trials
+        if not self.is_prepared:
+            trials = prepare(self.model, trials, settings["missing"], tuple(settings["allow_mixed"]))
         while True:
-            found = _fit(self.model, self.trials, self.seed, settings, progress, self.geometry)
+            found = _fit(self.model, trials, self.seed, settings, progress, self.geometry)
             if found.diagnosis.converged or settings["draws"] >= settings.get("most_draws", 0):
                 return found
             careful = {"tune": 2 * settings["tune"], "target_accept": max(settings["target_accept"], 0.9)}
@@ -309,33 +312,6 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
         "versions": json.dumps({name: version(name) for name in VERSIONS} | {"python": platform.python_version()}),
     }
     return Fit(model, trials, tree, diagnose_tree(model, rows, tree))
-
-
-def _checked(seed: int | None) -> int:
-    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed
-    if not _is_whole(seed, 0) or seed >= 2**63:
-        raise FitError(f"the seed is a whole number from 0, not {seed!r}")
-    return int(seed)
-
-
-LEAST = {"draws": 1, "tune": 10, "chains": 1, "cores": 1, "most_draws": 0}
-"""Smallest settings; with less tuning nutpie panics."""
-
-
-def _checked_settings(settings: dict) -> dict:
-    """The settings, numbers as plain ones."""
-    for name in LEAST.keys() & settings.keys():
-        if not (_is_whole(settings[name], LEAST[name]) or (name == "cores" and settings[name] is None)):
-            raise FitError(f"{name} is a whole number from {LEAST[name]}, not {settings[name]!r}")
-    accept = settings["target_accept"]
-    if not (isinstance(accept, Real) and 0 < accept < 1):
-        raise FitError(f"target_accept is a number between 0 and 1, not {accept!r}")
-    whole = {name: int(settings[name]) for name in LEAST.keys() & settings.keys() if settings[name] is not None}
-    return settings | whole | {"target_accept": float(accept)}
-
-
-def _is_whole(value, least: int) -> bool:
-    return isinstance(value, Integral) and value >= least
 
 
 def _with_warning(fit: Fit) -> Fit:
@@ -376,11 +352,6 @@ def batch(
 
 def _save_arrays(fit: Fit, path: Path) -> None:
     write_arrays(path, fit.tree, fit.trials)
-
-
-@cache
-def version(package: str) -> str:
-    return metadata.version(package)
 
 
 def load_fit(path: str | Path) -> Fit:
