@@ -136,7 +136,7 @@ def fit(
     if spec.dose and delta is None:
         default_delta(spec, table)  # better refused now than after sampling
     folder = make_folder(out)
-    _console().print(f"Compiling and sampling {len(table)} rows ...")
+    _console().print(f"Sampling {len(table)} rows ...")
     warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
     found = fit_model(
         spec,

@@ -46,7 +46,7 @@ def run_demo(folder: str | Path, console: Console, progress: bool = True) -> Non
         console.print(escape(about))
         started = perf_counter()
         trials = load_dataset(dataset).subset(**rows)
-        console.print(f"Compiling and sampling {len(trials)} rows ...")
+        console.print(f"Sampling {len(trials)} rows ...")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict below says it
             found = fit(load_model(name), trials, seed=1, progress=progress)
