@@ -436,9 +436,9 @@ def benchmark():
 def test_intervals_cover_with_doses_missing(benchmark):
     """Smaller than the run that the documentation quotes; no coverage below the 0.001 quantile of a binomial with probability
     0.95."""
-    tables, compiled = 80, benchmark.compile_once()
+    tables = 80
     for reason in ("at random, truth from the prior", "small effects"):
-        found = benchmark.study(compiled, reason, tables, seed=2)
+        found = benchmark.study(reason, tables, seed=2)
         print(json.dumps(found))
         least = stats.binom.ppf(0.001, tables, 0.95) / tables
         assert min(found["curve_covered"].values()) >= least
