@@ -173,9 +173,31 @@ def test_one_impossible_request_does_not_stop_the_others(bell_fit, trials):
     assert len(caught.value.results) == 1
 
 
-def test_a_refit_that_knows_nothing_tunes_as_a_fit(bell_model, trials):
-    fit = sd.fit(bell_model, trials, seed=1, draws=50, tune=50, integrate=False, progress=False)
-    assert fit.request(seed=1).settings["tune"] == 1000
+def tuning_of(monkeypatch, refit) -> list[int]:
+    """The tuning of every run of the sampler in a refit."""
+    from stimdose import nuts
+
+    found, sample = [], nuts.sample
+    monkeypatch.setattr(nuts, "sample", lambda *args, **more: found.append(more["tune"]) or sample(*args, **more))
+    refit()
+    return found
+
+
+def test_a_sampler_that_knows_nothing_tunes_as_in_a_fit(bell_fit, strata_fit, trials, monkeypatch):
+    one_row_each = sd.Trials(trials.table.drop_duplicates("study").reset_index(drop=True))  # no level within studies
+    assert tuning_of(monkeypatch, lambda: bell_fit.refit(seed=1, draws=100, most_draws=0)) == [100]
+    assert tuning_of(monkeypatch, lambda: bell_fit.refit(trials=one_row_each, seed=1, draws=100, most_draws=0)) == [1000]
+    assert tuning_of(monkeypatch, lambda: strata_fit.refit(seed=1, draws=100, most_draws=0)) == [
+        100,
+        1000,
+    ]  # and a free intercept
+
+
+def test_other_effects_are_positive_where_they_are_a_benefit(trials):
+    lower = sd.Trials(trials.table.assign(direction="lower"))
+    found = lower.with_effects(np.arange(30.0)).table
+    assert np.array_equal(found["effect"], np.arange(30.0))
+    assert np.array_equal(found["effect_reported"], -np.arange(30.0))
 
 
 def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit, tmp_path):

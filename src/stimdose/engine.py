@@ -13,19 +13,21 @@ NOTICE = "stimdose compiles the density that all models share: once on this mach
 
 def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:
     """Draws (draws, ...) of what is sampled, by posterior variable name, and statistics (chain, draw) of the sampler; among these,
-    as `position`, the unconstrained parameters."""
+    as `position`, the unconstrained parameters. Without a geometry that fits (see `nuts`), tuning takes `tune_from_nothing` draws."""
+    longer = max(settings["tune"], settings.get("tune_from_nothing", 0))
     run = {name: settings[name] for name in ("draws", "tune", "chains", "target_accept")}
     run["cores"] = settings["cores"] or min(settings["chains"], os.cpu_count() or 1)
     if not settings["integrate"]:
         from .explicit import sample_explicit
 
-        return sample_explicit(model, rows, seed, run, progress, _may_have_modes(model))
+        return sample_explicit(model, rows, seed, run | {"tune": longer}, progress, _may_have_modes(model))
     nuts = _engine(progress)
     from .encoding import encode
 
     program, layout = encode(model, rows)
     if geometry is not None and len(geometry.center) != len(program.sampled.family):
         geometry = None  # other rows have other unknowns
+    run |= {} if geometry else {"tune": longer}
     found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
     values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
     return values, found.statistics | {"position": found.positions}

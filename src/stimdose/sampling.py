@@ -162,8 +162,7 @@ class Fit:
         is_prepared = trials is None
         if trials is None:
             trials = self.trials if effects is None else self.trials.with_effects(self._in_table_order(effects))
-        start = REFIT if self._geometry else REFIT | {"draws": 1000, "tune": 1000, "target_accept": 0.9}
-        settings = checked_settings(own | start | settings)
+        settings = checked_settings(own | REFIT | settings)
         return Request(model, trials, checked_seed(seed), settings, self._geometry, is_prepared)
 
     def refit(self, **changes) -> "Fit":
@@ -273,7 +272,7 @@ class Request:
         versions = [sources(), *(version(name) for name in ("nutpie", "numba", "numpy"))]
         notes = [str(line) for line in (*self.trials.remarks, *self.trials.dropped, *self.trials.conversions)]
         parts = [self.model.to_toml(), self.trials.fingerprint, notes, self.seed, settings, versions]
-        found = hashlib.sha256(json.dumps(parts).encode())
+        found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         for array in (self.geometry.center, self.geometry.factor) if self.geometry else ():
             found.update(array.tobytes())
         return found.hexdigest()

@@ -10,8 +10,16 @@ import numpy as np
 
 from .errors import FitError
 
-REFIT = {"draws": 500, "tune": 100, "chains": 4, "cores": None, "target_accept": 0.85, "most_draws": 4000}
-"""Settings of a refit."""
+REFIT = {
+    "draws": 500,
+    "tune": 100,
+    "tune_from_nothing": 1000,
+    "chains": 4,
+    "cores": None,
+    "target_accept": 0.85,
+    "most_draws": 4000,
+}
+"""Settings of a refit; tune_from_nothing is the least tuning of a sampler that cannot start from a posterior like its own."""
 
 
 def checked_seed(seed: int | None) -> int:
@@ -22,7 +30,7 @@ def checked_seed(seed: int | None) -> int:
     return int(seed)
 
 
-LEAST = {"draws": 1, "tune": 10, "chains": 1, "cores": 1, "most_draws": 0}
+LEAST = {"draws": 1, "tune": 10, "tune_from_nothing": 10, "chains": 1, "cores": 1, "most_draws": 0}
 """Smallest settings; with less tuning nutpie panics."""
 
 

@@ -161,7 +161,8 @@ class Trials:
             raise TrialsError(f"effects are {len(self)} finite numbers, one a row, not an array {effects.shape}", [])
         if "lacks" in self.table and self.table["lacks"].isin(["r", "sd"]).any():
             raise TrialsError("rows without r or standard deviation have no effect that another could stand for", [])
-        table = self.table.assign(effect=effects, effect_reported=effects)
+        sign = np.where(self.table["direction"] == "lower", -1.0, 1.0)
+        table = self.table.assign(effect=effects, effect_reported=sign * effects)
         return Trials(table, self.dropped, self.conversions, (*self.remarks, remark))
 
     def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
