@@ -22,7 +22,7 @@ import stimdose as sd
 from stimdose.density import log_density
 from stimdose.encoding import Layout, encode
 from stimdose.nuts import natural_values
-from stimdose.predictor import sampled_priors, variable_dims
+from stimdose.predictor import grouped_parameters, sampled_priors, variable_dims
 from stimdose.program import FAMILIES, Program
 from stimdose.pymc_model import build_rows
 from stimdose.rows import Rows, prepare, rows_of
@@ -37,7 +37,8 @@ AS_WRITTEN = Mode(linker="py", optimizer=None)
 def rows_for(model: sd.Model, table, missing="error", allow_mixed=()) -> Rows:
     if not isinstance(table, sd.Trials):
         table = sd.read_trials(table, **{name: word for name, word in CONSTANTS.items() if name not in table})
-    return rows_of(model, prepare(model, table, missing, allow_mixed), missing == "impute")
+    model, table = prepare(model, table, missing, allow_mixed)
+    return rows_of(model, table, missing == "impute")
 
 
 # --- models and tables ---------------------------------------------------------------------------------------------------------------
@@ -340,10 +341,8 @@ def test_the_layout_is_complete(case):
     places = np.concatenate([place.ravel() for place in layout.sampled.values()])
     np.testing.assert_array_equal(np.sort(places), np.arange(len(program.sampled.family)))
     values, coefficients = natural_values(program, layout, positions_of(program)), set()
-    if model.intercept:
-        coefficients |= {"intercept", f"intercept_by_{model.intercept.by}"}
-    for dose in model.dose:
-        coefficients |= {f"{dose.column}_{name}{by}" for name in dose.basis.coefficients for by in ("", f"_by_{dose.by}")}
+    coefficients |= {"intercept"} | {f"{part.column}_{name}" for part in model.dose for name in part.coefficients}
+    coefficients |= {f"{name}_by_{group}" for name, group, is_log in grouped_parameters(model) if not is_log}
     coefficients |= {f"{moderator.column}_effect" for moderator in model.moderator}
     absent = {name for name in variable_dims(model, rows) if name not in values and not name.endswith("study_effect")}
     assert absent <= coefficients  # integrated out: drawn afterwards

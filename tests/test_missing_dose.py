@@ -24,7 +24,7 @@ def read(table: pd.DataFrame) -> sd.Trials:
 
 
 def imputed_rows(model: sd.Model, table: pd.DataFrame):
-    return rows_of(model, prepare(model, read(table), "impute"), imputed=True)
+    return rows_of(*prepare(model, read(table), "impute"), imputed=True)
 
 
 def log_linear(*columns: str, intercept=True, **fields) -> sd.Model:

@@ -157,7 +157,7 @@ def test_missing_doses_and_groups_are_listed_or_dropped_by_name():
     with pytest.raises(sd.TrialsError) as caught:
         prepare(model, trials)
     assert [(p.row, p.column) for p in caught.value.problems] == [(2, "frequency_hz"), (5, "frequency_hz"), (7, "phase")]
-    used = prepare(model, trials, missing="drop")
+    _, used = prepare(model, trials, missing="drop")
     assert len(used) == len(table) - 3
     assert {p.row for p in used.dropped} == {2, 5, 7}
 
@@ -173,4 +173,4 @@ def test_mixed_estimands_need_a_word():
     trials = sd.read_trials(table)
     with pytest.raises(sd.TrialsError, match="comparator"):
         prepare(bell(), trials)
-    assert len(prepare(bell(), trials, allow_mixed=("comparator",))) == len(table)
+    assert len(prepare(bell(), trials, allow_mixed=("comparator",))[1]) == len(table)

@@ -43,8 +43,8 @@ def sensitivity(
         end = {"converged": found.diagnosis.converged}
         for name, line in found.summary(prob).iterrows():
             records.append(start | {"quantity": name, "group": ""} | dict(line[["mean", "low", "high"]]) | {"verdict": ""} | end)
-        for dose in found.model.dose:
-            best = optimum(found, dose.column, by=dose.by)
+        for dose in found.model.doses:
+            best = optimum(found, dose.column, by=found.model.shown_by(dose.column))
             for group, line in best.table(prob).iterrows():
                 numbers = {"mean": line["best_dose"], "low": line["low"], "high": line["high"], "verdict": line["verdict"]}
                 records.append(start | {"quantity": f"best {dose.column}", "group": group} | numbers | end)

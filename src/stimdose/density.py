@@ -10,7 +10,7 @@ import numpy as np
 from .algebra import compiled, inlined
 from .integrate import log_marginal
 from .latents import LEAST_SPREAD
-from .program import FAMILIES, MOST_COLUMNS, MOST_PARAMETERS
+from .program import FAMILIES
 from .shapes import SHAPES, TINY
 
 HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
@@ -18,7 +18,7 @@ NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL,
 LINEAR, LOG_LINEAR, QUADRATIC, EMAX, BELL = range(len(SHAPES))
 
 ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
-linear, log_linear, quadratic, emax, bell = (compiled(shape.basis) for shape in SHAPES.values())
+linear, log_linear, quadratic, emax, bell = (compiled(shape.column) for shape in SHAPES.values())
 d_linear, d_log_linear, d_quadratic, d_emax, d_bell = (compiled(shape.slopes) for shape in SHAPES.values())
 
 
@@ -62,8 +62,8 @@ def registers_of(position, sampled):
         registers[k], slope[k], density, dprior[k] = prior(sampled.family[k], sampled.first[k], sampled.second[k], position[k])
         log_prior += density
     for k in range(groups):
-        population, spread, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
-        registers[d + k] = registers[population] * np.exp(registers[spread] * registers[normal])
+        base, spread, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
+        registers[d + k] = registers[base] * np.exp(registers[spread] * registers[normal])
     registers[d + groups :] = sampled.constants
     return registers, slope, log_prior, dprior
 
@@ -155,91 +155,102 @@ def missing_gradient(registers, missing, latents, dlog_doses, dregisters):
 
 
 @compiled
-def columns_at(shape, x, reference, a, b):
-    """Columns of a shape at x, MOST_COLUMNS of them."""
+def column_at(shape, k, x, p, c):
+    """Column k of a shape (see `shapes.base`)."""
+    if shape == BELL:
+        return bell(k, x, p, c)
     if shape == LINEAR:
-        return linear(x, reference)[0], 0.0
+        return linear(k, x, p, c)
     if shape == LOG_LINEAR:
-        return log_linear(x, reference)[0], 0.0
+        return log_linear(k, x, p, c)
     if shape == QUADRATIC:
-        return quadratic(x, reference)
-    if shape == EMAX:
-        return emax(x, reference, a)[0], 0.0
-    return bell(x, reference, a, b)[0], 0.0
+        return quadratic(k, x, p, c)
+    return emax(k, x, p, c)
 
 
 @compiled
-def slopes_at(shape, x, reference, a, b, dfirst, dsecond):
-    """Derivatives of dfirst * first column + dsecond * second column with respect to x and the two parameters."""
-    if shape == LINEAR:
-        return dfirst * d_linear(x, reference)[0][0], 0.0, 0.0
-    if shape == LOG_LINEAR:
-        return dfirst * d_log_linear(x, reference)[0][0], 0.0, 0.0
-    if shape == QUADRATIC:
-        first, second = d_quadratic(x, reference)
-        return dfirst * first[0] + dsecond * second[0], 0.0, 0.0
-    if shape == EMAX:
-        dx, da = d_emax(x, reference, a)[0]
-        return dfirst * dx, dfirst * da, 0.0
-    dx, da, db = d_bell(x, reference, a, b)[0]
-    return dfirst * dx, dfirst * da, dfirst * db
+def slopes_at(shape, x, p, c, found):
+    """Write the derivatives of the columns of a shape to found (columns, 1 + parameters)."""
+    if shape == BELL:
+        d_bell(x, p, c, found)
+    elif shape == LINEAR:
+        d_linear(x, p, c, found)
+    elif shape == LOG_LINEAR:
+        d_log_linear(x, p, c, found)
+    elif shape == QUADRATIC:
+        d_quadratic(x, p, c, found)
+    else:
+        d_emax(x, p, c, found)
 
 
 @compiled
-def point_at(point, dose, registers, log_doses, moving):
-    """x of a point, its derivative with respect to the log dose, and the non-linear parameters there."""
+def point_at(point, dose, registers, log_doses, moving, c, p):
+    """x of a point and its derivative with respect to the log dose; its non-linear parameters are written to p."""
     x, dx, number = moving.x[point], 0.0, moving.log_dose[point]
     if number >= 0:
-        x = dx = np.exp(log_doses[number]) / moving.reference[dose]
+        x = dx = np.exp(log_doses[number]) / c[0]
         if ON_LOG_SCALE[moving.shape[dose]]:
             x, dx = np.log(x + TINY), x / (x + TINY)
-    a, b = moving.registers[point, 0], moving.registers[point, 1]
-    return x, dx, registers[a] if a >= 0 else 0.0, registers[b] if b >= 0 else 0.0
+    for j in range(len(p)):
+        p[j] = registers[moving.registers[point, j]]
+    return x, dx
 
 
 @compiled
-def moving_columns(registers, log_doses, moving):
-    """The columns of X that parameters move (moving, rows)."""
-    count, rows = moving.row_group.shape
-    found = np.zeros((count, rows))
+def moving_entries(registers, log_doses, moving):
+    """The columns of every moving dose (most columns, entries) at its doses."""
+    found = np.zeros((moving.columns_of.max() if len(moving.columns_of) else 0, moving.entries[0]))
     for dose in range(len(moving.shape)):
-        entries, shape, reference = np.zeros((MOST_COLUMNS, moving.size[dose])), moving.shape[dose], moving.reference[dose]
+        c, p = moving.constants[moving.first_constant[dose] : moving.first_constant[dose + 1]], np.empty(moving.parameters[dose])
         for point in range(moving.first[dose], moving.first[dose + 1]):
-            x, _, a, b = point_at(point, dose, registers, log_doses, moving)
-            first, second = columns_at(shape, x, reference, a, b)
-            entries[0, moving.entry[point]] += moving.weight[point] * first
-            entries[1, moving.entry[point]] += moving.weight[point] * second
-        for column in range(count):
-            if moving.columns[column, 0] == dose:
-                own, group = moving.columns[column, 1], moving.columns[column, 2]
-                for row in range(rows):
-                    if moving.row_group[column, row] == group:
-                        found[column, row] = entries[own, moving.row_entry[dose, row]]
+            x, _ = point_at(point, dose, registers, log_doses, moving, c, p)
+            for k in range(moving.columns_of[dose]):
+                found[k, moving.entry[point]] += moving.weight[point] * column_at(moving.shape[dose], k, x, p, c)
     return found
 
 
 @compiled
-def moving_gradient(registers, log_doses, moving, dcolumns, dregisters, dlog_doses):
+def moving_columns(entries, moving):
+    """The columns of X that parameters move (moving, rows)."""
+    count, rows = moving.row_group.shape
+    found = np.zeros((count, rows))
+    for column in range(count):
+        dose, own, other, others, group = moving.columns[column]
+        for row in range(rows):
+            if moving.row_group[column, row] == group:
+                found[column, row] = entries[own, moving.row_entry[dose, row]]
+                if other >= 0:
+                    found[column, row] *= entries[others, moving.row_entry[other, row]]
+    return found
+
+
+@compiled
+def moving_gradient(registers, log_doses, moving, entries, dcolumns, dregisters, dlog_doses):
     """Add the gradients of `moving_columns`, given those with respect to the columns (moving, rows)."""
     count, rows = dcolumns.shape
+    dentries = np.zeros(entries.shape)
+    for column in range(count):
+        dose, own, other, others, group = moving.columns[column]
+        for row in range(rows):
+            if moving.row_group[column, row] == group:
+                here, d = moving.row_entry[dose, row], dcolumns[column, row]
+                if other >= 0:
+                    there = moving.row_entry[other, row]
+                    dentries[others, there] += d * entries[own, here]
+                    d *= entries[others, there]
+                dentries[own, here] += d
     for dose in range(len(moving.shape)):
-        dentries, shape, reference = np.zeros((MOST_COLUMNS, moving.size[dose])), moving.shape[dose], moving.reference[dose]
-        for column in range(count):
-            if moving.columns[column, 0] == dose:
-                own, group = moving.columns[column, 1], moving.columns[column, 2]
-                for row in range(rows):
-                    if moving.row_group[column, row] == group:
-                        dentries[own, moving.row_entry[dose, row]] += dcolumns[column, row]
+        c, p = moving.constants[moving.first_constant[dose] : moving.first_constant[dose + 1]], np.empty(moving.parameters[dose])
+        slopes = np.zeros((moving.columns_of[dose], 1 + len(p)))
         for point in range(moving.first[dose], moving.first[dose + 1]):
-            x, dx_dlog, a, b = point_at(point, dose, registers, log_doses, moving)
-            dfirst = moving.weight[point] * dentries[0, moving.entry[point]]
-            dsecond = moving.weight[point] * dentries[1, moving.entry[point]]
-            dx, da, db = slopes_at(shape, x, reference, a, b, dfirst, dsecond)
-            if moving.log_dose[point] >= 0:
-                dlog_doses[moving.log_dose[point]] += dx * dx_dlog
-            for k in range(MOST_PARAMETERS):
-                if moving.registers[point, k] >= 0:
-                    dregisters[moving.registers[point, k]] += da if k == 0 else db
+            x, dx = point_at(point, dose, registers, log_doses, moving, c, p)
+            slopes_at(moving.shape[dose], x, p, c, slopes)
+            for k in range(len(slopes)):
+                d = moving.weight[point] * dentries[k, moving.entry[point]]
+                if moving.log_dose[point] >= 0:
+                    dlog_doses[moving.log_dose[point]] += d * slopes[k, 0] * dx
+                for j in range(len(p)):
+                    dregisters[moving.registers[point, j]] += d * slopes[k, 1 + j]
 
 
 @compiled
@@ -307,7 +318,8 @@ def log_density(position, program, gradient):
     log_doses, dlog_doses = np.empty(uncertain), np.zeros(uncertain)
     total += interval_doses(registers, program.intervals, log_doses, dlog_doses)
     latents, density = missing_doses(registers, program.missing, log_doses)
-    columns = moving_columns(registers, log_doses, moving)
+    entries = moving_entries(registers, log_doses, moving)
+    columns = moving_columns(entries, moving)
     effect, variance = likelihood.effect, likelihood.variance
     by_row = len(unprinted.r_rows) + len(unprinted.sd_rows) > 0
     if by_row:
@@ -339,14 +351,14 @@ def log_density(position, program, gradient):
         dregisters[likelihood.within[0]] += 2 * within * dwithin
     if by_row:
         unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters)
-    moving_gradient(registers, log_doses, moving, dcolumns, dregisters, dlog_doses)
+    moving_gradient(registers, log_doses, moving, entries, dcolumns, dregisters, dlog_doses)
     missing_gradient(registers, program.missing, latents, dlog_doses, dregisters)
     for k in range(len(program.intervals.register)):
         dregisters[program.intervals.register[k]] += (program.intervals.high[k] - program.intervals.low[k]) * dlog_doses[k]
-    for k in range(len(sampled.grouped)):
-        population, spread_at, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
+    for k in range(len(sampled.grouped) - 1, -1, -1):  # those that are bases of others come first
+        base, spread_at, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]
         dvalue = dregisters[len(position) + k] * registers[len(position) + k]
-        dregisters[population] += dvalue / registers[population]
+        dregisters[base] += dvalue / registers[base]
         dregisters[spread_at] += dvalue * registers[normal]
         dregisters[normal] += dvalue * registers[spread_at]
     gradient[:] = dregisters[: len(position)] * slope + dprior

@@ -7,11 +7,11 @@ import numpy as np
 
 from .integrate import statistics_of
 from .latents import Imputation
-from .model import Dose, Model
-from .predictor import linear_system, prior_constants, sampled_priors, study_effects, terms
+from .model import Model
+from .parts import Dose
+from .predictor import grouped_parameters, linear_system, prior_constants, sampled_priors, study_effects, terms
 from .program import (
     FAMILIES,
-    MOST_PARAMETERS,
     Intervals,
     Likelihood,
     Missing,
@@ -21,7 +21,7 @@ from .program import (
     Unprinted,
 )
 from .rows import DosePoints, Rows
-from .shapes import SHAPES, TINY
+from .shapes import SHAPES
 from .unknowns import Unknowns
 
 NOWHERE = -1
@@ -46,7 +46,10 @@ class Layout:
 
 
 class _Registers:
-    """Hands out registers: of all sampled variables first, then of parameters by group, then of constants."""
+    """Hands out registers: of all sampled variables first, then of parameters by group, then of constants.
+
+    combined: of every non-linear parameter, its registers in the combinations of groups that there are.
+    """
 
     def __init__(self):
         self.priors: list[tuple[int, float, float]] = []
@@ -54,6 +57,7 @@ class _Registers:
         self.constants: list[float] = []
         self.sampled: dict[str, np.ndarray] = {}
         self.grouped: dict[str, np.ndarray] = {}
+        self.combined: dict[str, np.ndarray] = {}
 
     def sample(self, name: str, family: str, first: float = 0.0, second: float = 1.0, size: int | None = None) -> np.ndarray:
         """Registers (size,) of a sampled variable, or its one register ()."""
@@ -62,10 +66,11 @@ class _Registers:
         self.sampled[name] = np.array(begin) if size is None else np.arange(begin, begin + size)
         return self.sampled[name]
 
-    def group(self, name: str, population: int, spread: int, normals: np.ndarray) -> None:
+    def group(self, bases: np.ndarray, spread: int, normals: np.ndarray) -> np.ndarray:
+        """Registers of parameters by group, base * exp(spread * normal)."""
         begin = len(self.priors) + len(self.products)
-        self.products += [(population, spread, normal) for normal in normals]
-        self.grouped[name] = np.arange(begin, begin + len(normals))
+        self.products += [(base, spread, normal) for base, normal in zip(bases, normals, strict=True)]
+        return np.arange(begin, begin + len(normals))
 
     def of(self, value) -> int:
         """The register of a value that is one, or else of a constant."""
@@ -81,7 +86,7 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     for name, prior in sampled_priors(model, rows).items():
         family = prior.family.replace("half", "folded ") if name in signed else prior.family
         registers.sample(name, family, *prior.parameters.values())
-    by_group = [(f"{dose.column}_{name}", dose.by) for dose in model.dose if dose.by for name in dose.basis.nonlinear]
+    by_group = [(name, by) for name, by, is_log in grouped_parameters(model) if is_log]
     for name, by in by_group:
         registers.sample(f"{name}_by_{by}_z", "normal", size=len(rows.levels[by]))
     uncertain = {f"{c}_true": len(points.uncertain) for c, points in rows.points.doses.items() if len(points.uncertain)}
@@ -92,8 +97,14 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
         intervals = _intervals(model, rows, registers, uncertain)
     unprinted = _unprinted(rows.unknowns, registers)
     for name, by in by_group:
-        places = registers.sampled[name], registers.sampled[f"{name}_between_{by}"], registers.sampled[f"{name}_by_{by}_z"]
-        registers.group(f"{name}_by_{by}", *places)
+        spread, normals = registers.sampled[f"{name}_between_{by}"], registers.sampled[f"{name}_by_{by}_z"]
+        registers.grouped[f"{name}_by_{by}"] = registers.group(np.full(len(normals), registers.sampled[name]), spread, normals)
+
+    for dose in model.doses:
+        combinations = _combinations(dose, rows)[0]
+        registers.combined |= {
+            f"{dose.column}_{name}": _parameter(dose, name, combinations, registers) for name in dose.nonlinear
+        }
 
     ends = list(accumulate(uncertain.values(), initial=0))
     log_doses = {name: np.arange(*pair) for name, pair in zip(uncertain, pairwise(ends), strict=True)}
@@ -120,7 +131,7 @@ def _signed(model: Model, rows: Rows) -> set[str]:
 
     Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps.
     """
-    by_group = {f"{d.column}_{name}_between_{d.by}" for d in model.dose if d.by for name in d.basis.nonlinear}
+    by_group = {f"{name}_between_{by}" for name, by, is_log in grouped_parameters(model) if is_log}
     imputed = {f"{part.column}_spread" for part in rows.imputation.parts} if rows.imputation else set()
     return {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
 
@@ -131,9 +142,9 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     values |= {name: np.ones(len(place)) for name, place in log_doses.items()}
     slots = {name: Register(place) for name, place in registers.sampled.items() if place.shape == ()}
     system = linear_system(terms(model, rows, rows.points, values), rows, prior_constants(model, rows) | slots)
-    doses = [dose for dose in model.dose if dose.basis.nonlinear or len(rows.points.doses[dose.column].uncertain)]
-    source = {f"{d.column}_{name}": (k, j) for k, d in enumerate(doses) for j, name in enumerate(d.basis.coefficients)}
-    source |= {f"{name}_by_{doses[k].by}": (k, j) for name, (k, j) in source.items()}
+    moves = lambda dose: dose.nonlinear or len(rows.points.doses[dose.column].uncertain)
+    doses = [dose for part in model.dose if any(map(moves, part.factors)) for dose in part.factors]
+    source = _sources(model, [dose.column for dose in doses])
     order = sorted(range(len(system)), key=lambda k: system[k].name in source)
     fixed = [system[k].column for k in order if system[k].name not in source]
     moving = [system[k] for k in order[len(fixed) :]]
@@ -156,37 +167,64 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     is_static = not (rows.unknowns or rows.has_within_study or len(rows.correlation)) and len(study) == 1
     if is_static:
         likelihood = likelihood._replace(statistics=statistics_of(rows.effect, likelihood.fixed, rows.variance, rows.start))
-    columns = [(*source[c.name], NOWHERE if c.group is None else c.group) for c in moving]
-    return likelihood, _moving(doses, rows, registers, log_doses, np.array(columns, int).reshape(-1, 3))
+    row_group, columns = np.full((len(moving), len(rows.effect)), NOWHERE), np.empty((len(moving), 5), int)
+    for k, coefficient in enumerate(moving):
+        place, grouping = source[coefficient.name]
+        columns[k] = *place, NOWHERE if coefficient.group is None else coefficient.group
+        row_group[k] = rows.points.groups[grouping] if grouping else NOWHERE
+    return likelihood, _moving(doses, rows, registers, log_doses, columns, row_group)
 
 
-def _moving(doses: list[Dose], rows: Rows, registers: _Registers, log_doses: dict, columns: np.ndarray) -> Moving:
-    n, parts = len(rows.effect), [_points(dose, rows, registers, log_doses) for dose in doses]
+def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...], str | None]]:
+    """Of every coefficient whose column moves, by posterior variable: dose and column, the same of the dose that multiplies it, and its
+    grouping."""
+    found = {}
+    for part in (part for part in model.dose if part.column in doses):
+        own, other = doses.index(part.column), doses.index(part.times.column) if part.times else NOWHERE
+        others = range(len(part.times.basis.coefficients)) if part.times else [NOWHERE]
+        places = [(own, j, other, k) for j in range(len(part.basis.coefficients)) for k in others]
+        for name, place in zip(part.coefficients, places, strict=True):
+            found[f"{part.column}_{name}"] = place, None
+            found |= {f"{part.column}_{name}_by_{group}": (place, group) for group in part.groups}
+    return found
+
+
+def _moving(
+    doses: list[Dose], rows: Rows, registers: _Registers, log_doses: dict, columns: np.ndarray, row_group: np.ndarray
+) -> Moving:
+    parts = [_points(dose, rows, registers, log_doses) for dose in doses]
     join = lambda k, empty: np.concatenate([empty, *(part[k] for part in parts)])
-    groups = [rows.points.groups[dose.by] if dose.by else np.full(n, NOWHERE) for dose in doses]
+    ends = lambda sizes: np.array([0, *accumulate(sizes)])
+    constants = [dose.basis.constants for dose in doses]
+    before = ends(part[5].max() + 1 for part in parts)
+    most = max((part[4].shape[1] for part in parts), default=0)
+    places = [np.pad(part[4], ((0, 0), (0, most - part[4].shape[1])), constant_values=NOWHERE) for part in parts]
     return Moving(
         shape=np.array([list(SHAPES).index(dose.shape) for dose in doses], int),
-        reference=np.array([dose.reference for dose in doses], float),
-        first=np.array([0, *accumulate(len(part[0]) for part in parts)]),
+        columns_of=np.array([len(dose.basis.coefficients) for dose in doses], int),
+        parameters=np.array([len(dose.basis.nonlinear) for dose in doses], int),
+        constants=np.concatenate([np.empty(0), *constants]),
+        first_constant=ends(map(len, constants)),
+        first=ends(len(part[0]) for part in parts),
         x=join(0, np.empty(0)),
         weight=join(1, np.empty(0)),
-        entry=join(2, np.empty(0, int)),
+        entry=np.concatenate([np.empty(0, int), *(part[2] + k for part, k in zip(parts, before, strict=False))]),
         log_dose=join(3, np.empty(0, int)),
-        registers=join(4, np.empty((0, MOST_PARAMETERS), int)),
-        size=np.array([part[5].max() + 1 for part in parts], int),
-        row_entry=np.array([part[5] for part in parts], int).reshape(-1, n),
+        registers=np.concatenate([np.empty((0, most), int), *places]),
+        entries=before[-1:],
+        row_entry=np.array([part[5] + k for part, k in zip(parts, before, strict=False)], int).reshape(-1, len(rows.effect)),
         columns=columns,
-        row_group=np.array([groups[d] if group >= 0 else np.full(n, NOWHERE) for d, _, group in columns], int).reshape(-1, n),
+        row_group=row_group,
     )
 
 
 def _points(dose: Dose, rows: Rows, registers: _Registers, log_doses: dict) -> tuple:
     """x, weight, entry, uncertain dose and registers of every point of a dose, and the entry of each row.
 
-    Printed doses that occur in several rows (of one group) are one point.
+    Printed doses that occur in several rows (of one combination of groups) are one point.
     """
     points, column = rows.points.doses[dose.column], dose.column
-    group = rows.points.groups[dose.by] if dose.by else np.zeros(len(rows.effect), int)
+    group = _combinations(dose, rows)[1]
     strata = np.unique(points.row_of_node)
     printed = np.setdiff1d(np.arange(len(rows.effect)), np.concatenate([points.uncertain, strata]))
     pairs, inverse = np.unique(np.column_stack([points.values[printed], group[printed]]), axis=0, return_inverse=True)
@@ -196,26 +234,43 @@ def _points(dose: Dose, rows: Rows, registers: _Registers, log_doses: dict) -> t
     row_entry[points.uncertain] = len(pairs) + np.arange(uncertain)
     row_entry[strata] = len(pairs) + uncertain + np.arange(len(strata))
 
-    doses = np.concatenate([pairs[:, 0], np.full(uncertain, dose.reference), points.nodes])
-    x = np.log(doses / dose.reference + TINY) if dose.basis.on_log_scale else doses / dose.reference
+    x = dose.basis.scaled(np.concatenate([pairs[:, 0], np.full(uncertain, dose.reference), points.nodes]))
     weight = np.concatenate([np.ones(len(pairs) + uncertain), points.average.sum(axis=1)])
     entry = np.concatenate([np.arange(len(pairs) + uncertain), row_entry[points.row_of_node]])
     number = np.concatenate(
         [np.full(len(pairs), NOWHERE), log_doses.get(f"{column}_true", np.empty(0, int)), np.full(nodes, NOWHERE)]
     )
     point_group = np.concatenate([pairs[:, 1].astype(int), group[points.uncertain], group[points.row_of_node]])
-    places = np.full((len(x), MOST_PARAMETERS), NOWHERE)
+    places = np.empty((len(x), len(dose.basis.nonlinear)), int)
     for k, name in enumerate(dose.basis.nonlinear):
-        own = (
-            registers.grouped[f"{column}_{name}_by_{dose.by}"][point_group] if dose.by else registers.sampled[f"{column}_{name}"]
-        )
-        places[:, k] = own
+        is_fixed = name in dose.fixed
+        places[:, k] = registers.of(dose.fixed[name]) if is_fixed else registers.combined[f"{column}_{name}"][point_group]
     return x, weight, entry, number, places, row_entry
+
+
+def _combinations(dose: Dose, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The combinations of groups (combinations, groupings) in which a dose has parameters of its own, and the one of each row."""
+    groups = [rows.points.groups[name] for name in dose.nonlinear_groups]
+    found, of_row = np.unique(np.column_stack([np.zeros(len(rows.effect), int), *groups]), axis=0, return_inverse=True)
+    return found[:, 1:], of_row.ravel()
+
+
+def _parameter(dose: Dose, name: str, combinations: np.ndarray, registers: _Registers) -> np.ndarray:
+    """The register of a non-linear parameter in every combination of groups."""
+    variable = f"{dose.column}_{name}"
+    if not dose.nonlinear_groups:
+        return np.full(len(combinations), registers.sampled[variable])
+    first, *others = dose.nonlinear_groups
+    found = registers.grouped[f"{variable}_by_{first}"][combinations[:, 0]]
+    for k, by in enumerate(others, 1):
+        normals = registers.sampled[f"{variable}_by_{by}_z"][combinations[:, k]]
+        found = registers.group(found, registers.sampled[f"{variable}_between_{by}"], normals)
+    return found
 
 
 def _intervals(model: Model, rows: Rows, registers: _Registers, uncertain: dict[str, int]) -> Intervals:
     found = [_no_intervals()]
-    for dose in model.dose:
+    for dose in model.doses:
         points: DosePoints = rows.points.doses[dose.column]
         if size := uncertain.get(f"{dose.column}_true"):
             place = registers.sample(f"{dose.column}_true_position", "position", size=size)

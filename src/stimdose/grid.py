@@ -5,7 +5,7 @@ import numpy as np
 from .errors import StimdoseError
 from .model import Model
 from .predictor import mean_effect, study_effects, terms
-from .rows import DosePoints, Points, Rows
+from .rows import DosePoints, Points, Rows, combination
 
 
 def observed_range(rows: Rows, column: str) -> tuple[float, float]:
@@ -42,12 +42,14 @@ def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict)
 
     Raises StimdoseError for names the model does not have and levels the table does not have.
     """
-    doses, numeric = [d.column for d in model.dose], list(rows.scales)
+    doses, numeric = [d.column for d in model.doses], list(rows.scales)
     if column not in doses:
         raise StimdoseError(f"the model has no dose {column!r}; it has {', '.join(doses) or 'none'}")
     if by is not None and by not in rows.levels:
         raise StimdoseError(f"the model has no groups {by!r}; it has {', '.join(rows.levels) or 'none'}")
-    can_be_held = [name for name in (*doses, *numeric, *rows.levels) if name not in (column, by)]
+    can_be_held = [
+        name for name in (*doses, *numeric, *base_levels(rows)) if name != column and name not in (by or "").split(":")
+    ]
     for name, value in at.items():
         if name not in can_be_held:
             raise StimdoseError(f"cannot hold {name!r}; what can be held is {', '.join(can_be_held) or 'nothing'}")
@@ -58,13 +60,19 @@ def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict)
             raise StimdoseError(f"{name} cannot be held at {value!r}")
     held = {name: at.get(name, usual_dose(rows, name)) for name in doses if name != column}
     held |= {name: at.get(name, rows.scales[name][0]) for name in numeric}
-    return held | {name: at.get(name) for name in rows.levels if name != by}
+    return held | {name: at.get(name) for name in base_levels(rows) if name in can_be_held}
+
+
+def base_levels(rows: Rows) -> dict[str, str]:
+    """The first level of every column of groups; combinations of two follow from their columns."""
+    return {name: levels[0] for name, levels in rows.levels.items() if ":" not in name}
 
 
 def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int], float]]:
     """The combinations of groups to average over, as level numbers, and their share of the rows."""
-    fixed = {name: rows.levels[name].index(held[name]) for name in rows.levels if held.get(name) is not None}
-    free = [name for name in rows.levels if name != by and name not in fixed]
+    moving = by.split(":") if by else []
+    fixed = {name: rows.levels[name].index(held[name]) for name in base_levels(rows) if held.get(name) is not None}
+    free = [name for name in base_levels(rows) if name not in moving and name not in fixed]
     combinations, counts = np.unique(
         np.column_stack([rows.points.groups[name] for name in free] or [np.zeros(1)]), axis=0, return_counts=True
     )
@@ -72,6 +80,19 @@ def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int],
         (fixed | dict(zip(free, map(int, levels), strict=False)), n / counts.sum())
         for levels, n in zip(combinations, counts, strict=True)
     ]
+
+
+def _group_numbers(rows: Rows, by: str | None, levels: dict[str, int], numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """The level of every grouping at every point: of `by` as in `numbers` (points,), of other columns as in `levels`."""
+    found = {name: np.full(len(numbers), level) for name, level in levels.items()}
+    if by:
+        parts = by.split(":")
+        split = [numbers] if len(parts) == 1 else np.divmod(numbers, len(rows.levels[parts[1]]))
+        found |= dict(zip(parts, split, strict=True))
+    for name in (name for name in rows.levels if ":" in name):
+        first, second = name.split(":")
+        found[name] = combination(found[first], found[second], len(rows.levels[second]))
+    return found
 
 
 def curve_draws(
@@ -82,15 +103,13 @@ def curve_draws(
     size = len(grid) * groups
     doses = {
         d.column: DosePoints(np.repeat(grid, groups) if d.column == column else np.full(size, float(held[d.column])))
-        for d in model.dose
+        for d in model.doses
     }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
-    shifts = None if rng is None else rng.standard_normal((2 + sum(len(d.basis.coefficients) for d in model.dose), draws, 1))
+    shifts = None if rng is None else rng.standard_normal((1 + len(study_effects(model, rows)), draws, 1))
     total = np.zeros((draws, size))
     for levels, share in _mixes(rows, by, held):
-        index = {name: np.full(size, level) for name, level in levels.items()} | (
-            {by: np.tile(np.arange(groups), len(grid))} if by else {}
-        )
+        index = _group_numbers(rows, by, levels, np.tile(np.arange(groups), len(grid)))
         found = terms(model, rows, Points(size, doses, index, moderators), values)
         total += share * mean_effect(found, values)
         if shifts is not None:

@@ -13,7 +13,8 @@ from scipy.special import ndtri
 
 from .errors import Problem, TrialsError
 from .missing import PULSES, SESSIONS, TOTAL, Cells, Latent, Sum
-from .model import Dose, Model
+from .model import Model
+from .parts import Dose
 from .priors import Prior
 from .trials import Trials
 
@@ -115,10 +116,10 @@ def impute(model: Model, trials: Trials) -> Imputation:
     Raises TrialsError where a column gives nothing to learn from, and where what is printed leaves no dose possible.
     """
     cells = Cells(model, trials)
-    found: dict[str, dict[int, Sum]] = {dose.column: {} for dose in model.dose}
+    found: dict[str, dict[int, Sum]] = {dose.column: {} for dose in model.doses}
     limits: list[tuple[Sum, int]] = []
     for row in range(len(trials)):
-        wanted = [dose.column for dose in model.dose if cells.is_unknown(dose.column, row)]
+        wanted = [dose.column for dose in model.doses if cells.is_unknown(dose.column, row)]
         sums = {column: cells.sum_of(column, wanted, row) for column in wanted}
         for column in wanted:
             found[column][row] = sums[column]
@@ -140,7 +141,7 @@ def impute(model: Model, trials: Trials) -> Imputation:
         )
         for column, rows in found.items()
     }
-    printed, key = ({dose.column: values[dose.column] for dose in model.dose} for values in (cells.bounds, cells.key))
+    printed, key = ({dose.column: values[dose.column] for dose in model.doses} for values in (cells.bounds, cells.key))
     return Imputation(cells.modalities()[0], parts, doses, printed, key)
 
 
@@ -171,7 +172,7 @@ def _part(column: str, priors: tuple, cells: Cells, latents: list[Latent], bound
 
 def _priors(model: Model, column: str) -> tuple[Prior, Prior]:
     """Priors of the typical dose and of the spread; a column that is no dose of the model has the defaults."""
-    dose = next((dose for dose in model.dose if dose.column == column), None) or Dose(column=column, shape="linear")
+    dose = next((dose for dose in model.doses if dose.column == column), None) or Dose(column=column, shape="linear")
     return dose.prior("true"), dose.prior("spread")
 
 
@@ -192,7 +193,7 @@ def _weights(sums: Collection[Sum], latents: list[Latent]) -> np.ndarray:
 
 
 def _check_informed(model: Model, cells: Cells, columns: list[str]) -> None:
-    stated = {dose.column for dose in model.dose if "true" in dose.priors}
+    stated = {dose.column for dose in model.doses if "true" in dose.priors}
     silent = [column for column in columns if column not in stated and not (cells.bounds[column] > 0).any()]
     rule = "no row prints a dose, so there is nothing to learn from: state the `true` prior of this dose, or leave the dose out"
     if silent:

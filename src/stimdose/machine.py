@@ -33,7 +33,9 @@ def _folder() -> Path:
     only."""
     found = hashlib.sha256()
     for name in SOURCES:
-        found.update((HERE / f"{name}.py").read_bytes())
+        files = sorted((HERE / name).glob("*.py")) or [HERE / f"{name}.py"]
+        for file in files:
+            found.update(file.read_bytes())
     name = f"stimdose-{found.hexdigest()[:16]}"
     cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/.cache")
     for parent in ([numba.config.CACHE_DIR] if numba.config.CACHE_DIR else []) + [HERE / "__pycache__", cache]:

@@ -48,7 +48,7 @@ class Cells:
         self.table, size = trials.table, len(trials)
         self.arm = _arms(self.table)
         self.stratum = (self.table["design"] == "stratum").to_numpy()
-        columns = dict.fromkeys([*(dose.column for dose in model.dose), *PRODUCT, *DUTY])
+        columns = dict.fromkeys([*(dose.column for dose in model.doses), *PRODUCT, *DUTY])
         self.bounds, self.key = {}, {}
         for column in columns:
             ends = trials.bounds(column) if column in self.table else np.full((2, size), np.nan)

@@ -1,206 +1,28 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from .columns import COLUMNS
 from .errors import ModelError, nearest
+from .parts import (
+    BETWEEN_STUDY,
+    RESERVED_NAMES,
+    WITHIN_STUDY,
+    Dose,
+    Intercept,
+    Moderator,
+    Part,
+    PriorOrFalse,
+    check_spread,
+    shown_by,
+)
 from .priors import Prior
-from .shapes import SHAPES, Shape
-
-_BETWEEN_STUDY = Prior(
-    "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
-)
-_WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ less than trials do")
-_INTERCEPT = Prior(
-    "normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign"
-)
-_SPREAD = Prior(
-    "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
-)
-_LOG_SPREAD = Prior(
-    "halfnormal",
-    sigma=0.3,
-    why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
-)
-_DOSE_SPREAD = Prior(
-    "halfnormal",
-    sigma=0.75,
-    why="missing doses: the log doses of a modality have a standard deviation of 0.5 to 1.2 in published tables, a factor of 1.6 to 3.3",
-)
-_STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
-_MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
 
 
-RESERVED_NAMES = {"study", "row", "chain", "draw", "bound", "group"}
-"""Names of dimensions: no group, dose or moderator can be called so."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _check_spread(spread: Prior) -> None:
-    if not spread.is_positive:
-        raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
-
-
-def _prior_or_false(value, validate):
-    if isinstance(value, Prior | dict):
-        return validate(value)
-    if value is False:
-        return False
-    raise ValueError("it is a prior, or false to leave this level out")
-
-
-_PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
-"""The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
-
-
-class Intercept(_Part):
-    """Mean effect at the reference of every term; `by` lets it vary over the groups of a column, partially pooled."""
-
-    prior: Prior = _INTERCEPT
-    by: str | None = None
-    spread: Prior = _SPREAD
-
-    @model_validator(mode="after")
-    def _complete(self):
-        _check_spread(self.spread)
-        return self
-
-
-class Dose(_Part):
-    """One dose column and the shape of its effect.
-
-    by: a column whose groups get coefficients and non-linear parameters of their own, partially pooled.
-    by_study: let the coefficients vary by study where studies carry several doses.
-    reference: the dose at which effect priors are stated, and `usual` the range of doses in use (dose units); both have
-        defaults for the doses of the vocabulary.
-    priors: by parameter: those of the shape, `<parameter>_between_<by>`, `<coefficient>_between_study`, and `true`, the
-        (lognormal) prior of a dose that a trial printed as an interval. Where missing doses are imputed, `true` is the prior of
-        the typical dose of a modality, and `spread` that of the standard deviation of log doses around it.
-    """
-
-    column: str
-    shape: str
-    by: str | None = None
-    by_study: bool = True
-    reference: float | None = Field(None, gt=0)
-    usual: tuple[float, float] | None = None
-    priors: dict[str, Prior] = {}
-
-    @model_validator(mode="after")
-    def _complete(self):
-        if self.shape not in SHAPES:
-            raise ValueError(f"unknown shape {self.shape!r}{nearest(self.shape, SHAPES)}; shapes are {', '.join(SHAPES)}")
-        known = COLUMNS.get(self.column)
-        if known and known.kind != "dose":
-            raise ValueError(f"column {self.column!r} is not a dose")
-        if self.reference is None:
-            if known is None:
-                raise ValueError(
-                    f"{self.column!r} is not a dose of the vocabulary: state its `reference` dose, at which priors are stated"
-                )
-            object.__setattr__(self, "reference", known.reference)
-        if self.usual is None:
-            object.__setattr__(self, "usual", known.usual if known else (self.reference / 10, self.reference * 5))
-        allowed = self._defaults()
-        for name, prior in self.priors.items():
-            if name not in allowed:
-                raise ValueError(
-                    f"no {name!r} in {self.shape} of {self.column}{nearest(name, allowed)}; there are {', '.join(allowed)}"
-                )
-            if name in self.basis.coefficients or prior.is_positive:
-                continue
-            raise ValueError(f"{name!r} is positive; its prior cannot be {prior.family}")
-        if "true" in self.priors and self.priors["true"].family != "lognormal":
-            raise ValueError("the prior of a true dose is lognormal")
-        for name in self.basis.nonlinear:
-            if name in self.priors and self.priors[name].family != "lognormal":
-                raise ValueError(f"the prior of {name!r} is lognormal, so that groups can vary by a factor")
-        return self
-
-    @property
-    def basis(self) -> Shape:
-        """The shape as a basis of columns."""
-        return SHAPES[self.shape]
-
-    @property
-    def has_true_zero(self) -> bool:
-        """Whether dose zero is no stimulation, and the shape gives it no effect."""
-        known = COLUMNS.get(self.column)
-        return self.basis.zero_at_zero and (known is None or known.true_zero)
-
-    def prior(self, name: str) -> Prior:
-        """Prior of a parameter by its name within this dose; effects in units of the model's outcome_sd."""
-        return (self._defaults() | self.priors)[name]
-
-    def _defaults(self) -> dict[str, Prior]:
-        shape = self.basis
-        found = dict(shape.default_priors(self.usual))
-        if self.by:
-            found |= {f"{name}_between_{self.by}": _SPREAD for name in shape.coefficients}
-            found |= {f"{name}_between_{self.by}": _LOG_SPREAD for name in shape.nonlinear}
-        if self.by_study:
-            found |= {f"{name}_between_study": _STUDY_SPREAD for name in shape.coefficients}
-        found["true"] = Prior(
-            "lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed"
-        )
-        found["spread"] = _DOSE_SPREAD
-        return found
-
-    def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
-        """All priors of this dose by posterior variable name; effects in the units of the table."""
-        shape, found = self.basis, self._defaults() | self.priors
-        on_effect_scale = tuple(shape.coefficients) + tuple(f"{name}_between_" for name in shape.coefficients)
-        return {
-            f"{self.column}_{name}": prior.scaled(outcome_sd) if name.startswith(on_effect_scale) else prior
-            for name, prior in found.items()
-        }
-
-
-class Moderator(_Part):
-    """A column that shifts the effect at every dose.
-
-    A numeric column enters as (value - center)/per, with `prior` on the effect of `per` units; center defaults to the mean of
-    the table and per to its standard deviation. A column of words gives one partially pooled deviation per level, with
-    `spread`. Which of the two a column is follows from the vocabulary, or from whether `prior` or `spread` is stated.
-    """
-
-    column: str
-    prior: Prior | None = None
-    center: float | None = None
-    per: float | None = Field(None, gt=0)
-    spread: Prior | None = None
-
-    @model_validator(mode="after")
-    def _complete(self):
-        numeric = any(value is not None for value in (self.prior, self.center, self.per))
-        if numeric and self.spread is not None:
-            raise ValueError(f"{self.column!r}: `spread` is for a column of words, `prior`, `center` and `per` for a numeric one")
-        if not numeric and self.spread is None:
-            if self.column not in COLUMNS:
-                raise ValueError(
-                    f"{self.column!r} is not in the vocabulary: state `prior` if it is numeric, `spread` if it holds words"
-                )
-            numeric = COLUMNS[self.column].is_numeric
-        name, default = ("prior", _MODERATOR) if numeric else ("spread", _SPREAD)
-        object.__setattr__(self, name, getattr(self, name) or default)
-        if self.spread is not None:
-            _check_spread(self.spread)
-        return self
-
-    @property
-    def is_numeric(self) -> bool:
-        return self.spread is None
-
-
-class Model(_Part):
+class Model(Part):
     """A dose-response model.
 
     outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in
@@ -218,8 +40,8 @@ class Model(_Part):
     intercept: Intercept | None = None
     dose: tuple[Dose, ...] = ()
     moderator: tuple[Moderator, ...] = ()
-    between_study: Prior = _BETWEEN_STUDY
-    within_study: _PriorOrFalse = _WITHIN_STUDY
+    between_study: Prior = BETWEEN_STUDY
+    within_study: PriorOrFalse = WITHIN_STUDY
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
 
@@ -232,19 +54,22 @@ class Model(_Part):
 
     @model_validator(mode="after")
     def _complete(self):
-        columns = [part.column for part in (*self.dose, *self.moderator)]
+        columns = [part.column for part in (*self.doses, *self.moderator)]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise ValueError(f"used more than once: {', '.join(twice)}")
         if not self.dose and self.intercept is None:
             raise ValueError("a model needs an intercept or a dose")
-        groups = [part.by for part in (*self.dose, *filter(None, [self.intercept])) if part.by]
+        terms = [name for part in (*self.doses, *filter(None, [self.intercept])) for name in part.groups]
+        groups = [column for name in terms for column in name.split(":")]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
-        numeric = [dose.column for dose in self.dose] + [moderator.column for moderator in self.moderator if moderator.is_numeric]
-        variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.dose), "study_effect", "effect", "variance"}
+        numeric = [dose.column for dose in self.doses] + [
+            moderator.column for moderator in self.moderator if moderator.is_numeric
+        ]
+        variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.doses), "study_effect", "effect", "variance"}
         variables |= {"within_study", "pre_post_r", "sd_spread", "sd_true"}
         for column in dict.fromkeys([*groups, *numeric]):
-            if column in RESERVED_NAMES | variables or "/" in column:
+            if column in RESERVED_NAMES | variables or set("/:*") & set(column):
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
             if column in groups and column in numeric:
                 raise ValueError(f"{column!r} is used both as a number and as a group")
@@ -254,7 +79,7 @@ class Model(_Part):
         if self.pre_post_r and self.pre_post_r.family != "correlation":
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:
-            _check_spread(self.sd_spread)
+            check_spread(self.sd_spread)
         if self.intercept is None:
             floating = [dose.column for dose in self.dose if not dose.has_true_zero]
             if floating:
@@ -264,6 +89,16 @@ class Model(_Part):
                     "an anchored model is zero at dose zero for everyone: give it an intercept, or let the dose vary with `by`"
                 )
         return self
+
+    @property
+    def doses(self) -> tuple[Dose, ...]:
+        """Every dose of the model; those that multiply another come after it."""
+        return tuple(factor for dose in self.dose for factor in dose.factors)
+
+    def shown_by(self, column: str) -> str | None:
+        """The grouping that tables and figures of a dose show: combinations of columns where there are any, else the first."""
+        part = next(dose for dose in self.dose if column in [factor.column for factor in dose.factors])
+        return shown_by(tuple(name for factor in part.factors for name in factor.groups))
 
     @property
     def is_anchored(self) -> bool:
@@ -276,9 +111,8 @@ class Model(_Part):
         """
         if self.intercept:
             return self
-        groups = list(dict.fromkeys(dose.by for dose in self.dose if dose.by))
-        shifts = tuple(Moderator(column=group, spread=_SPREAD) for group in groups[1:])
-        return self.replace(intercept=Intercept(by=groups[0] if groups else None), moderator=shifts)
+        groups = tuple(dict.fromkeys(name for dose in self.doses for name in dose.groups))
+        return self.replace(intercept=Intercept(by=groups or None))
 
     def replace(self, **fields) -> "Model":
         """A copy with some fields changed, checked again."""
@@ -289,8 +123,7 @@ class Model(_Part):
         sd, found = self.outcome_sd or 1.0, {}
         if self.intercept:
             found["intercept"] = self.intercept.prior.scaled(sd)
-            if self.intercept.by:
-                found[f"intercept_between_{self.intercept.by}"] = self.intercept.spread.scaled(sd)
+            found |= {f"intercept_between_{group}": self.intercept.spread.scaled(sd) for group in self.intercept.groups}
         for dose in self.dose:
             found |= dose.resolved_priors(sd)
         for moderator in self.moderator:
@@ -322,12 +155,15 @@ class Model(_Part):
             return part.model_copy(update=fields)
 
         def with_own(dose: Dose) -> Dose:
-            own = {name: priors[f"{dose.column}_{name}"] for name in dose._defaults() if f"{dose.column}_{name}" in priors}
-            return dose.model_copy(update={"priors": dose.priors | own})
+            names = [name.removeprefix(f"{dose.column}_") for name in dose.resolved_priors(1.0)]
+            own = {name: priors[f"{dose.column}_{name}"] for name in names if f"{dose.column}_{name}" in priors}
+            times = {"times": with_own(dose.times)} if dose.times else {}
+            return dose.model_copy(update={"priors": dose.priors | own} | times)
 
         fields = {name: priors[name] for name in ("between_study", "within_study", "pre_post_r", "sd_spread") if name in priors}
         if self.intercept:
-            fields["intercept"] = changed(self.intercept, prior="intercept", spread=f"intercept_between_{self.intercept.by}")
+            spreads = [f"intercept_between_{group}" for group in self.intercept.groups if f"intercept_between_{group}" in priors]
+            fields["intercept"] = changed(self.intercept, prior="intercept", spread=(spreads or ["intercept_between_"])[0])
         names = [{"prior": f"{m.column}_effect"} if m.is_numeric else {"spread": f"between_{m.column}"} for m in self.moderator]
         fields["moderator"] = tuple(changed(m, **name) for m, name in zip(self.moderator, names, strict=True))
         return self.replace(dose=tuple(map(with_own, self.dose)), **fields)
@@ -355,7 +191,7 @@ def _plain(part) -> dict:
         elif isinstance(value, BaseModel):
             value = _plain(value)
         elif isinstance(value, dict):
-            value = {key: prior.as_dict() for key, prior in value.items()}
+            value = {key: item.as_dict() if isinstance(item, Prior) else item for key, item in value.items()}
         elif isinstance(value, tuple):
             value = [_plain(item) if isinstance(item, BaseModel) else item for item in value]
         found[name] = value

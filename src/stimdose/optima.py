@@ -241,7 +241,7 @@ def optimum(
         remarks += [why + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
     failing = [level for level in verdicts if (f"{column}[{level}]" if by else column) in diagnosis.failing]
     verdicts |= dict.fromkeys(failing, "did not converge")
-    shape = next(d.basis for d in fit.model.dose if d.column == column)
+    shape = next(d.basis for d in fit.model.doses if d.column == column)
     if not shape.can_peak:
         remarks.append(ONE_WAY.format(shape=shape.name))
     remarks += _beyond(curves, by)

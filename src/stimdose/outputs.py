@@ -41,9 +41,10 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
     if len(fit.trials) <= FOREST_ROWS:
         written += _write_figure(figures.forest(study_effects(fit, group=groups)), folder / "forest")
     optima = {}
-    for dose in fit.model.dose:
-        written += write_curve(fit, dose.column, dose.by, folder)
-        optima[dose.column] = optimum(fit, dose.column, by=dose.by, delta=delta)
+    for dose in fit.model.doses:
+        by = fit.model.shown_by(dose.column)
+        written += write_curve(fit, dose.column, by, folder)
+        optima[dose.column] = optimum(fit, dose.column, by=by, delta=delta)
         written.append(_write_table(optima[dose.column].table(), folder / f"optimum-{dose.column}.csv"))
     return written, optima
 

@@ -8,6 +8,7 @@ from .model import Model
 from .predictor import (
     coefficients,
     gaussian_coefficients,
+    grouped_parameters,
     linear_system,
     mean_effect,
     prior_constants,
@@ -140,15 +141,10 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
     priors = sampled_priors(model, rows) | gaussian_coefficients(model)
     values = {name: prior.distribution.rvs(size=draws, random_state=rng) for name, prior in priors.items()}
 
-    def by_group(name: str, by: str, is_log: bool = False) -> None:
+    for name, by, is_log in grouped_parameters(model):
         z = rng.standard_normal((draws, len(rows.levels[by]))) * values[f"{name}_between_{by}"][:, None]
         values[f"{name}_by_{by}"] = values[name][:, None] * np.exp(z) if is_log else values[name][:, None] + z
-
-    if model.intercept and model.intercept.by:
-        by_group("intercept", model.intercept.by)
-    for dose in model.dose:
-        for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by else ():
-            by_group(f"{dose.column}_{name}", dose.by, name in dose.basis.nonlinear)
+    for dose in model.doses:
         if len(rows.points.doses[dose.column].uncertain) and not rows.imputation:
             values[f"{dose.column}_true"] = _prior_true_doses(
                 dose.prior("true"), rows.points.doses[dose.column].log_bounds, draws, rng

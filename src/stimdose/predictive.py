@@ -42,7 +42,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
             "shrunken_high": shrunken_high,
         }
     )
-    doses = [dose.column for dose in fit.model.dose]
+    doses = [dose.column for dose in fit.model.doses]
     if doses:
         table["dose"] = [" / ".join(texts) for texts in zip(*(_dose_texts(fit, column) for column in doses), strict=True)]
     if group:

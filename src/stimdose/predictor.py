@@ -8,45 +8,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .model import Dose, Model
+from .model import Model
+from .parts import Dose
 from .priors import Prior
 from .rows import DosePoints, Points, Rows
 
 
 @dataclass(frozen=True)
-class Term:
-    """One coefficient, or one per group, times a column.
+class Grouping:
+    """How a coefficient varies over groups: the grouping ("phase", or "phase:site"), the group of each point (points,), the posterior
+    variable of the coefficients by group (..., groups), and the one of their standard deviation."""
 
-    name: posterior variable of the population coefficient; None for a moderator of words, which has deviations only.
-    column: (..., points). group: its column, or None. index: (points,) group of each point.
-    grouped: posterior variable of the coefficients by group (..., groups). spread: of their standard deviation.
-    is_gaussian: the population coefficient has a normal prior and can be integrated out.
+    name: str
+    index: np.ndarray
+    variable: str
+    spread: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """A coefficient, which may vary over groups, times a column.
+
+    column: (..., points). name: posterior variable of the population coefficient; None for a moderator of words, which has
+    deviations only. is_gaussian: the population coefficient has a normal prior and can be integrated out.
     """
 
     column: object
     name: str | None
     is_gaussian: bool = True
-    group: str | None = None
-    index: np.ndarray | None = None
-    grouped: str | None = None
-    spread: str | None = None
+    groupings: tuple[Grouping, ...] = ()
 
     def contribution(self, values: dict):
         """Contribution to the mean effect (..., points), given the coefficients."""
-        if self.index is not None:
-            return values[self.grouped][..., self.index] * self.column
-        return values[self.name][..., None] * self.column
+        by_group = [values[grouping.variable][..., grouping.index] for grouping in self.groupings]
+        if len(by_group) == 1:
+            return by_group[0] * self.column
+        population = values[self.name][..., None]
+        return (population + sum(own - population for own in by_group)) * self.column
 
 
 def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
     """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside
     them."""
     imputed = {part.column for part in rows.imputation.parts} if rows.imputation else set()
-    unused = {f"{dose.column}_true" for dose in model.dose}
+    unused = {f"{dose.column}_true" for dose in model.doses}
     unused |= {f"{column}_true" for column in imputed}
-    unused |= {f"{dose.column}_spread" for dose in model.dose if dose.column not in imputed}
+    unused |= {f"{dose.column}_spread" for dose in model.doses if dose.column not in imputed}
     unused |= set() if rows.has_within_study else {"within_study"}
-    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.basis.coefficients}
+    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.coefficients}
     unused |= set(gaussian_coefficients(model)) if integrate else set()
     return {name: prior for name, prior in all_priors(model, rows).items() if name not in unused}
 
@@ -60,7 +69,7 @@ def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
 
 def gaussian_coefficients(model: Model) -> dict[str, Prior]:
     """Population coefficients with a normal prior, by posterior variable name."""
-    names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.basis.coefficients}
+    names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.coefficients}
     names |= {f"{m.column}_effect" for m in model.moderator}
     return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
 
@@ -76,17 +85,24 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(sampled_priors(model, rows, integrate=False), ())
     if rows.imputation:
         dims |= {f"{part.column}_typical": ("modality",) for part in rows.imputation.parts}
-    if model.intercept and model.intercept.by:
-        dims[f"intercept_by_{model.intercept.by}"] = (model.intercept.by,)
-    for dose in model.dose:
-        for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by else ():
-            dims[f"{dose.column}_{name}_by_{dose.by}"] = (dose.by,)
+    dims |= {f"{name}_by_{group}": (group,) for name, group, _ in grouped_parameters(model)}
+    for dose in model.doses:
         if len(rows.points.doses[dose.column].uncertain):
             dims[f"{dose.column}_true"] = (f"{dose.column}_true_row",)
     dims |= {f"{m.column}_effect": (m.column,) for m in model.moderator if not m.is_numeric}
     if rows.unknowns and len(rows.unknowns.sd_rows):
         dims["sd_true"] = ("sd_true_row",)
     return dims | dict.fromkeys(study_effects(model, rows), ("study",))
+
+
+def grouped_parameters(model: Model) -> list[tuple[str, str, bool]]:
+    """Every parameter that varies over groups: its posterior variable, the grouping, and whether it varies by a factor."""
+    found = [("intercept", group, False) for group in model.intercept.groups] if model.intercept else []
+    for part in model.dose:
+        found += [(f"{part.column}_{name}", group, False) for group in part.groups for name in part.coefficients]
+    for dose in model.doses:
+        found += [(f"{dose.column}_{name}", group, True) for group in dose.nonlinear_groups for name in dose.nonlinear]
+    return found
 
 
 def row_coords(rows: Rows) -> dict[str, list]:
@@ -109,49 +125,54 @@ def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     ones = np.ones(points.size)
     found = []
     if model.intercept:
-        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, model.intercept.by, points))
+        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, model.intercept.groups, points))
     for dose in model.dose:
-        columns = dose_columns(dose, points.doses[dose.column], points.groups.get(dose.by), values)
-        for name, column in zip(dose.basis.coefficients, columns, strict=True):
-            variable = f"{dose.column}_{name}"
-            found.append(_term(variable, column, dose.prior(name).is_gaussian, dose.by, points))
+        columns = dose_columns(dose, points, values)
+        if dose.times:
+            columns = [own * other for own in columns for other in dose_columns(dose.times, points, values)]
+        for name, column in zip(dose.coefficients, columns, strict=True):
+            found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, dose.groups, points))
     for moderator in model.moderator:
         if moderator.is_numeric:
             found.append(Term(points.moderators[moderator.column], f"{moderator.column}_effect", moderator.prior.is_gaussian))
         else:
             name = moderator.column
-            found.append(Term(ones, None, True, name, points.groups[name], f"{name}_effect", f"between_{name}"))
+            found.append(Term(ones, None, True, (Grouping(name, points.groups[name], f"{name}_effect", f"between_{name}"),)))
     return found
 
 
-def _term(name: str, column, is_gaussian: bool, by: str | None, points: Points) -> Term:
-    index = points.groups.get(by)
-    if index is None:
-        return Term(column, name, is_gaussian)
-    return Term(column, name, is_gaussian, by, index, f"{name}_by_{by}", f"{name}_between_{by}")
+def _term(name: str, column, is_gaussian: bool, groups: tuple[str, ...], points: Points) -> Term:
+    groupings = [Grouping(group, points.groups[group], f"{name}_by_{group}", f"{name}_between_{group}") for group in groups]
+    return Term(column, name, is_gaussian, tuple(groupings))
 
 
-def dose_columns(dose: Dose, points: DosePoints, groups: np.ndarray | None, values: dict) -> list:
-    """The basis columns (..., rows) of a dose: evaluated at the points, then averaged over strata and put in the order of the
+def dose_columns(dose: Dose, points: Points, values: dict) -> list:
+    """The basis columns (..., rows) of a dose: evaluated at its points, then averaged over strata and put in the order of the
     rows."""
-    parts = [points.values]
-    if len(points.uncertain):
+    at = points.doses[dose.column]
+    parts = [at.values]
+    if len(at.uncertain):
         true = values[f"{dose.column}_true"]
-        parts = [np.broadcast_to(points.values, (*true.shape[:-1], len(points.values)))] if array_library(true) is np else parts
+        parts = [np.broadcast_to(at.values, (*true.shape[:-1], len(at.values)))] if array_library(true) is np else parts
         parts.append(true)
-    if len(points.nodes):
+    if len(at.nodes):
         lead = parts[-1].shape[:-1] if array_library(*parts) is np else ()
-        parts.append(np.broadcast_to(points.nodes, (*lead, len(points.nodes))))
+        parts.append(np.broadcast_to(at.nodes, (*lead, len(at.nodes))))
     x = parts[0] if len(parts) == 1 else array_library(*parts).concatenate(parts, axis=-1)
+    groups = {group: points.groups[group][at.row_of_point] for group in dose.nonlinear_groups}
+    nonlinear = {name: _nonlinear(f"{dose.column}_{name}", groups, values) for name in dose.nonlinear}
+    return [_rows(column, at) for column in dose.basis.columns(x, **nonlinear, **dose.fixed)]
 
-    nonlinear = {}
-    for name in dose.basis.nonlinear:
-        variable = f"{dose.column}_{name}"
-        if groups is None:
-            nonlinear[name] = values[variable][..., None]
-        else:
-            nonlinear[name] = values[f"{variable}_by_{dose.by}"][..., groups[points.row_of_point]]
-    return [_rows(column, points) for column in dose.basis.columns(x, dose.reference, **nonlinear)]
+
+def _nonlinear(name: str, groups: dict[str, np.ndarray], values: dict):
+    """A non-linear parameter (..., points): that of the population, times what the groups of each point differ by."""
+    by_group = [values[f"{name}_by_{group}"][..., index] for group, index in groups.items()]
+    if len(by_group) == 1:
+        return by_group[0]
+    population = found = values[name][..., None]
+    for own in by_group:
+        found = found * (own / population)
+    return found
 
 
 def _rows(column, points: DosePoints):
@@ -180,7 +201,7 @@ class Coefficient:
 
 
 def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficient]:
-    """The coefficients of X: for every term its population coefficient, then the deviation of each group."""
+    """The coefficients of X: for every term its population coefficient, then the deviations of the groups of each grouping."""
     system = []
     for term in found:
         if term.name is not None:
@@ -190,9 +211,10 @@ def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficie
                 else (values[term.name], 0.0)
             )
             system.append(Coefficient(term.column, mean, sd, term.name))
-        if term.index is not None:
-            for group in range(len(rows.levels[term.group])):
-                system.append(Coefficient(term.column * (term.index == group), 0.0, values[term.spread], term.grouped, group))
+        for grouping in term.groupings:
+            for group in range(len(rows.levels[grouping.name])):
+                column = term.column * (grouping.index == group)
+                system.append(Coefficient(column, 0.0, values[grouping.spread], grouping.variable, group))
     return system
 
 
@@ -201,7 +223,7 @@ def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]
     their spread."""
     found: dict[str, tuple[str | None, str]] = {"study_effect": (None, "between_study")}
     for dose in model.dose:
-        for name in dose.basis.coefficients if dose.column in rows.slopes else ():
+        for name in dose.coefficients if dose.column in rows.slopes else ():
             found[f"{dose.column}_{name}_study_effect"] = (f"{dose.column}_{name}", f"{dose.column}_{name}_between_study")
     return found
 
@@ -210,9 +232,9 @@ def coefficients(found: list[Term], system: list[Coefficient], beta: np.ndarray)
     """Posterior variables from draws beta (draws, p) of the coefficients of `linear_system`; group totals, not deviations."""
     drawn = {coefficient.name: beta[:, k] for k, coefficient in enumerate(system) if coefficient.group is None}
     for term in found:
-        if term.index is not None:
-            deviations = beta[:, [k for k, coefficient in enumerate(system) if coefficient.name == term.grouped]]
-            drawn[term.grouped] = deviations if term.name is None else drawn[term.name][:, None] + deviations
+        for grouping in term.groupings:
+            deviations = beta[:, [k for k, coefficient in enumerate(system) if coefficient.name == grouping.variable]]
+            drawn[grouping.variable] = deviations if term.name is None else drawn[term.name][:, None] + deviations
     return drawn
 
 

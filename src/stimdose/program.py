@@ -21,13 +21,12 @@ FAMILIES = (
 """Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds. A standard deviation enters the
 density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a place like any other
 and not infinitely far away, and read as the absolute value."""
-MOST_PARAMETERS, MOST_COLUMNS = 2, 2
-"""Of any shape: its non-linear parameters and its columns."""
 
 
 class Sampled(NamedTuple):
-    """family, first, second (parameters,): priors of what is sampled. grouped (n, 3): registers of population, spread and standard
-    normal of each parameter by group, population * exp(spread * normal). constants (constants,)."""
+    """family, first, second (parameters,): priors of what is sampled. grouped (n, 3): registers of base, spread and standard normal of
+    each parameter by group, base * exp(spread * normal); the base is of the population, or an earlier one of these. constants
+    (constants,)."""
 
     family: np.ndarray
     first: np.ndarray
@@ -55,24 +54,29 @@ class Likelihood(NamedTuple):
 
 
 class Moving(NamedTuple):
-    """Doses whose columns move with parameters, d of them.
+    """Doses whose columns move with parameters, d of them, or multiply such a dose.
 
-    shape, reference (d,). first (d + 1,): where the points of each dose begin; x, weight, entry (points,): where its shape is
-    evaluated, and with what weight that enters which entry; log_dose (points,): number of the uncertain dose that a point is, or -1;
-    registers (points, MOST_PARAMETERS): its non-linear parameters. size (d,): number of entries. row_entry (d, rows): the
-    entry of each row. columns (moving, 3): dose, column of its shape, and group of each moving column of X, which is zero in rows whose
-    row_group (moving, rows) is another; -1 is no group.
+    shape, columns_of, parameters (d,): number of the shape, of its columns, and of its non-linear parameters. constants, with
+    first_constant (d + 1,): those of the shapes, one after the other. first (d + 1,): where the points of each dose begin; x, weight,
+    entry (points,): where its shape is evaluated, and with what weight that enters which entry; log_dose (points,): number of the
+    uncertain dose that a point is, or -1; registers (points, most parameters): its non-linear parameters. entries (1,): how many there
+    are. row_entry (d, rows): the entry of each row. columns (moving, 5): dose and column of its shape, the same of the dose that
+    multiplies it or -1, and group of each moving column of X, which is zero in rows whose row_group (moving, rows) is another; -1 is
+    no group.
     """
 
     shape: np.ndarray
-    reference: np.ndarray
+    columns_of: np.ndarray
+    parameters: np.ndarray
+    constants: np.ndarray
+    first_constant: np.ndarray
     first: np.ndarray
     x: np.ndarray
     weight: np.ndarray
     entry: np.ndarray
     log_dose: np.ndarray
     registers: np.ndarray
-    size: np.ndarray
+    entries: np.ndarray
     row_entry: np.ndarray
     columns: np.ndarray
     row_group: np.ndarray

@@ -16,7 +16,16 @@ import pytensor.tensor as pt
 from .latents import LEAST_SPREAD, Imputation
 from .model import Model
 from .op import integrated_normal
-from .predictor import linear_system, mean_effect, prior_constants, row_coords, sampled_priors, study_effects, terms
+from .predictor import (
+    grouped_parameters,
+    linear_system,
+    mean_effect,
+    prior_constants,
+    row_coords,
+    sampled_priors,
+    study_effects,
+    terms,
+)
 from .rows import DosePoints, Missing, Rows, prepare, rows_of
 from .trials import Trials
 from .unknowns import Unknowns
@@ -29,8 +38,8 @@ def build(
 
     Raises ModelError or TrialsError where model and table do not fit.
     """
-    rows = rows_of(model, prepare(model, trials, missing, allow_mixed), missing == "impute")
-    return build_rows(model, rows, integrate=integrate)
+    model, trials = prepare(model, trials, missing, allow_mixed)
+    return build_rows(model, rows_of(model, trials, missing == "impute"), integrate=integrate)
 
 
 def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
@@ -125,7 +134,7 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
         values[name] = pm.Deterministic(name, _group_value(values, name, by, z, is_log), dims=by)
     if rows.imputation:
         return values | _imputed_doses(rows.imputation, values)
-    for dose in model.dose:
+    for dose in model.doses:
         points = rows.points.doses[dose.column]
         if len(points.uncertain):
             values[f"{dose.column}_true"] = _uncertain_dose(f"{dose.column}_true", points, constants)
@@ -134,13 +143,8 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
 
 def _grouped(model: Model, integrate: bool) -> list[tuple[str, str, bool]]:
     """Parameters by group that are sampled: name, group column, and whether groups differ by a factor (or by a difference)."""
-    found = [(f"{d.column}_{name}_by_{d.by}", d.by, True) for d in model.dose if d.by for name in d.basis.nonlinear]
-    if not integrate:
-        if model.intercept and model.intercept.by:
-            found.append((f"intercept_by_{model.intercept.by}", model.intercept.by, False))
-        found += [(f"{d.column}_{name}_by_{d.by}", d.by, False) for d in model.dose if d.by for name in d.basis.coefficients]
-        found += [(f"{m.column}_effect", m.column, False) for m in model.moderator if not m.is_numeric]
-    return found
+    found = [(f"{name}_by_{by}", by, is_log) for name, by, is_log in grouped_parameters(model) if is_log or not integrate]
+    return found + [(f"{m.column}_effect", m.column, False) for m in model.moderator if not (m.is_numeric or integrate)]
 
 
 def _group_value(values: dict, name: str, by: str, z, is_log: bool):

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from .diagnosis import Diagnosis, diagnose
-from .grid import best_dose, curve_draws, dose_grid, observed_range
+from .grid import base_levels, best_dose, curve_draws, dose_grid, observed_range, usual_dose
 from .model import Model
 from .posterior import draw_coefficients, draw_prior, replicate
 from .predictor import row_coords, variable_dims
@@ -88,16 +88,18 @@ def diagnose_tree(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
 def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
     quantities = population(posterior)
     shape, values = (posterior.sizes["chain"], posterior.sizes["draw"]), stacked(posterior)
-    held = {name: center for name, (center, _) in rows.scales.items()} | {name: levels[0] for name, levels in rows.levels.items()}
-    for dose in model.dose:
+    held = {name: center for name, (center, _) in rows.scales.items()} | base_levels(rows)
+    for dose in model.doses:
+        part = next(part for part in model.dose if dose in part.factors)
         low, high = observed_range(rows, dose.column)
         if low < high:
-            grid = dose_grid(low, high, 101)
+            grid, by = dose_grid(low, high, 101), model.shown_by(dose.column)
             # the best dose is where its own effect is highest: what is added does not move it
-            alone = model.model_copy(update={"intercept": None, "dose": (dose,), "moderator": ()})
-            curves = curve_draws(alone, rows, values, dose.column, grid, dose.by, held | {dose.by: None})
-            best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if dose.by else []))
-            quantities[f"best {dose.column}"] = (("chain", "draw", dose.by) if dose.by else ("chain", "draw"), best)
+            alone = model.model_copy(update={"intercept": None, "dose": (part,), "moderator": ()})
+            at = held | {other.column: usual_dose(rows, other.column) for other in part.factors}
+            curves = curve_draws(alone, rows, values, dose.column, grid, by, at)
+            best = best_dose(grid, curves)[0].reshape(*shape, *([-1] if by else []))
+            quantities[f"best {dose.column}"] = (("chain", "draw", by) if by else ("chain", "draw"), best)
     return quantities
 
 

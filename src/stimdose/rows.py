@@ -9,10 +9,11 @@ import pandas as pd
 from .audit import Conversion
 from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
 from .covariance import blocks
-from .doses import dose_text
+from .doses import dose_text, short
 from .errors import ModelError, Problem, TrialsError
 from .latents import Imputation, closed, impute
-from .model import Dose, Model
+from .model import Model
+from .parts import Dose
 from .priors import Prior
 from .trials import LACKS, Trials
 from .unknowns import Unknowns, unknowns_of
@@ -87,21 +88,39 @@ class Rows:
 
 def needed_columns(model: Model) -> tuple[str, ...]:
     """Columns of the table that the model reads, besides effect and variance."""
-    found = [dose.column for dose in model.dose] + [moderator.column for moderator in model.moderator] + group_columns(model)
+    found = [dose.column for dose in model.doses] + [moderator.column for moderator in model.moderator]
+    found += [column for name in group_columns(model) for column in name.split(":")]
     return tuple(dict.fromkeys(found))
 
 
 def group_columns(model: Model) -> list[str]:
-    """Columns whose groups the model gives parameters of their own."""
-    found = [model.intercept.by] if model.intercept and model.intercept.by else []
-    found += [dose.by for dose in model.dose if dose.by] + [
-        moderator.column for moderator in model.moderator if not moderator.is_numeric
-    ]
-    return list(dict.fromkeys(found))
+    """The groupings of the model: columns, and combinations of columns ("a:b")."""
+    found = [name for part in (*filter(None, [model.intercept]), *model.doses) for name in part.groups]
+    return list(dict.fromkeys(found + [moderator.column for moderator in model.moderator if not moderator.is_numeric]))
 
 
-def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()) -> Trials:
-    """The trials that the model will see: complete (but for doses, if these are imputed), and of one estimand that suits it.
+def group_levels(model: Model, table: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
+    """The levels of every grouping and of the columns that combinations are made of, and the number of each row's level. A combination
+    has a level for every pair, whether or not a row has it."""
+    names = group_columns(model)
+    columns = dict.fromkeys(column for name in names for column in name.split(":"))
+    levels = {column: level_order(column, table[column]) for column in columns}
+    numbers = {column: table[column].map(str).map(levels[column].index).to_numpy() for column in columns}
+    for name in filter(lambda name: ":" in name, names):
+        first, second = name.split(":")
+        levels[name] = [f"{a}, {b}" for a in levels[first] for b in levels[second]]
+        numbers[name] = combination(numbers[first], numbers[second], len(levels[second]))
+    return levels, numbers
+
+
+def combination(first, second, seconds: int):
+    """Number of a pair of levels, of which the second has `seconds` values."""
+    return first * seconds + second
+
+
+def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()) -> tuple[Model, Trials]:
+    """What will be fitted: the model with the options that the table tells (knots), and the trials that it will see: complete (but for
+    doses, if these are imputed), and of one estimand that suits it.
 
     Raises TrialsError for empty cells and mixed estimands, ModelError where model and table do not fit.
     """
@@ -116,7 +135,7 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             f"priors are stated in standard deviations of the outcome, and the effects are {trials.measure}: "
             "state `outcome_sd` in the model, the size of one in the units of the effect"
         )
-    for column in group_columns(model):
+    for column in {column for name in group_columns(model) for column in name.split(":")}:
         if column in trials.table and column in COLUMNS and COLUMNS[column].is_numeric:
             problems.append(f"{column!r} is numeric and cannot be a group; cut it into levels first")
     for moderator in model.moderator:
@@ -126,7 +145,7 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             and not pd.api.types.is_numeric_dtype(trials.table[moderator.column])
         ):
             problems.append(f"moderator {moderator.column!r} holds words; state `spread` in place of `prior`, or give it numbers")
-    for dose in model.dose:
+    for dose in model.doses:
         if dose.column in trials.table and not pd.api.types.is_numeric_dtype(trials.table[dose.column]):
             problems.append(f"dose {dose.column!r} is not numeric")
     if problems:
@@ -136,16 +155,45 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
     else:
         trials = trials.complete(needed_columns(model), missing)
     trials.require_one_estimand(allow_mixed)
-    doses = {dose.column: np.ravel(trials.bounds(dose.column)) for dose in model.dose}
-    constant = [column for column, values in doses.items() if len(np.unique(values[~np.isnan(values)])) == 1]
+    bounds = {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
+    constant = [column for column, values in bounds.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
         raise ModelError(f"{', '.join(constant)} is the same in every row that prints it: there is no dose-response to estimate")
-    return trials
+    return _placed(model, trials, bounds), trials
+
+
+def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Model:
+    """The model with the options that the doses of a table tell. Raises ModelError where a shape has no value at a dose of the table."""
+    ends = {
+        column: np.concatenate([low[low == high], *(end[low != high] for end in (low, high))])
+        for column, (low, high) in bounds.items()
+    }
+    printed = {column: values[np.isfinite(values)] for column, values in ends.items()}
+    try:
+        placed = [dose.placed(printed) for dose in model.dose]
+    except ValueError as error:
+        raise ModelError(f"model {model.name!r} does not fit this table: {error}") from None
+    if any(new is not old for new, old in zip(placed, model.dose, strict=True)):
+        model = model.replace(dose=tuple(placed))
+    problems = []
+    for dose in model.doses:
+        (low, high), (least, most) = bounds[dose.column], dose.basis.domain
+        outside = (np.isnan(low) & np.isfinite(most)) | (low < least) | (high > most)
+        rows = trials.table.loc[outside, "row"]
+        problems += [
+            Problem(
+                row, study, dose.column, "", f"the {dose.shape} shape has values between {short(least)} and {short(most)} only"
+            )
+            for row, study in zip(rows, trials.table.loc[outside, "study"], strict=True)
+        ]
+    if problems:
+        raise TrialsError("doses at which the shape of the model has no value; state `between`, or use another shape:", problems)
+    return model
 
 
 def _check_imputable(model: Model, trials: Trials) -> None:
     """Only doses can be imputed, and only those of single trials."""
-    doses = [dose.column for dose in model.dose]
+    doses = [dose.column for dose in model.doses]
     absent = tuple(column for column in doses if column not in trials.table)
     problems = trials.gaps(tuple(column for column in needed_columns(model) if column not in doses) + absent)
     for column in doses:
@@ -172,11 +220,7 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     study = table["study"].map(first_seen).to_numpy()
     start = np.concatenate([np.searchsorted(study, np.arange(len(first_seen))), [len(study)]])
 
-    levels, groups = {}, {}
-    for column in group_columns(model):
-        levels[column] = level_order(column, table[column])
-        groups[column] = table[column].map(str).map(levels[column].index).to_numpy()
-
+    levels, groups = group_levels(model, table)
     scales, moderators = {}, {}
     for moderator in model.moderator:
         if moderator.is_numeric:
@@ -189,12 +233,14 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
             moderators[moderator.column] = (values - center) / per
 
     imputation = impute(model, trials) if imputed else None
-    bounds = imputation.bounds if imputation else {dose.column: np.array(trials.bounds(dose.column)) for dose in model.dose}
+    bounds = imputation.bounds if imputation else {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
     stratum = (table["design"] == "stratum").to_numpy()
-    doses = {dose.column: _dose_points(dose, *bounds[dose.column], stratum) for dose in model.dose}
+    doses = {dose.column: _dose_points(dose, *bounds[dose.column], stratum) for dose in model.doses}
     keys = imputation.key if imputation else {}
     slopes = tuple(
-        dose.column for dose in model.dose if dose.by_study and _several_doses(study, bounds[dose.column], keys.get(dose.column))
+        part.column
+        for part in model.dose
+        if part.by_study and any(_several_doses(study, bounds[dose.column], keys.get(dose.column)) for dose in part.factors)
     )
     sizes = np.diff(start)
     unknowns = unknowns_of(model, table) if imputed else None

@@ -102,7 +102,7 @@ class Fit:
             records.append((*cells, column, printed, median, low, high, *np.quantile(before, ends), contraction, r_hat))
 
         unknown = {
-            dose.column: (f"{dose.column}_true", self.rows.points.doses[dose.column].uncertain) for dose in self.model.dose
+            dose.column: (f"{dose.column}_true", self.rows.points.doses[dose.column].uncertain) for dose in self.model.doses
         }
         unknown |= {"sd": ("sd_true", self.rows.unknowns.sd_rows)} if self.rows.unknowns else {}
         for column, (name, rows) in unknown.items():
@@ -130,11 +130,12 @@ class Fit:
         if "free_intercept" not in self.tree:
             return None
         model, rows, values, records = self.group_model("free_intercept"), self.rows, self.values("free_intercept"), []
-        for dose in model.dose:
+        for dose in model.doses:
             low, high = observed_range(rows, dose.column)
-            held = held_values(model, rows, dose.column, dose.by, {})
-            ends = curve_draws(model, rows, values, dose.column, np.array([low, high]), dose.by, held)
-            for k, group in enumerate(rows.levels[dose.by] if dose.by else [""]):
+            by = model.shown_by(dose.column)
+            held = held_values(model, rows, dose.column, by, {})
+            ends = curve_draws(model, rows, values, dose.column, np.array([low, high]), by, held)
+            for k, group in enumerate(rows.levels[by] if by else [""]):
                 difference = ends[:, 1, k] - ends[:, 0, k]
                 interval = np.quantile(difference, [(1 - prob) / 2, (1 + prob) / 2])
                 records.append((dose.column, group, low, high, difference.mean(), *interval, (difference > 0).mean()))
@@ -241,7 +242,8 @@ def fit(
         "allow_mixed": list(allow_mixed),
     }
     settings = checked_settings(settings)
-    return _with_warning(Request(model, prepare(model, trials, missing, allow_mixed), checked_seed(seed), settings).run(progress))
+    model, trials = prepare(model, trials, missing, allow_mixed)
+    return _with_warning(Request(model, trials, checked_seed(seed), settings).run(progress))
 
 
 @dataclass(frozen=True)
