@@ -1,10 +1,16 @@
 """Dose-response shapes by name; `base` says what a shape is."""
 
 from .base import TINY, Shape
-from .peaked import Bell
-from .polynomials import Linear, LogLinear, Quadratic
-from .saturating import Emax
+from .peaked import AsymmetricBell, Bell, Gamma
+from .polynomials import FractionalPolynomial, Linear, LogLinear, Quadratic
+from .saturating import Emax, Exponential, SigmoidEmax
 
-SHAPES: dict[str, type[Shape]] = {shape.name: shape for shape in (Linear, LogLinear, Quadratic, Emax, Bell)}
+SHAPES: dict[str, type[Shape]] = {
+    shape.name: shape
+    for shape in (
+        *(Linear, LogLinear, Quadratic, Emax, Bell),
+        *(FractionalPolynomial, SigmoidEmax, Exponential, AsymmetricBell, Gamma),
+    )
+}
 
 __all__ = ["SHAPES", "TINY", "Shape"]

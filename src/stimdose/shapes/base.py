@@ -10,6 +10,8 @@ from ..priors import Prior
 
 TINY = 1e-9
 """Added to dose/reference before a logarithm, so that a dose of zero has a value and a finite gradient."""
+LEAST = 1e-300
+"""The same before a power: 0^p and its gradients are finite, and 0 for any p above 0.05."""
 
 
 class Shape(ABC):
@@ -36,7 +38,7 @@ class Shape(ABC):
     coefficients: tuple[str, ...]
     nonlinear: tuple[str, ...] = ()
     zero_at_zero: bool = True
-    can_peak: ClassVar[bool] = False
+    can_peak: bool = False
     on_log_scale: ClassVar[bool] = False
     by_group: ClassVar[bool] = True
     by_study: ClassVar[bool] = True

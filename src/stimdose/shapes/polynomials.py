@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..priors import Prior
-from .base import Shape, effect_prior
+from .base import LEAST, TINY, Shape, effect_prior
 
 
 class Linear(Shape):
@@ -62,4 +62,55 @@ class Quadratic(Shape):
         return {
             "slope": effect_prior("linear part of the gain at the reference dose"),
             "curvature": Prior("normal", mu=0.0, sigma=0.5, why="bending at the reference dose, smaller than the gain itself"),
+        }
+
+
+class FractionalPolynomial(Shape):
+    """term_1 * d^p, or term_1 * d^p + term_2 * d^q, with d = dose/reference and powers p and q out of `POWERS`; power 0 is log d,
+    and equal powers give d^p and d^p log d (Royston and Altman 1994, Appl Stat 43:429).
+
+    powers: one or two powers, default (0.5,). A power of 0 or below has no value at dose zero.
+    """
+
+    name, options = "fractional-polynomial", ("powers",)
+    POWERS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
+    when = "a curve of few parameters that bends early or late; try several powers and compare"
+
+    def complete(self):
+        self.powers = (0.5,) if self.powers is None else tuple(float(power) for power in self.powers)
+        if not 1 <= len(self.powers) <= 2 or set(self.powers) - set(self.POWERS):
+            raise ValueError(
+                f"powers must be one or two of {', '.join(f'{power:g}' for power in self.POWERS)}, got {self.powers}"
+            )
+        self.coefficients = ("term_1", "term_2")[: len(self.powers)]
+        self.zero_at_zero, self.can_peak = min(self.powers) > 0, len(self.powers) == 2
+
+    @property
+    def constants(self):
+        return np.array([self.reference, *self.powers])
+
+    @property
+    def domain(self):
+        return (0.0 if self.zero_at_zero else TINY * self.reference), np.inf
+
+    @staticmethod
+    def column(k, x, p, c):
+        x, power = x + LEAST, c[1 + k]
+        value = np.log(x) if power == 0 else x**power
+        return value * np.log(x) if k == 1 and c[1] == power else value
+
+    @staticmethod
+    def slopes(x, p, c, found):
+        x = x + LEAST
+        for k in range(len(c) - 1):
+            power, log = c[1 + k], np.log(x)
+            slope = 1 / x if power == 0 else power * x ** (power - 1)
+            if k == 1 and c[1] == power:
+                slope = 2 * log / x if power == 0 else x ** (power - 1) * (power * log + 1)
+            found[k, 0] = slope
+
+    def default_priors(self):
+        return {
+            name: effect_prior("weight of a power that is 1, or a logarithm that is 0, at the reference dose")
+            for name in self.coefficients
         }
