@@ -34,11 +34,11 @@ AS_WRITTEN = Mode(linker="py", optimizer=None)
 """PyTensor without rewriting or compilation: what is cheapest for a few evaluations."""
 
 
-def rows_for(model: sd.Model, table, missing="error", allow_mixed=()) -> Rows:
+def prepared(model: sd.Model, table, missing="error", allow_mixed=()) -> tuple[sd.Model, Rows]:
     if not isinstance(table, sd.Trials):
         table = sd.read_trials(table, **{name: word for name, word in CONSTANTS.items() if name not in table})
     model, table = prepare(model, table, missing, allow_mixed)
-    return rows_of(model, table, missing == "impute")
+    return model, rows_of(model, table, missing == "impute")
 
 
 # --- models and tables ---------------------------------------------------------------------------------------------------------------
@@ -69,11 +69,11 @@ INTERVALS = ["5-15", "≥20", "10", "<8", "30", "12-40", "10", "20-30"]
 
 
 def shipped(name: str) -> Callable:
-    return lambda: (model := sd.load_model(name), rows_for(model, wide_table()))
+    return lambda: prepared(sd.load_model(name), wide_table())
 
 
 def on_wide(model: sd.Model) -> Callable:
-    return lambda: (model, rows_for(model, wide_table()))
+    return lambda: prepared(model, wide_table())
 
 
 def on_intervals(shape: str, stratum: bool = False, **fields) -> Callable:
@@ -85,14 +85,14 @@ def on_intervals(shape: str, stratum: bool = False, **fields) -> Callable:
         if stratum:
             table["design"] = np.where(np.arange(len(table)) % 2, "stratum", "parallel")
         model = model_of(dose_of(shape, **fields))
-        return model, rows_for(model, table, allow_mixed=("design",))
+        return prepared(model, table, allow_mixed=("design",))
 
     return build
 
 
 def imputed(*doses: sd.Dose, table: Callable = lambda: PROTOCOLS, **fields) -> Callable:
     model = model_of(*doses, **fields)
-    return lambda: (model, rows_for(model, table(), "impute"))
+    return lambda: prepared(model, table(), "impute")
 
 
 def open_limits() -> pd.DataFrame:
@@ -116,7 +116,7 @@ def without_sds(measure: str) -> pd.DataFrame:
 
 def unknown(table: Callable, **fields) -> Callable:
     model = model_of(dose_of("log-linear", by_study=False), **fields)
-    return lambda: (model, rows_for(model, sd.read_trials(table(), missing="keep"), "impute", ("outcome", "score")))
+    return lambda: prepared(model, sd.read_trials(table(), missing="keep"), "impute", ("outcome", "score"))
 
 
 def without_r() -> pd.DataFrame:
@@ -136,7 +136,7 @@ def without_anything() -> pd.DataFrame:
 def linked(**fields) -> Callable:
     def build():
         model = model_of(dose_of("emax", **fields))
-        return model, rows_for(model, linked_table())
+        return prepared(model, linked_table())
 
     return build
 
@@ -152,8 +152,23 @@ for shape in SHAPES:
     CASES[f"{shape}, intervals by phase"] = on_intervals(shape, by="phase")
     CASES[f"{shape}, strata with intervals by site"] = on_intervals(shape, stratum=True, by="site")
 ANCHORED = model_of(dose_of("emax", by="phase"), dose_of("log-linear", "session_min", by="site"), intercept=None)
+CROSSED = "phase*site"
 AGE = sd.Moderator(column="age", center=60, per=10)
 CASES |= {
+    "groups crossed": on_wide(model_of(dose_of("bell", by=CROSSED), intercept=sd.Intercept(by=CROSSED))),
+    "groups added": on_wide(model_of(dose_of("emax", by=("phase", "site")), dose_of("linear", "session_min", by="phase:site"))),
+    "groups crossed, intervals": on_intervals("emax", by=CROSSED),
+    "known parameters": on_wide(
+        model_of(dose_of("bell", fixed={"width": 0.6}), dose_of("emax", "session_min", fixed={"ed50": 9}))
+    ),
+    "a product": on_wide(model_of(dose_of("bell", "frequency_hz", times=dose_of("emax", "session_min")))),
+    "a product by groups": on_wide(
+        model_of(
+            dose_of("quadratic", by="phase", times=dose_of("bell", "frequency_hz", by="site")), dose_of("bell", "session_min")
+        )
+    ),
+    "a product of fixed columns": on_wide(model_of(dose_of("linear", times=dose_of("log-linear", "session_min")))),
+    "a product with an interval": on_intervals("log-linear", times=dose_of("bell", "frequency_hz")),
     "intervals": on_intervals("log-linear", by_study=False),
     "strata with intervals": on_intervals("bell", stratum=True),
     "anchored": on_wide(ANCHORED),
@@ -187,18 +202,15 @@ CASES |= {
     "three doses of one shape": on_wide(
         model_of(dose_of("bell"), dose_of("bell", "session_min", by="phase"), dose_of("bell", "frequency_hz", by="site"))
     ),
-    "a measure with units": lambda: (
-        model := model_of(dose_of("bell", by="phase"), outcome_sd=8.0, moderator=[AGE]),
-        rows_for(model, wide_table().assign(measure="MD").eval("effect = 8 * effect").eval("se = 8 * se")),
+    "a measure with units": lambda: prepared(
+        model_of(dose_of("bell", by="phase"), outcome_sd=8.0, moderator=[AGE]),
+        wide_table().assign(measure="MD").eval("effect = 8 * effect").eval("se = 8 * se"),
     ),
-    "one row per study": lambda: (
-        model := model_of(dose_of("quadratic", by="site")),
-        rows_for(model, wide_table().drop_duplicates("study")),
-    ),
-    "one study": lambda: (model := model_of(dose_of("bell")), rows_for(model, wide_table().assign(study="A"))),
-    "one row": lambda: (model := model_of(), rows_for(model, wide_table(1))),
-    "one row, an interval": lambda: (model := model_of(dose_of("bell")), rows_for(model, wide_table(1).assign(sessions="5-15"))),
-    "missing doses of protocols": lambda: (PROTOCOL_MODEL, rows_for(PROTOCOL_MODEL, PROTOCOLS, "impute")),
+    "one row per study": lambda: prepared(model_of(dose_of("quadratic", by="site")), wide_table().drop_duplicates("study")),
+    "one study": lambda: prepared(model_of(dose_of("bell")), wide_table().assign(study="A")),
+    "one row": lambda: prepared(model_of(), wide_table(1)),
+    "one row, an interval": lambda: prepared(model_of(dose_of("bell")), wide_table(1).assign(sessions="5-15")),
+    "missing doses of protocols": lambda: prepared(PROTOCOL_MODEL, PROTOCOLS, "impute"),
     "missing doses, emax and bell": imputed(dose_of("emax", "session_min"), dose_of("bell", "total_pulses", by="modality")),
     "missing doses, log-normal spread": imputed(
         dose_of("quadratic", "pulses_per_session", priors={"spread": LOG}), dose_of("linear", "session_min", by="modality")

@@ -10,16 +10,11 @@ import numpy as np
 from .algebra import compiled, inlined
 from .integrate import log_marginal
 from .latents import LEAST_SPREAD
+from .moving import moving_columns, moving_entries, moving_gradient
 from .program import FAMILIES
-from .shapes import SHAPES, TINY
 
 HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
 NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY = range(len(FAMILIES))
-LINEAR, LOG_LINEAR, QUADRATIC, EMAX, BELL = range(len(SHAPES))
-
-ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
-linear, log_linear, quadratic, emax, bell = (compiled(shape.column) for shape in SHAPES.values())
-d_linear, d_log_linear, d_quadratic, d_emax, d_bell = (compiled(shape.slopes) for shape in SHAPES.values())
 
 
 @compiled
@@ -152,105 +147,6 @@ def missing_gradient(registers, missing, latents, dlog_doses, dregisters):
         distance = missing.observed[k] - np.log(registers[typical])
         dregisters[typical] += distance / variance / registers[typical]
         dregisters[spread_at] += (distance**2 / variance - 1) / variance * registers[spread_at]
-
-
-@compiled
-def column_at(shape, k, x, p, c):
-    """Column k of a shape (see `shapes.base`)."""
-    if shape == BELL:
-        return bell(k, x, p, c)
-    if shape == LINEAR:
-        return linear(k, x, p, c)
-    if shape == LOG_LINEAR:
-        return log_linear(k, x, p, c)
-    if shape == QUADRATIC:
-        return quadratic(k, x, p, c)
-    return emax(k, x, p, c)
-
-
-@compiled
-def slopes_at(shape, x, p, c, found):
-    """Write the derivatives of the columns of a shape to found (columns, 1 + parameters)."""
-    if shape == BELL:
-        d_bell(x, p, c, found)
-    elif shape == LINEAR:
-        d_linear(x, p, c, found)
-    elif shape == LOG_LINEAR:
-        d_log_linear(x, p, c, found)
-    elif shape == QUADRATIC:
-        d_quadratic(x, p, c, found)
-    else:
-        d_emax(x, p, c, found)
-
-
-@compiled
-def point_at(point, dose, registers, log_doses, moving, c, p):
-    """x of a point and its derivative with respect to the log dose; its non-linear parameters are written to p."""
-    x, dx, number = moving.x[point], 0.0, moving.log_dose[point]
-    if number >= 0:
-        x = dx = np.exp(log_doses[number]) / c[0]
-        if ON_LOG_SCALE[moving.shape[dose]]:
-            x, dx = np.log(x + TINY), x / (x + TINY)
-    for j in range(len(p)):
-        p[j] = registers[moving.registers[point, j]]
-    return x, dx
-
-
-@compiled
-def moving_entries(registers, log_doses, moving):
-    """The columns of every moving dose (most columns, entries) at its doses."""
-    found = np.zeros((moving.columns_of.max() if len(moving.columns_of) else 0, moving.entries[0]))
-    for dose in range(len(moving.shape)):
-        c, p = moving.constants[moving.first_constant[dose] : moving.first_constant[dose + 1]], np.empty(moving.parameters[dose])
-        for point in range(moving.first[dose], moving.first[dose + 1]):
-            x, _ = point_at(point, dose, registers, log_doses, moving, c, p)
-            for k in range(moving.columns_of[dose]):
-                found[k, moving.entry[point]] += moving.weight[point] * column_at(moving.shape[dose], k, x, p, c)
-    return found
-
-
-@compiled
-def moving_columns(entries, moving):
-    """The columns of X that parameters move (moving, rows)."""
-    count, rows = moving.row_group.shape
-    found = np.zeros((count, rows))
-    for column in range(count):
-        dose, own, other, others, group = moving.columns[column]
-        for row in range(rows):
-            if moving.row_group[column, row] == group:
-                found[column, row] = entries[own, moving.row_entry[dose, row]]
-                if other >= 0:
-                    found[column, row] *= entries[others, moving.row_entry[other, row]]
-    return found
-
-
-@compiled
-def moving_gradient(registers, log_doses, moving, entries, dcolumns, dregisters, dlog_doses):
-    """Add the gradients of `moving_columns`, given those with respect to the columns (moving, rows)."""
-    count, rows = dcolumns.shape
-    dentries = np.zeros(entries.shape)
-    for column in range(count):
-        dose, own, other, others, group = moving.columns[column]
-        for row in range(rows):
-            if moving.row_group[column, row] == group:
-                here, d = moving.row_entry[dose, row], dcolumns[column, row]
-                if other >= 0:
-                    there = moving.row_entry[other, row]
-                    dentries[others, there] += d * entries[own, here]
-                    d *= entries[others, there]
-                dentries[own, here] += d
-    for dose in range(len(moving.shape)):
-        c, p = moving.constants[moving.first_constant[dose] : moving.first_constant[dose + 1]], np.empty(moving.parameters[dose])
-        slopes = np.zeros((moving.columns_of[dose], 1 + len(p)))
-        for point in range(moving.first[dose], moving.first[dose + 1]):
-            x, dx = point_at(point, dose, registers, log_doses, moving, c, p)
-            slopes_at(moving.shape[dose], x, p, c, slopes)
-            for k in range(len(slopes)):
-                d = moving.weight[point] * dentries[k, moving.entry[point]]
-                if moving.log_dose[point] >= 0:
-                    dlog_doses[moving.log_dose[point]] += d * slopes[k, 0] * dx
-                for j in range(len(p)):
-                    dregisters[moving.registers[point, j]] += d * slopes[k, 1 + j]
 
 
 @compiled

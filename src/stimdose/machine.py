@@ -14,7 +14,19 @@ from pathlib import Path
 
 import numba
 
-SOURCES = ("machine", "algebra", "blocks", "integrate", "conditionals", "program", "shapes", "latents", "density", "nuts")
+SOURCES = (
+    "machine",
+    "algebra",
+    "blocks",
+    "integrate",
+    "conditionals",
+    "program",
+    "shapes",
+    "latents",
+    "moving",
+    "density",
+    "nuts",
+)
 """Modules with compiled functions, and those whose names these read."""
 HERE = Path(__file__).parent
 
