@@ -28,7 +28,7 @@ def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, 
     if geometry is not None and len(geometry.center) != len(program.sampled.family):
         geometry = None  # other rows have other unknowns
     run |= {} if geometry else {"tune": longer}
-    found = nuts.sample(program, seed=seed, progress=progress, spread_out=_may_have_modes(model), geometry=geometry, **run)
+    found = nuts.sample(program, seed=seed, progress=progress, has_modes=_may_have_modes(model), geometry=geometry, **run)
     values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))
     return values, found.statistics | {"position": found.positions}
 
@@ -46,5 +46,5 @@ def _engine(progress: bool):
 
 
 def _may_have_modes(model: Model) -> bool:
-    """A bell that may be a trough has several modes: its chains start from draws of the prior."""
-    return any(dose.shape == "bell" and dose.prior("amplitude").is_gaussian for dose in model.dose)
+    """Shapes with a peak that is to be found may have several modes: another place, or a trough where coefficients may be negative."""
+    return any(dose.basis.can_peak and dose.nonlinear for dose in model.doses)

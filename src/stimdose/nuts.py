@@ -4,8 +4,9 @@ nutpie takes the address of a C function and of its data. The data are the array
 field in the order of its definition.
 """
 
+import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numba
@@ -22,6 +23,7 @@ from .encoding import Layout
 from .errors import FitError
 from .machine import kept
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
+from .starts import SEARCHES, around_peaks
 
 DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 NOT_FINITE = 4
@@ -239,6 +241,13 @@ class Target(CompiledModel):
     def coords(self) -> dict:
         return {}
 
+    def density(self, seen: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density and gradient (d,)."""
+        gradient, value = np.empty(self.n_dim), np.empty(1)
+        numbers = [array.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for array in (np.ascontiguousarray(seen), gradient, value)]
+        failed = _log_density.ctypes(self.n_dim, *numbers, self.data.ctypes.data)
+        return (-np.inf if failed else value[0]), gradient
+
     def _make_model(self, init_mean):
         size, address, dims = self.n_dim, self.data.ctypes.data, {"parameter": self.n_dim}
         density = _lib.LogpFunc(_log_density.address, address, self)
@@ -262,7 +271,7 @@ class Draws:
 
 
 def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
-    """Where chains start: near the middle of the prior, or at a draw from it if `spread_out`."""
+    """From a seed to a position near the middle of the prior, or to a draw from it if `spread_out`."""
     family, first, second = program.sampled[:3]
     is_half, is_folded = np.isin(family, [FAMILIES.index(name) for name in ("halfnormal", "halfcauchy")]), _is_folded(program)
     middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
@@ -286,16 +295,18 @@ def sample(
     cores: int,
     target_accept: float,
     progress: bool,
-    spread_out: bool = False,
+    has_modes: bool = False,
     geometry: Geometry | None = None,
 ) -> Draws:
-    """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough."""
-    size, start = len(program.sampled.family), start_of(program, spread_out)
-    if geometry is None:
-        geometry = Geometry(np.zeros(size), np.ones((1, size)))
-    else:
-        start = lambda seed: np.random.default_rng(seed).standard_normal(size)
-    target = Target({"position": ("parameter",)}, program, start, geometry)
+    """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough; without one, and if there may
+    be several modes, chains start from these (see `starts`)."""
+    size, start = len(program.sampled.family), start_of(program, False)
+    target = Target({"position": ("parameter",)}, program, start, Geometry(np.zeros(size), np.ones((1, size))))
+    if geometry is not None:
+        target = replace(target, geometry=geometry, start=lambda seed: np.random.default_rng(seed).standard_normal(size))
+    elif has_modes and size <= MOST_CORRELATED:
+        begin = np.stack([start_of(program, True)(seed + k) for k in range(SEARCHES)])
+        target = replace(target, start=around_peaks(target.density, begin))
     try:
         trace = nutpie.sample(
             target,

@@ -221,6 +221,7 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     start = np.concatenate([np.searchsorted(study, np.arange(len(first_seen))), [len(study)]])
 
     levels, groups = group_levels(model, table)
+    table = table.assign(**{name: np.array(levels[name])[groups[name]] for name in levels if ":" in name})
     scales, moderators = {}, {}
     for moderator in model.moderator:
         if moderator.is_numeric:

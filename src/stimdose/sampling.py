@@ -281,11 +281,11 @@ class Request:
 
     def run(self, progress: bool = False, cores: int | None = None) -> Fit:
         """The fit. Does not warn where it did not converge: its `diagnosis` says so."""
-        settings, trials = self.settings | ({"cores": cores} if cores else {}), self.trials
+        settings, model, trials = self.settings | ({"cores": cores} if cores else {}), self.model, self.trials
         if not self.is_prepared:
-            trials = prepare(self.model, trials, settings["missing"], tuple(settings["allow_mixed"]))
+            model, trials = prepare(model, trials, settings["missing"], tuple(settings["allow_mixed"]))
         while True:
-            found = _fit(self.model, trials, self.seed, settings, progress, self.geometry)
+            found = _fit(model, trials, self.seed, settings, progress, self.geometry)
             if found.diagnosis.converged or settings["draws"] >= settings.get("most_draws", 0):
                 return found
             careful = {"tune": 2 * settings["tune"], "target_accept": max(settings["target_accept"], 0.9)}
