@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 import pytest
 
 from stimdose.shapes import SHAPES, Shape
+from stimdose.shapes.processes import BOUNDARY
 
 REFERENCE, USUAL = 10.0, (1.0, 50.0)
 DOSES = np.array([0.0, 1e-3, 0.5, 1, 3, 7, 10, 20, 50, 400])
@@ -36,7 +37,37 @@ def unit_of(name: str, value, unit: float):
     return value
 
 
+def hmisc(x, knots):
+    """Columns of rcspline.eval(x, knots, inclx=True), as its manual has them."""
+    *inner, before, last = knots
+    cube = [max(x - knot, 0.0) ** 3 for knot in knots]
+    return [x] + [
+        (cube[j] - cube[-2] * (last - t) / (last - before) + cube[-1] * (before - t) / (last - before)) / (last - knots[0]) ** 2
+        for j, t in enumerate(inner)
+    ]
+
+
+def integrated_splines(x, knots, between, shares):
+    """The weighted mean of integrated B-splines of degree 1, each over its own integral, by scipy."""
+    from scipy.interpolate import BSpline
+
+    low, high = between
+    t = np.array([low, low, *knots, high, high])
+    rises = [BSpline(t, column, 1) for column in np.eye(len(t) - 2)]
+    return np.average([f.integrate(low, x) / f.integrate(low, high) for f in rises], weights=shares)
+
+
+def waves(x, between, number, amplitude, lengthscale):
+    """Equations 5 and 7 of Riutort-Mayol and others (2023), with the range in the middle of [-L, L]."""
+    low, high = np.log(between)
+    x, L = np.log(x) - (low + high) / 2, BOUNDARY * (high - low) / 2
+    root = np.arange(1, number + 1) * np.pi / (2 * L)
+    density = amplitude**2 * np.sqrt(2 * np.pi) * lengthscale * np.exp(-0.5 * lengthscale**2 * root**2)
+    return list(np.sqrt(density / L) * np.sin(root * (x + L)))
+
+
 e, root, log = np.exp, np.sqrt, np.log
+SHARES = {f"share_{k}": share for k, share in enumerate((0.5, 2.0, 1.0, 0.2, 3.0), 1)}
 CASES = {
     "linear": Case("linear", {}, [2.0]),
     "log-linear": Case("log-linear", {}, [log(3) / log(2)]),
@@ -54,6 +85,23 @@ CASES = {
         "asymmetric-bell", {"peak": 8.0, "width_below": 0.3, "width_above": 0.7}, [e(-0.5 * (log(20 / 8) / 0.7) ** 2)]
     ),
     "gamma": Case("gamma", {"peak": 8.0, "steepness": 1.7}, [(20 / 8) ** 1.7 * e(1.7 * (1 - 20 / 8))]),
+    "plateau": Case("plateau", {"plateau": 28.0}, [20 / 28]),
+    "spline of 3 knots": Case("restricted-cubic-spline", {}, hmisc(2.0, (0.2, 0.8, 2.5)), {"knots": (2, 8, 25)}),
+    "spline past its knots": Case(
+        "restricted-cubic-spline", {}, hmisc(2.0, (0, 0.4, 0.8, 1.1, 1.5)), {"knots": (0, 4, 8, 11, 15)}
+    ),
+    "monotone": Case(
+        "monotone",
+        SHARES,
+        [integrated_splines(20, (4, 11, 30), (0, 40), [*SHARES.values()])],
+        {"knots": (4, 11, 30), "between": (0, 40)},
+    ),
+    "gaussian-process": Case(
+        "gaussian-process",
+        {"amplitude": 0.6, "lengthscale": 0.9},
+        waves(20.0, (0.5, 50), 12, 0.6, 0.9),
+        {"waves": 12, "between": (0.5, 50.0)},
+    ),
 }
 BENT = {"asymmetric-bell", "plateau", "restricted-cubic-spline", "monotone"}
 """Shapes whose formula takes absolute values, for which a complex step finds no derivative."""
@@ -210,12 +258,13 @@ def test_priors_cover_exactly_the_parameters_and_say_why(case):
 
 @every_case
 def test_parameters_are_recovered(case):
-    """Least squares of a curve without noise, from twice and half the true values."""
+    """Least squares of a curve without noise, from twice and half the true values. A sum of waves is known only up to a factor that
+    the amplitude has, too, and so are shares: waves are given here, and shares compared over their total."""
     from scipy.optimize import least_squares
 
     shape = case.shape()
     doses = inside(shape, np.geomspace(0.3, 60, 40))
-    weights = 1.0 + np.arange(len(shape.coefficients))
+    weights = 1 / (1.0 + np.arange(len(shape.coefficients)))
     truth = np.array([*weights, *case.parameters.values()])
 
     def curve(values):
@@ -223,9 +272,16 @@ def test_parameters_are_recovered(case):
         return sum(a * b for a, b in zip(w, shape.columns(doses, **dict(zip(shape.nonlinear, p, strict=True))), strict=True))
 
     goal = np.concatenate([weights, np.log(truth[len(weights) :])])
+    free = slice(len(weights) if case.name == "gaussian-process" else 0, None)
     for factor in (0.5, 2.0):
-        start = np.concatenate([weights * factor, goal[len(weights) :] + np.log(factor)])
-        found = least_squares(lambda v: curve(v) - curve(goal), start, xtol=1e-14, ftol=1e-14, gtol=1e-14).x
+        start = np.concatenate([weights * factor, goal[len(weights) :] + np.log(factor)])[free]
+        given = goal[: len(goal) - len(start)]
+        fitted = least_squares(
+            lambda v, given=given: curve(np.append(given, v)) - curve(goal), start, xtol=1e-14, ftol=1e-14, gtol=1e-14
+        )
+        found = np.append(given, fitted.x)
+        if case.name == "monotone":
+            found[1:] += np.log(np.exp(goal[1:]).sum() / np.exp(found[1:]).sum())
         assert found == pytest.approx(goal, rel=1e-4, abs=1e-6)
 
 

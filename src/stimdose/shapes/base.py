@@ -57,6 +57,9 @@ class Shape(ABC):
         """Options that take their values from a table, by name, given the doses of its rows (dose units)."""
         return {}
 
+    def check(self, priors: dict[str, Prior]) -> None:  # noqa: B027
+        """Whether the shape, once placed, can carry these priors of all its parameters. Raises ValueError."""
+
     @property
     def constants(self) -> np.ndarray:
         """c, of which the first is the reference."""

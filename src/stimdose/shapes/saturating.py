@@ -80,3 +80,26 @@ class Exponential(Shape):
                 why="63 % of the plateau is reached somewhere in, or just below, the doses in use",
             ),
         }
+
+
+class Plateau(Shape):
+    """maximum * min(dose/plateau, 1): a straight rise up to the dose `plateau`, and none beyond it."""
+
+    name, coefficients, nonlinear = "plateau", ("maximum",), ("plateau",)
+    when = "every dose adds as much as the one before, up to a dose beyond which nothing is gained"
+
+    @staticmethod
+    def column(k, x, p, c):
+        done = x * c[0] / p[0]
+        return 0.5 * (done + 1 - abs(done - 1))
+
+    @staticmethod
+    def slopes(x, p, c, found):
+        rising = x * c[0] < p[0]
+        found[0, 0], found[0, 1] = (c[0] / p[0], -x * c[0] / p[0] ** 2) if rising else (0.0, 0.0)
+
+    def default_priors(self):
+        return {
+            "maximum": effect_prior("plateau"),
+            "plateau": Prior("lognormal", interval=self.usual, why="the rise ends somewhere in the doses in use"),
+        }
