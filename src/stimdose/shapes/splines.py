@@ -31,12 +31,13 @@ class RestrictedCubicSpline(Shape):
         doses, number = np.sort(doses), self.knots
         outer = 0.1 if number == 3 else 0.025 if number == 7 else 0.05
         knots = np.quantile(doses, np.linspace(outer, 1 - outer, number))
-        if 5 <= len(doses) < 100:
+        if 6 <= len(doses) < 100:
             knots[0], knots[-1] = doses[4], doses[-5]
-        if (np.diff(knots) <= 0).any() or len(doses) < 5:
+        distinct = len(np.unique(doses))
+        if len(doses) < 6 or distinct < number or (np.diff(knots) <= 0).any():
             raise ValueError(
-                f"{number} knots would lie at {listed(knots)}, but must increase: the table has {len(doses)} doses, of which "
-                f"{len(np.unique(doses))} differ; state the knots, as in knots = [10, 20, 40], or take a shape of fewer parameters"
+                f"{number} knots cannot be placed: the table has {len(doses)} doses, of which {distinct} differ, and the rule gives "
+                f"{listed(knots)}; state increasing knots, as in knots = [10, 20, 40], or take a shape of fewer parameters"
             )
         return {"knots": tuple(knots.tolist())}
 
