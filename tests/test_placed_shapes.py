@@ -38,8 +38,11 @@ def test_knots_by_count_are_quantiles_with_outer_ones_at_the_fifth_doses_of_a_sm
 
 
 def test_knots_that_cannot_be_placed_are_refused():
-    for doses in (np.repeat([10.0, 20.0], 30), np.arange(8.0), np.arange(3.0)):
-        with pytest.raises(ValueError, match=f"the table has {len(doses)} doses, of which {len(set(doses))} differ, "):
+    for doses in (np.repeat([10.0, 20.0], 30), np.arange(5.0), []):
+        with pytest.raises(ValueError, match=f"the table has {len(doses)} doses, of which {len(set(doses))} differ: state knots"):
+            SPLINE(REFERENCE, USUAL).place(doses)
+    for doses, knots in ((np.arange(8.0), "4, 3.5, 3"), (np.repeat([1.0, 2, 30], [3, 50, 3]), "2, 2, 2")):
+        with pytest.raises(ValueError, match=f"3 knots would be placed at {knots}, which do not increase: state knots"):
             SPLINE(REFERENCE, USUAL).place(doses)
     for knots, message in {
         2: "3 to 7",
@@ -79,7 +82,7 @@ def test_monotone_curves_rise_from_zero_to_one_between_the_doses_of_a_table():
         (curve,) = shape.columns(np.array([0.0, 60.0, 61.0, 1e6]), **some_parameters(shape, seed))
         assert curve == pytest.approx([0, 1, 1, 1])
     with pytest.raises(ValueError, match="needs doses above 0"):
-        MONOTONE(REFERENCE, USUAL).place(np.zeros(5))
+        MONOTONE(REFERENCE, USUAL).place([])
 
 
 def test_monotone_curves_can_take_any_rising_form():

@@ -48,7 +48,7 @@ class SigmoidEmax(Emax):
     @staticmethod
     def slopes(x, p, c, found):
         distance = np.log(x + LEAST) - np.log(p[0] / c[0])
-        gain = 0.25 / np.cosh(0.5 * p[1] * distance) ** 2
+        gain = 0.25 * (1 - np.tanh(0.5 * p[1] * distance) ** 2)
         found[0, 0], found[0, 1], found[0, 2] = gain * p[1] / (x + LEAST), -gain * p[1] / p[0], gain * distance
 
     def default_priors(self):

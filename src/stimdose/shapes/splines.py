@@ -29,16 +29,18 @@ class RestrictedCubicSpline(Shape):
         if isinstance(self.knots, tuple):
             return {}
         doses, number = np.sort(doses), self.knots
+        distinct, remedy = len(np.unique(doses)), "state knots, as in knots = [10, 20, 40], or take a shape of fewer parameters"
+        if len(doses) < 6 or distinct < number:
+            raise ValueError(
+                f"{number} knots are placed among 6 doses or more, of which {number} differ; the table has {len(doses)} doses, of which "
+                f"{distinct} differ: {remedy}"
+            )
         outer = 0.1 if number == 3 else 0.025 if number == 7 else 0.05
         knots = np.quantile(doses, np.linspace(outer, 1 - outer, number))
-        if 6 <= len(doses) < 100:
+        if len(doses) < 100:
             knots[0], knots[-1] = doses[4], doses[-5]
-        distinct = len(np.unique(doses))
-        if len(doses) < 6 or distinct < number or (np.diff(knots) <= 0).any():
-            raise ValueError(
-                f"{number} knots cannot be placed: the table has {len(doses)} doses, of which {distinct} differ, and the rule gives "
-                f"{listed(knots)}; state increasing knots, as in knots = [10, 20, 40], or take a shape of fewer parameters"
-            )
+        if (np.diff(knots) <= 0).any():
+            raise ValueError(f"{number} knots would be placed at {listed(knots)}, which do not increase: {remedy}")
         return {"knots": tuple(knots.tolist())}
 
     @property
@@ -100,7 +102,7 @@ class Monotone(Shape):
         return isinstance(self.knots, tuple) and self.between is not None
 
     def place(self, doses):
-        found = {} if self.between else {"between": (0.0, float(np.max(doses)))}
+        found = {} if self.between else {"between": (0.0, float(max(doses, default=0.0)))}
         low, high = self.between or found["between"]
         if not low < high:
             raise ValueError(
