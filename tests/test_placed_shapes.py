@@ -128,6 +128,8 @@ def test_too_few_waves_are_refused_with_the_number_that_suffices():
     with pytest.raises(ValueError, match=r"12 waves cannot follow a lengthscale of 0.5 .* set waves = 25"):
         PROCESS(REFERENCE, USUAL, **wide).check(short)
     PROCESS(REFERENCE, USUAL, **wide, waves=25).check(short)
+    with pytest.raises(ValueError, match=r"lengthscale of 0.5 .* set waves = 25"):
+        PROCESS(REFERENCE, USUAL, **wide).check({"lengthscale": 0.5})
     with pytest.raises(ValueError, match="two different positive doses"):
         PROCESS(REFERENCE, USUAL).place(np.array([0.0, 10, 10]))
 

@@ -13,6 +13,7 @@ import pytest
 from stimdose.shapes import SHAPES, Shape
 from stimdose.shapes.processes import BOUNDARY
 
+compiled = numba.njit(error_model="numpy", fastmath={"reassoc", "contract"})  # as the density is, but not kept
 REFERENCE, USUAL = 10.0, (1.0, 50.0)
 DOSES = np.array([0.0, 1e-3, 0.5, 1, 3, 7, 10, 20, 50, 400])
 
@@ -136,7 +137,7 @@ def test_one_formula_for_floats_arrays_tensors_and_machine_code(case):
     symbolic = pytensor.function([x, *parameters.values()], shape.columns(x, **parameters), mode="FAST_COMPILE")(
         doses, *case.parameters.values()
     )
-    machine, p, c = numba.njit(error_model="numpy")(shape.column), np.array(list(case.parameters.values())), shape.constants
+    machine, p, c = compiled(shape.column), np.array(list(case.parameters.values())), shape.constants
     draws = shape.columns(doses[:, None], **{name: np.array([value, 2 * value]) for name, value in case.parameters.items()})
     for k, array in enumerate(columns(case, doses)):
         assert np.isfinite(array).all()
@@ -197,7 +198,7 @@ def test_gradients_are_finite_at_the_corners(case):
     gradient = pytensor.function(
         [x, *parameters.values()], pt.grad(total, [x, *parameters.values()], disconnected_inputs="ignore"), mode="FAST_COMPILE"
     )
-    slopes, c = numba.njit(error_model="numpy")(shape.slopes), shape.constants
+    slopes, c = compiled(shape.slopes), shape.constants
     found = np.empty((len(shape.coefficients), 1 + len(parameters)))
     for p in (np.full(len(parameters), value) for value in (1e-3, 1.0, 1e3)):
         doses = np.append(inside(shape), min(1e6, shape.domain[1]))
@@ -214,7 +215,7 @@ def test_slopes_are_the_derivatives_of_the_columns(case, dose):
     shape = case.shape()
     point = np.array([float(shape.scaled(dose)), *case.parameters.values()])
     found = np.full((len(shape.coefficients), len(point)), np.nan)
-    numba.njit(error_model="numpy")(shape.slopes)(point[0], point[1:], shape.constants, found)
+    compiled(shape.slopes)(point[0], point[1:], shape.constants, found)
 
     def at(moved):
         return np.array([shape.column(k, moved[0], moved[1:], shape.constants) for k in range(len(found))])
@@ -306,8 +307,8 @@ def test_sums_of_two(pair):
     p = [{name: pt.dscalar(name) for name in shape.nonlinear} for shape in shapes]
     free = [*x, *p[0].values(), *p[1].values()]
     symbolic = total(shapes, x, p)
-    compiled = pytensor.function(free, [symbolic, *pt.grad(symbolic.sum(), free)], mode="FAST_COMPILE")
-    value, *gradients = compiled(*doses, *parameters[0].values(), *parameters[1].values())
+    evaluate = pytensor.function(free, [symbolic, *pt.grad(symbolic.sum(), free)], mode="FAST_COMPILE")
+    value, *gradients = evaluate(*doses, *parameters[0].values(), *parameters[1].values())
     assert one_by_one == pytest.approx(array, rel=1e-12)
     assert value == pytest.approx(array, rel=1e-12)
     assert all(np.isfinite(g).all() for g in gradients)
@@ -331,3 +332,10 @@ def test_fractional_polynomials_with_a_term_at_zero_leave_out_dose_zero():
     assert root.domain[0] == 0
     assert not log.zero_at_zero
     assert 0 < log.domain[0] < 1e-6
+
+
+def test_terms_that_are_large_at_low_doses_have_small_coefficients():
+    """One standard deviation at the reference dose (10), or at the lowest dose in use (1)."""
+    for powers, sigma in {(0.5, 2): (1, 1), (-2, 0): (0.01, 1 / np.log(10)), (-1, -1): (0.1, 0.1 / np.log(10))}.items():
+        priors = SHAPES["fractional-polynomial"](REFERENCE, USUAL, powers=powers).default_priors()
+        assert [prior.parameters["sigma"] for prior in priors.values()] == pytest.approx(sigma)

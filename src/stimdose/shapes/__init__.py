@@ -11,7 +11,7 @@ SHAPES: dict[str, type[Shape]] = {
     shape.name: shape
     for shape in (
         *(Linear, LogLinear, Quadratic, Emax, Bell),
-        *(FractionalPolynomial, SigmoidEmax, Exponential, Plateau, AsymmetricBell, Gamma),
+        *(FractionalPolynomial, SigmoidEmax, Exponential, AsymmetricBell, Gamma, Plateau),
         *(RestrictedCubicSpline, Monotone, GaussianProcess),
     )
 }

@@ -57,8 +57,8 @@ class Shape(ABC):
         """Options that take their values from a table, by name, given the doses of its rows (dose units)."""
         return {}
 
-    def check(self, priors: dict[str, Prior]) -> None:  # noqa: B027
-        """Whether the shape, once placed, can carry these priors of all its parameters. Raises ValueError."""
+    def check(self, nonlinear: dict[str, Prior | float]) -> None:  # noqa: B027
+        """Check the placed shape against the prior, or the known value, of each non-linear parameter. Raises ValueError."""
 
     @property
     def constants(self) -> np.ndarray:

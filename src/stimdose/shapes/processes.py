@@ -42,16 +42,17 @@ class GaussianProcess(Shape):
             raise ValueError("a Gaussian process needs two different positive doses; state its range, as in between = [1, 50]")
         return {"between": (float(positive[0]), float(positive[-1]))}
 
-    def check(self, priors):
+    def check(self, nonlinear):
         """By the rule of Riutort-Mayol and others (2023), at the 2.5 % quantile of the lengthscale."""
         if self.between is None:
             return
-        shortest = float(priors["lengthscale"].distribution.ppf(0.025))
+        lengthscale = nonlinear["lengthscale"]
+        shortest = float(lengthscale.distribution.ppf(0.025) if isinstance(lengthscale, Prior) else lengthscale)
         needed = int(np.ceil(1.75 * BOUNDARY * half_range(self.between) / shortest - 1e-9))
         if self.waves < needed:
             low, high = self.between
             raise ValueError(
-                f"{self.waves} waves cannot follow a lengthscale of {shortest:.2g} (the prior's 2.5 % quantile, in units of log dose) "
+                f"{self.waves} waves cannot follow a lengthscale of {shortest:.2g} (log dose; the 2.5 % quantile of a prior) "
                 f"between {low:g} and {high:g}: set waves = {needed}, or a prior of longer lengthscales"
             )
 
