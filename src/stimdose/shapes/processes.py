@@ -77,15 +77,15 @@ class GaussianProcess(Shape):
     @staticmethod
     def column(k, x, p, c):
         omega = (k + 1) * np.pi / c[2]
-        density = np.sqrt(p[1]) * (2 * np.pi) ** 0.25 * np.exp(-((p[1] * omega) ** 2) / 4)
-        return p[0] * density * np.sqrt(2 / c[2]) * np.sin(omega * (x - c[1]))
+        root = np.sqrt(p[1]) * (2 * np.pi) ** 0.25 * np.exp(-((p[1] * omega) ** 2) / 4)
+        return p[0] * root * np.sqrt(2 / c[2]) * np.sin(omega * (x - c[1]))
 
     @staticmethod
     def slopes(x, p, c, found):
         for k in range(len(found)):
             omega = (k + 1) * np.pi / c[2]
-            density = np.sqrt(p[1]) * (2 * np.pi) ** 0.25 * np.exp(-((p[1] * omega) ** 2) / 4)
-            height, angle = density * np.sqrt(2 / c[2]), omega * (x - c[1])
+            root = np.sqrt(p[1]) * (2 * np.pi) ** 0.25 * np.exp(-((p[1] * omega) ** 2) / 4)
+            height, angle = root * np.sqrt(2 / c[2]), omega * (x - c[1])
             found[k, 0], found[k, 1] = p[0] * height * omega * np.cos(angle), height * np.sin(angle)
             found[k, 2] = p[0] * found[k, 1] * (0.5 / p[1] - 0.5 * p[1] * omega**2)
 

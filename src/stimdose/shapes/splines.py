@@ -87,11 +87,11 @@ class Monotone(Shape):
 
     def complete(self):
         self.knots = 3 if self.knots is None else several(self.knots)
-        self.between = None if self.between is None else several(self.between)
+        self.between = None if self.between is None else several(tuple(self.between))
         number = count(self.knots)
         if not 1 <= number <= 7:
             raise ValueError(f"a monotone curve has 1 to 7 knots inside its range, got {number}")
-        if self.between is not None and count(self.between) != 2:
+        if self.between is not None and len(self.between) != 2:
             raise ValueError(f"between must be (low, high), got {self.between}")
         if self.is_placed and not self.between[0] < self.knots[0] <= self.knots[-1] < self.between[1]:
             raise ValueError(f"knots at {listed(self.knots)} must lie inside the range between {listed(self.between)}")
