@@ -11,7 +11,9 @@ import pytensor.tensor as pt
 import pytest
 
 from stimdose.shapes import SHAPES, Shape
+from stimdose.shapes.processes import BOUNDARY
 
+compiled = numba.njit(error_model="numpy", fastmath={"reassoc", "contract"})  # as the density is, but not kept
 REFERENCE, USUAL = 10.0, (1.0, 50.0)
 DOSES = np.array([0.0, 1e-3, 0.5, 1, 3, 7, 10, 20, 50, 400])
 
@@ -36,7 +38,37 @@ def unit_of(name: str, value, unit: float):
     return value
 
 
+def hmisc(x, knots):
+    """Columns of rcspline.eval(x, knots, inclx=True), as its manual has them."""
+    *inner, before, last = knots
+    cube = [max(x - knot, 0.0) ** 3 for knot in knots]
+    return [x] + [
+        (cube[j] - cube[-2] * (last - t) / (last - before) + cube[-1] * (before - t) / (last - before)) / (last - knots[0]) ** 2
+        for j, t in enumerate(inner)
+    ]
+
+
+def integrated_splines(x, knots, between, shares):
+    """The weighted mean of integrated B-splines of degree 1, each over its own integral, by scipy."""
+    from scipy.interpolate import BSpline
+
+    low, high = between
+    t = np.array([low, low, *knots, high, high])
+    rises = [BSpline(t, column, 1) for column in np.eye(len(t) - 2)]
+    return np.average([f.integrate(low, x) / f.integrate(low, high) for f in rises], weights=shares)
+
+
+def waves(x, between, number, amplitude, lengthscale):
+    """Equations 5 and 7 of Riutort-Mayol and others (2023), with the range in the middle of [-L, L]."""
+    low, high = np.log(between)
+    x, L = np.log(x) - (low + high) / 2, BOUNDARY * (high - low) / 2
+    root = np.arange(1, number + 1) * np.pi / (2 * L)
+    density = amplitude**2 * np.sqrt(2 * np.pi) * lengthscale * np.exp(-0.5 * lengthscale**2 * root**2)
+    return list(np.sqrt(density / L) * np.sin(root * (x + L)))
+
+
 e, root, log = np.exp, np.sqrt, np.log
+SHARES = {f"share_{k}": share for k, share in enumerate((0.5, 2.0, 1.0, 0.2, 3.0), 1)}
 CASES = {
     "linear": Case("linear", {}, [2.0]),
     "log-linear": Case("log-linear", {}, [log(3) / log(2)]),
@@ -54,6 +86,23 @@ CASES = {
         "asymmetric-bell", {"peak": 8.0, "width_below": 0.3, "width_above": 0.7}, [e(-0.5 * (log(20 / 8) / 0.7) ** 2)]
     ),
     "gamma": Case("gamma", {"peak": 8.0, "steepness": 1.7}, [(20 / 8) ** 1.7 * e(1.7 * (1 - 20 / 8))]),
+    "plateau": Case("plateau", {"plateau": 28.0}, [20 / 28]),
+    "spline of 3 knots": Case("restricted-cubic-spline", {}, hmisc(2.0, (0.2, 0.8, 2.5)), {"knots": (2, 8, 25)}),
+    "spline past its knots": Case(
+        "restricted-cubic-spline", {}, hmisc(2.0, (0, 0.4, 0.8, 1.1, 1.5)), {"knots": (0, 4, 8, 11, 15)}
+    ),
+    "monotone": Case(
+        "monotone",
+        SHARES,
+        [integrated_splines(20, (4, 11, 30), (0, 40), [*SHARES.values()])],
+        {"knots": (4, 11, 30), "between": (0, 40)},
+    ),
+    "gaussian-process": Case(
+        "gaussian-process",
+        {"amplitude": 0.6, "lengthscale": 0.9},
+        waves(20.0, (0.5, 50), 12, 0.6, 0.9),
+        {"waves": 12, "between": (0.5, 50.0)},
+    ),
 }
 BENT = {"asymmetric-bell", "plateau", "restricted-cubic-spline", "monotone"}
 """Shapes whose formula takes absolute values, for which a complex step finds no derivative."""
@@ -88,7 +137,7 @@ def test_one_formula_for_floats_arrays_tensors_and_machine_code(case):
     symbolic = pytensor.function([x, *parameters.values()], shape.columns(x, **parameters), mode="FAST_COMPILE")(
         doses, *case.parameters.values()
     )
-    machine, p, c = numba.njit(error_model="numpy")(shape.column), np.array(list(case.parameters.values())), shape.constants
+    machine, p, c = compiled(shape.column), np.array(list(case.parameters.values())), shape.constants
     draws = shape.columns(doses[:, None], **{name: np.array([value, 2 * value]) for name, value in case.parameters.items()})
     for k, array in enumerate(columns(case, doses)):
         assert np.isfinite(array).all()
@@ -121,8 +170,8 @@ def test_curves_that_cannot_peak_rise_all_the_way_and_others_have_a_peak(case):
     for seed in range(30):
         values = shape.columns(fine, **some_parameters(shape, seed))
         if not shape.can_peak:
-            for sign in (np.sign(column[-1] - column[0]) for column in values):
-                assert all((np.diff(sign * column) >= -1e-12).all() for column in values)
+            (column,) = values
+            assert (np.diff(column) * np.sign(column[-1] - column[0]) >= -1e-12).all()
         elif len(values) == 1:  # one column that can peak has a single peak, of height 1
             rises = np.diff(values[0]) > 0
             assert (np.diff(rises[np.diff(values[0]) != 0].astype(int)) != 0).sum() <= 1
@@ -149,7 +198,7 @@ def test_gradients_are_finite_at_the_corners(case):
     gradient = pytensor.function(
         [x, *parameters.values()], pt.grad(total, [x, *parameters.values()], disconnected_inputs="ignore"), mode="FAST_COMPILE"
     )
-    slopes, c = numba.njit(error_model="numpy")(shape.slopes), shape.constants
+    slopes, c = compiled(shape.slopes), shape.constants
     found = np.empty((len(shape.coefficients), 1 + len(parameters)))
     for p in (np.full(len(parameters), value) for value in (1e-3, 1.0, 1e3)):
         doses = np.append(inside(shape), min(1e6, shape.domain[1]))
@@ -166,7 +215,7 @@ def test_slopes_are_the_derivatives_of_the_columns(case, dose):
     shape = case.shape()
     point = np.array([float(shape.scaled(dose)), *case.parameters.values()])
     found = np.full((len(shape.coefficients), len(point)), np.nan)
-    numba.njit(error_model="numpy")(shape.slopes)(point[0], point[1:], shape.constants, found)
+    compiled(shape.slopes)(point[0], point[1:], shape.constants, found)
 
     def at(moved):
         return np.array([shape.column(k, moved[0], moved[1:], shape.constants) for k in range(len(found))])
@@ -210,12 +259,13 @@ def test_priors_cover_exactly_the_parameters_and_say_why(case):
 
 @every_case
 def test_parameters_are_recovered(case):
-    """Least squares of a curve without noise, from twice and half the true values."""
+    """Least squares of a curve without noise, from twice and half the true values. A sum of waves is known only up to a factor that
+    the amplitude has, too, and so are shares: waves are given here, and shares compared over their total."""
     from scipy.optimize import least_squares
 
     shape = case.shape()
     doses = inside(shape, np.geomspace(0.3, 60, 40))
-    weights = 1.0 + np.arange(len(shape.coefficients))
+    weights = 1 / (1.0 + np.arange(len(shape.coefficients)))
     truth = np.array([*weights, *case.parameters.values()])
 
     def curve(values):
@@ -223,9 +273,16 @@ def test_parameters_are_recovered(case):
         return sum(a * b for a, b in zip(w, shape.columns(doses, **dict(zip(shape.nonlinear, p, strict=True))), strict=True))
 
     goal = np.concatenate([weights, np.log(truth[len(weights) :])])
+    free = slice(len(weights) if case.name == "gaussian-process" else 0, None)
     for factor in (0.5, 2.0):
-        start = np.concatenate([weights * factor, goal[len(weights) :] + np.log(factor)])
-        found = least_squares(lambda v: curve(v) - curve(goal), start, xtol=1e-14, ftol=1e-14, gtol=1e-14).x
+        start = np.concatenate([weights * factor, goal[len(weights) :] + np.log(factor)])[free]
+        given = goal[: len(goal) - len(start)]
+        fitted = least_squares(
+            lambda v, given=given: curve(np.append(given, v)) - curve(goal), start, xtol=1e-14, ftol=1e-14, gtol=1e-14
+        )
+        found = np.append(given, fitted.x)
+        if case.name == "monotone":
+            found[1:] += np.log(np.exp(goal[1:]).sum() / np.exp(found[1:]).sum())
         assert found == pytest.approx(goal, rel=1e-4, abs=1e-6)
 
 
@@ -250,8 +307,8 @@ def test_sums_of_two(pair):
     p = [{name: pt.dscalar(name) for name in shape.nonlinear} for shape in shapes]
     free = [*x, *p[0].values(), *p[1].values()]
     symbolic = total(shapes, x, p)
-    compiled = pytensor.function(free, [symbolic, *pt.grad(symbolic.sum(), free)], mode="FAST_COMPILE")
-    value, *gradients = compiled(*doses, *parameters[0].values(), *parameters[1].values())
+    evaluate = pytensor.function(free, [symbolic, *pt.grad(symbolic.sum(), free)], mode="FAST_COMPILE")
+    value, *gradients = evaluate(*doses, *parameters[0].values(), *parameters[1].values())
     assert one_by_one == pytest.approx(array, rel=1e-12)
     assert value == pytest.approx(array, rel=1e-12)
     assert all(np.isfinite(g).all() for g in gradients)
@@ -275,3 +332,10 @@ def test_fractional_polynomials_with_a_term_at_zero_leave_out_dose_zero():
     assert root.domain[0] == 0
     assert not log.zero_at_zero
     assert 0 < log.domain[0] < 1e-6
+
+
+def test_terms_that_are_large_at_low_doses_have_small_coefficients():
+    """One standard deviation at the reference dose (10), or at the lowest dose in use (1)."""
+    for powers, sigma in {(0.5, 2): (1, 1), (-2, 0): (0.01, 1 / np.log(10)), (-1, -1): (0.1, 0.1 / np.log(10))}.items():
+        priors = SHAPES["fractional-polynomial"](REFERENCE, USUAL, powers=powers).default_priors()
+        assert [prior.parameters["sigma"] for prior in priors.values()] == pytest.approx(sigma)

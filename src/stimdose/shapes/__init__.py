@@ -3,13 +3,16 @@
 from .base import TINY, Shape
 from .peaked import AsymmetricBell, Bell, Gamma
 from .polynomials import FractionalPolynomial, Linear, LogLinear, Quadratic
-from .saturating import Emax, Exponential, SigmoidEmax
+from .processes import GaussianProcess
+from .saturating import Emax, Exponential, Plateau, SigmoidEmax
+from .splines import Monotone, RestrictedCubicSpline
 
 SHAPES: dict[str, type[Shape]] = {
     shape.name: shape
     for shape in (
         *(Linear, LogLinear, Quadratic, Emax, Bell),
-        *(FractionalPolynomial, SigmoidEmax, Exponential, AsymmetricBell, Gamma),
+        *(FractionalPolynomial, SigmoidEmax, Exponential, AsymmetricBell, Gamma, Plateau),
+        *(RestrictedCubicSpline, Monotone, GaussianProcess),
     )
 }
 

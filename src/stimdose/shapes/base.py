@@ -57,6 +57,9 @@ class Shape(ABC):
         """Options that take their values from a table, by name, given the doses of its rows (dose units)."""
         return {}
 
+    def check(self, nonlinear: dict[str, Prior | float]) -> None:  # noqa: B027
+        """Check the placed shape against the prior, or the known value, of each non-linear parameter. Raises ValueError."""
+
     @property
     def constants(self) -> np.ndarray:
         """c, of which the first is the reference."""

@@ -110,7 +110,9 @@ class FractionalPolynomial(Shape):
             found[k, 0] = slope
 
     def default_priors(self):
+        lowest, c = self.usual[0] / self.reference, self.constants
+        why = "a term of one standard deviation at the reference dose, or at the lowest dose in use if the power or logarithm is larger there"
         return {
-            name: effect_prior("weight of a power that is 1, or a logarithm that is 0, at the reference dose")
-            for name in self.coefficients
+            name: Prior("normal", mu=0.0, sigma=1 / max(1.0, abs(float(self.column(k, lowest, (), c)))), why=why)
+            for k, name in enumerate(self.coefficients)
         }

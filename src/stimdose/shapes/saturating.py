@@ -48,7 +48,7 @@ class SigmoidEmax(Emax):
     @staticmethod
     def slopes(x, p, c, found):
         distance = np.log(x + LEAST) - np.log(p[0] / c[0])
-        gain = 0.25 / np.cosh(0.5 * p[1] * distance) ** 2
+        gain = 0.25 * (1 - np.tanh(0.5 * p[1] * distance) ** 2)
         found[0, 0], found[0, 1], found[0, 2] = gain * p[1] / (x + LEAST), -gain * p[1] / p[0], gain * distance
 
     def default_priors(self):
@@ -79,4 +79,27 @@ class Exponential(Shape):
                 interval=(self.usual[0] / 3, self.usual[1]),
                 why="63 % of the plateau is reached somewhere in, or just below, the doses in use",
             ),
+        }
+
+
+class Plateau(Shape):
+    """maximum * min(dose/plateau, 1): a straight rise up to the dose `plateau`, and none beyond it."""
+
+    name, coefficients, nonlinear = "plateau", ("maximum",), ("plateau",)
+    when = "every dose adds as much as the one before, up to a dose beyond which nothing is gained"
+
+    @staticmethod
+    def column(k, x, p, c):
+        done = x * c[0] / p[0]
+        return 0.5 * (done + 1 - abs(done - 1))
+
+    @staticmethod
+    def slopes(x, p, c, found):
+        rising = x * c[0] < p[0]
+        found[0, 0], found[0, 1] = (c[0] / p[0], -x * c[0] / p[0] ** 2) if rising else (0.0, 0.0)
+
+    def default_priors(self):
+        return {
+            "maximum": effect_prior("plateau"),
+            "plateau": Prior("lognormal", interval=self.usual, why="the rise ends somewhere in the doses in use"),
         }
