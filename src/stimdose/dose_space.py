@@ -84,10 +84,10 @@ def visited(source: Fit | Trials | Rows, doses: dict[str, np.ndarray]) -> np.nda
 
     Raises StimdoseError for doses that the table does not have.
     """
-    trials = _trials(source)
+    trials = trials_of(source)
     _check(source, tuple(doses))
     arrays = np.broadcast_arrays(*doses.values())
-    ends = np.stack([_ends(trials, column) for column in doses])
+    ends = np.stack([ends_of(trials, column) for column in doses])
     low, high = np.moveaxis(np.unique(ends[..., np.isfinite(ends).all(axis=(0, 1))], axis=-1), 1, 0)
     low, high = low / NEAR * (1 - 1e-9), high * NEAR * (1 + 1e-9)
     found = np.zeros(arrays[0].size, bool)
@@ -168,11 +168,11 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
 
     Raises StimdoseError for doses that the table does not have.
     """
-    trials = _trials(source)
+    trials = trials_of(source)
     _check(source, tuple(columns or ()))
     columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
     logs, r, rows = _correlations(trials, columns)
-    ends = [_ends(trials, column) for column in columns]
+    ends = [ends_of(trials, column) for column in columns]
     low, high = (pd.DataFrame(dict(zip(columns, side, strict=True))) for side in zip(*ends, strict=True))
     region = pd.DataFrame({"rows": logs.notna().sum(), "low": low.min(), "high": high.max()}).rename_axis("dose")
     pairs = pd.DataFrame(
@@ -261,7 +261,7 @@ def _visited_share(trials: Trials, logs: pd.DataFrame) -> float:
 
 def _comparable(source: Fit | Trials) -> tuple[str, ...]:
     """The doses of the model, and others that enough rows print and that vary."""
-    own, trials = _own(source), _trials(source)
+    own, trials = _own(source), trials_of(source)
     logs, _, _ = _correlations(trials, tuple(name for name in DOSES if name in trials.table and name not in own))
     return (*own, *(name for name in logs if logs[name].count() >= FEWEST_ROWS and logs[name].nunique() > 1))
 
@@ -283,13 +283,14 @@ def _go_together(r: float, rows: int) -> bool:
     return rows >= FEWEST_ROWS and abs(r) >= CORRELATED
 
 
-def _ends(trials: Trials, column: str) -> np.ndarray:
+def ends_of(trials: Trials, column: str) -> np.ndarray:
     """Lowest and highest dose (2, rows) that rows name; an open end counts with the one that is printed, NaN where nothing is."""
     low, high = trials.bounds(column)
     return np.array([np.where((low == 0) & (high < np.inf), high, low), np.where(np.isinf(high), low, high)])
 
 
-def _trials(source: Fit | Trials | Rows) -> Trials:
+def trials_of(source: Fit | Trials | Rows) -> Trials:
+    """The trials of a fit or of its rows, or the trials themselves."""
     return source.trials if isinstance(source, Fit) else Trials(source.table) if isinstance(source, Rows) else source
 
 
@@ -299,7 +300,7 @@ def _own(source: Fit | Trials | Rows) -> tuple[str, ...]:
 
 
 def _check(source: Fit | Trials | Rows, columns: tuple[str, ...]) -> None:
-    table = _trials(source).table
+    table = trials_of(source).table
     known = [name for name in dict.fromkeys((*_own(source), *DOSES)) if name in table]
     if wrong := [name for name in columns if name not in table or not pd.api.types.is_numeric_dtype(table[name])]:
         lines = [f"the table has no dose {name!r}{nearest(name, known)}" for name in wrong]
