@@ -79,7 +79,7 @@ def test_pulses_are_hz_times_seconds_times_duty_at_every_point(fit, column, fixe
         assert path[column].values[[0, -1]].tolist() == [values.min(), values.max()]
         (follower,) = set(TIED) - {column, fixed}
         assert path.attrs["held"].endswith(f"{follower} follows (duty 0.25)")
-        assert "the median of 23 rows, 0.125 to 0.25" in path.attrs["remarks"][0]
+        assert "the median of 23 rows, from 0.125 to 0.25" in path.attrs["remarks"][0]
 
 
 @pytest.mark.parametrize("column", TIED)

@@ -57,17 +57,15 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
 
     Raises StimdoseError for a dose that the table does not have.
     """
-    own, table = _own(fit), fit.trials.table
     _check(fit, (column,))
-    others = [name for name in (*own, *DOSES) if name in table and name != column and not same_thing(name, column)]
-    _, r, rows = _correlations(fit.trials, (column, *dict.fromkeys(others)))
+    own, table = _own(fit), fit.trials.table
+    _, r, rows = _correlations(
+        fit.trials, (column, *(name for name in dict.fromkeys((*own, *DOSES)) if name in table and name != column))
+    )
     found = [
         Confounder(name, float(r.loc[name, column]), int(rows.loc[name, column]), name in own)
-        for name in r.index[1:]
-        if _go_together(r.loc[name, column], rows.loc[name, column])
+        for name in _rivals(r, rows, column, own)
     ]
-    if "pulses_per_session" in [rival.column for rival in found]:
-        found = [rival for rival in found if rival.column != "total_pulses" or rival.in_model]
     return tuple(sorted(found, key=lambda rival: -abs(rival.r)))
 
 
@@ -175,11 +173,12 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
     ends = [ends_of(trials, column) for column in columns]
     low, high = (pd.DataFrame(dict(zip(columns, side, strict=True))) for side in zip(*ends, strict=True))
     region = pd.DataFrame({"rows": logs.notna().sum(), "low": low.min(), "high": high.max()}).rename_axis("dose")
+    rivals = {column: _rivals(r, rows, column, _own(source)) for column in columns}
     pairs = pd.DataFrame(
         [
             (one, other, r.loc[one, other], rows.loc[one, other], _visited_share(trials, logs[[one, other]]))
             for one, other in itertools.combinations(columns, 2)
-            if _go_together(r.loc[one, other], rows.loc[one, other]) and not same_thing(one, other)
+            if other in rivals[one] and one in rivals[other]
         ],
         columns=["first", "second", "r", "rows", "visited"],
     )
@@ -279,8 +278,15 @@ def _correlations(trials: Trials, columns: tuple[str, ...]) -> tuple[pd.DataFram
     return logs, logs.corr(min_periods=2), printed.T @ printed
 
 
-def _go_together(r: float, rows: int) -> bool:
-    return rows >= FEWEST_ROWS and abs(r) >= CORRELATED
+def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...]) -> list[str]:
+    """The doses that go with one, by the correlations of log doses and their numbers of rows; `own` are those of the model."""
+    found = [
+        name
+        for name in r.index
+        if rows.loc[name, column] >= FEWEST_ROWS and abs(r.loc[name, column]) >= CORRELATED and not same_thing(name, column)
+    ]
+    derived = [] if "total_pulses" in own or "pulses_per_session" not in found else ["total_pulses"]
+    return [name for name in found if name not in (column, *derived)]
 
 
 def ends_of(trials: Trials, column: str) -> np.ndarray:

@@ -179,7 +179,7 @@ def _usual_duty(trials: Trials) -> tuple[float, str]:
     duty = float(implied.median())
     if duty > 1 + TOLERANCE:
         raise StimdoseError(f"the rows imply a duty cycle of {short(duty)}, more than 1: correct them, or state duty")
-    spread = f"{short(implied.min())} to {short(implied.max())}"
+    spread = f"from {short(implied.min())} to {short(implied.max())}"
     return min(duty, 1.0), f"the duty cycle {short(duty)} is the median of {rows_in_words(len(found))}, {spread}"
 
 
