@@ -44,6 +44,7 @@ PUBLIC = {
         "replication",
         "sensitivity",
     ),
+    *("confounders", "support", "visited"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 
