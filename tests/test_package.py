@@ -21,7 +21,7 @@ ORDER = (
     "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
     "files storage batches settings sampling dose_space curves derived caveats verdicts optima "
-    "predictive assumptions figures outputs demo cli __main__"
+    "decisions stacking averaging predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
@@ -40,6 +40,10 @@ PUBLIC = {
         "points",
         "optimum",
         "Optimum",
+        "contrast",
+        "Contrast",
+        "average",
+        "Average",
         "study_effects",
         "replication",
         "sensitivity",

@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model": ["Dose", "Intercept", "Model", "Moderator", "prior_table"],
         "specs": ["load_model", "models"],
         "optima": ["Optimum", "optimum"],
+        "decisions": ["Contrast", "contrast"],
+        "averaging": ["Average", "average"],
         "predictive": ["replication", "study_effects"],
         "priors": ["Prior"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],

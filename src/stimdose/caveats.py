@@ -31,7 +31,7 @@ def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> li
         return []
     spreads = [str(name) for name in fit.tree["posterior"] if name.startswith(f"{column}_") and name.endswith(f"_between_{by}")]
     if not spreads:
-        return [f"The model has one effect of {column} for all groups of {by}: they share its best dose"]
+        return [f"The model has one effect of {column} for all groups of {by}: they do not differ in it"]
     table, found = fit.rows.table, []
     studies = table["study"].groupby(table[by].astype(str)).nunique()
     for group in groups:
