@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "columns": ["COLUMNS"],
         "curves": ["band", "curve", "points"],
         "shipped": ["dataset_path", "datasets", "load_dataset"],
+        "ecology": ["WithinAcross", "within_across"],
         "errors": ["BatchError", "ConvergenceWarning", "FitError", "ModelError", "Problem", "StimdoseError", "TrialsError"],
         "model": ["Dose", "Intercept", "Model", "Moderator", "prior_table"],
         "specs": ["load_model", "models"],
