@@ -11,11 +11,12 @@ from .diagnosis import Diagnosis, diagnose
 from .doses import dose_text, short
 from .errors import ModelError, Problem, StimdoseError, TrialsError
 from .model import Dose, Model, Moderator
-from .optima import CERTAINTY, default_delta
+from .optima import default_delta
 from .priors import Prior
 from .rows import prepare
 from .sampling import Fit, fit
 from .trials import Trials
+from .verdicts import CERTAINTY
 
 STRAIGHT = ("linear", "log-linear")
 """Shapes with one coefficient and no other parameter: only there is a slope the same within and across trials."""

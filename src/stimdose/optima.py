@@ -1,6 +1,5 @@
 """The optimal dose as a posterior, led by a verdict."""
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,31 +10,14 @@ import xarray as xr
 from .columns import STANDARDISED_MEASURES
 from .curves import curve
 from .diagnosis import Diagnosis, diagnose
-from .doses import short
 from .errors import StimdoseError
-from .grid import best_dose
 from .model import Model
 from .sampling import Fit
 from .trials import Trials
+from .verdicts import WORDS, best_of, beyond, judge
 
 DELTA_SD = 0.1
 """Default smallest difference that matters, in standard deviations of the outcome."""
-CERTAINTY = 0.9
-"""Probability from which a verdict is given."""
-
-WORDS = {
-    "did not converge": "the chains disagree about the best dose; sample longer before reading anything below",
-    "identified": "the best dose lies inside the range: the curve there exceeds both ends by more than {delta:g}",
-    "still rising": "the effect rises over the range and is best at its upper end; the best dose may lie beyond what was tried",
-    "still falling": "the effect falls over the range and is best at its lower end",
-    "flat": "no dose in the range differs from the best by more than {delta:g}",
-    "not identified": "these trials do not tell which dose is best",
-}
-ANCHOR = (
-    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
-    "with a free intercept these trials do not show that more is better"
-)
-PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose inside the range"
 
 
@@ -219,8 +201,6 @@ def optimum(
     Raises StimdoseError where the question has no answer in this model.
     """
     delta = default_delta(fit.model, fit.trials) if delta is None else delta
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
     if kind == "new study" and column not in fit.rows.slopes:
         raise StimdoseError(
             f"the effect of {column} does not vary by study in this fit, so a new study has the optimum of the population; "
@@ -230,23 +210,43 @@ def optimum(
     def curves_of(group: str) -> xr.DataArray:
         return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
 
-    curves, prior_curves = curves_of("posterior"), curves_of("prior")
-    dose, value = _best(curves)
-    diagnosis = diagnose(xr.Dataset({column: dose}), fit.diagnosis.divergences)
-    verdicts, remarks = _verdicts(curves, by, delta), []
-    for why, group in [(PRIOR, "prior")] + [(ANCHOR, "free_intercept")] * fit.model.is_anchored:
-        others = _verdicts(prior_curves if group == "prior" else curves_of(group), by, delta)
-        held_back = [level for level, verdict in verdicts.items() if _held_back(verdict, others[level], group)]
-        verdicts |= dict.fromkeys(held_back, "not identified")
-        remarks += [why + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
-    failing = [level for level in verdicts if (f"{column}[{level}]" if by else column) in diagnosis.failing]
-    verdicts |= dict.fromkeys(failing, "did not converge")
     shape = next(d.basis for d in fit.model.dose if d.column == column)
-    if not shape.can_peak:
-        remarks.append(ONE_WAY.format(shape=shape.name))
-    remarks += _beyond(curves, by)
-    warning = "" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}."
-    return Optimum(dose, value, curves, _best(prior_curves)[0], float(delta), verdicts, diagnosis, warning, tuple(remarks))
+    return optimum_of(
+        curves_of("posterior"),
+        curves_of("prior"),
+        delta=delta,
+        free_intercept=curves_of("free_intercept") if fit.model.is_anchored else None,
+        divergences=fit.diagnosis.divergences,
+        fit_warning="" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}.",
+        remarks=() if shape.can_peak else (ONE_WAY.format(shape=shape.name),),
+    )
+
+
+def optimum_of(
+    curves: xr.DataArray,
+    prior_curves: xr.DataArray,
+    *,
+    delta: float,
+    free_intercept: xr.DataArray | None = None,
+    divergences: int = 0,
+    fit_warning: str = "",
+    remarks: tuple[str, ...] = (),
+) -> Optimum:
+    """The optimum of curves, wherever they come from; the verdict is that of `optimum`.
+
+    curves, prior_curves: draws (chain, draw, dose[, group]) from the posterior and the prior, with the attributes `dose` and
+        `observed` (or `observed_by_group`) of `curve`. free_intercept: those of an anchored model with a free intercept.
+    divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
+    """
+    if not (delta > 0 and np.isfinite(delta)):
+        raise StimdoseError(f"delta must be positive, got {delta}")
+    dose, value = best_of(curves)
+    column = curves.attrs["dose"]
+    diagnosis = diagnose(xr.Dataset({column: dose}), divergences)
+    failing = {label.removeprefix(column).strip("[]") for label in diagnosis.failing}
+    verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, failing)
+    remarks = (*held_back, *remarks, *beyond(curves))
+    return Optimum(dose, value, curves, best_of(prior_curves)[0], float(delta), verdicts, diagnosis, fit_warning, remarks)
 
 
 def default_delta(model: Model, trials: Trials) -> float:
@@ -257,61 +257,3 @@ def default_delta(model: Model, trials: Trials) -> float:
             "(0.1 is the default for standardised effects only)"
         )
     return DELTA_SD * (model.outcome_sd or 1.0)
-
-
-def _held_back(verdict: str, other: str, group: str) -> bool:
-    """Whether a verdict is not the trials' own: the prior alone gives it, or a fit with a free intercept does not."""
-    return verdict != "not identified" and (verdict == other if group == "prior" else verdict != other)
-
-
-def _verdicts(curves: xr.DataArray, by: str | None, delta: float) -> dict[str, str]:
-    dose, value = _best(curves)
-    seen = _observed(curves, by)
-    if by is None:
-        return {"": _verdict(curves, dose, value, delta, seen[""])}
-    parts = {str(level): [part.sel({by: level}) for part in (curves, dose, value)] for level in curves[by].values}
-    return {level: _verdict(*part, delta, seen[level]) for level, part in parts.items()}
-
-
-def _observed(curves: xr.DataArray, by: str | None) -> dict[str, list[float]]:
-    return json.loads(curves.attrs["observed_by_group"]) if by else {"": curves.attrs["observed"]}
-
-
-def _beyond(curves: xr.DataArray, by: str | None) -> list[str]:
-    """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
-    first, last = curves[curves.attrs["dose"]].values[[0, -1]]
-    return [
-        f"{group + ': ' if group else ''}the trials tried {short(low)} to {short(high)}, "
-        f"and the range searched is {short(first)} to {short(last)}"
-        for group, (low, high) in _observed(curves, by).items()
-        if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
-    ]
-
-
-def _best(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    column = curves.attrs["dose"]
-    shape = curves.sizes["chain"], curves.sizes["draw"]
-    stacked = curves.values.reshape(shape[0] * shape[1], curves.sizes[column], -1)
-    like = curves.isel({column: 0}, drop=True)
-    return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
-
-
-def _verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float, observed: list[float]) -> str:
-    """The verdict on draws of one curve; differences count only between doses that were tried."""
-    column = curves.attrs["dose"]
-    x = curves[column].values
-    tried = np.flatnonzero((x >= observed[0] * (1 - 1e-9)) & (x <= observed[1] * (1 + 1e-9)))
-    if len(tried) < 2:
-        return "not identified"
-    low, high = (curves.isel({column: k}, drop=True) for k in tried[[0, -1]])
-    ends = curves.isel({column: sorted({0, tried[0], tried[-1], len(x) - 1})}).max(column)
-    is_tried = (dose >= x[tried[0]]) & (dose <= x[tried[-1]])
-    if (is_tried & (best - ends > delta)).mean() >= CERTAINTY:
-        return "identified"
-    if (high - low > delta).mean() >= CERTAINTY and (dose == x[-1]).mean() >= 0.5:
-        return "still rising"
-    if (low - high > delta).mean() >= CERTAINTY and (dose == x[0]).mean() >= 0.5:
-        return "still falling"
-    if (best - curves.min(column) <= delta).mean() >= CERTAINTY:
-        return "flat"
-    return "not identified"
