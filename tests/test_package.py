@@ -45,6 +45,7 @@ PUBLIC = {
         "WithinAcross",
         "within_across",
     ),
+    *("confounders", "support", "visited"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 

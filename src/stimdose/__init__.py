@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pymc_model": ["build"],
         "columns": ["COLUMNS"],
         "curves": ["band", "curve", "points"],
+        "dose_space": ["confounders", "support", "visited"],
         "shipped": ["dataset_path", "datasets", "load_dataset"],
         "ecology": ["WithinAcross", "within_across"],
         "errors": ["BatchError", "ConvergenceWarning", "FitError", "ModelError", "Problem", "StimdoseError", "TrialsError"],

@@ -1,18 +1,35 @@
-"""Which doses trials tried together: what goes with what, and so what a table cannot tell apart."""
+"""Which doses trials tried together: the region of the dose space they visited, and what they cannot tell apart.
 
+Doses are compared by their logarithms, so that units change nothing.
+"""
+
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from .columns import DOSES
+from .doses import short
 from .errors import StimdoseError, nearest
+from .rows import Rows
 from .sampling import Fit
+from .trials import Trials, rows_in_words
 
 CORRELATED = 0.6
 """|r| of two log doses from which they are rivals. Collinearity distorts estimates from |r| 0.5 to 0.7 on (Dormann et al. 2013,
 Ecography 36:27-46, doi 10.1111/j.1600-0587.2012.07348.x)."""
 FEWEST_ROWS = 10
 """Of two unrelated doses, r over fewer rows than this reaches CORRELATED more than one time in fifteen."""
+INFLATED = 10.0
+"""Variance inflation factor from which a dose follows from others together: they explain 90 % of it (Dormann et al. 2013)."""
+NEAR = 1.5
+"""A dose within this factor of one that was tried counts as visited. Usual doses (5, 10, 20 Hz; 10, 15, 20 sessions) are a factor of
+1.3 to 2 apart: between two neighbours that were tried no gap is left, and a whole step beyond the last is outside."""
+PARAMETERS_CORRELATED = 0.7
+"""|r| of two parameters in the posterior from which half of the variance of one is that of the other."""
+UNINFORMED = 0.1
+"""Contraction (1 - posterior / prior variance) below which trials say next to nothing about a parameter."""
 SAME = (
     {"sessions", "treatment_days", "therapy_hours", "total_pulses"},
     {"pulses_per_session", "total_pulses"},
@@ -20,6 +37,8 @@ SAME = (
 )
 """Doses that measure one thing by definition, so that one is no rival explanation of the other: the length of the course, in
 sessions, days, hours or all pulses; total pulses, which are pulses per session times sessions; intensity on its two scales."""
+CHUNK = 10_000_000
+"""Comparisons of points with rows held at once."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +55,17 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
     """The rivals of a dose, strongest first: doses of the table, in the model or not, with |r| of the log doses >= 0.6 over at least
     10 rows. What measures the same by definition (SAME) is none, nor are total pulses beside the pulses per session they are made of.
 
-    Raises StimdoseError if neither the table nor the model has the dose.
+    Raises StimdoseError for a dose that the table does not have.
     """
-    table, own = fit.trials.table, [dose.column for dose in fit.model.dose]
-    known = [name for name in dict.fromkeys((*own, *DOSES)) if name in table]
-    if column not in (*known, *own):
-        raise StimdoseError(f"there is no dose {column!r}{nearest(column, known)}; there are {', '.join(known) or 'none'}")
-    logs = {name: _logs(table[name]) for name in known}
-    found = []
-    for name in known if column in logs else ():
-        if name != column and not same_thing(column, name):
-            r, rows = correlation(logs[column], logs[name])
-            if rows >= FEWEST_ROWS and abs(r) >= CORRELATED:
-                found.append(Confounder(name, r, rows, name in own))
+    own, table = _own(fit), fit.trials.table
+    _check(fit, (column,))
+    others = [name for name in (*own, *DOSES) if name in table and name != column and not same_thing(name, column)]
+    _, r, rows = _correlations(fit.trials, (column, *dict.fromkeys(others)))
+    found = [
+        Confounder(name, float(r.loc[name, column]), int(rows.loc[name, column]), name in own)
+        for name in r.index[1:]
+        if _go_together(r.loc[name, column], rows.loc[name, column])
+    ]
     if "pulses_per_session" in [rival.column for rival in found]:
         found = [rival for rival in found if rival.column != "total_pulses" or rival.in_model]
     return tuple(sorted(found, key=lambda rival: -abs(rival.r)))
@@ -59,16 +76,236 @@ def same_thing(one: str, other: str) -> bool:
     return any({one, other} <= names for names in SAME)
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> tuple[float, int]:
-    """r of two columns (rows,) over the rows where both are finite, NaN where one does not vary; and the number of these rows."""
-    both = np.isfinite(one) & np.isfinite(other)
-    pair = np.stack([one[both], other[both]])
-    if not both.any() or (np.ptp(pair, axis=1) < 1e-9).any():
-        return np.nan, int(both.sum())
-    return float(np.corrcoef(pair)[0, 1]), int(both.sum())
+def visited(source: Fit | Trials | Rows, doses: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether trials were near a point of the dose space: some row lies within a factor of 1.5 of it in every dose named.
+
+    doses: arrays that broadcast against each other (dose units), by column. An interval counts from end to end, an open one with the
+    end that is printed, and a row that does not print all of these doses not at all. Returns booleans of the broadcast shape.
+
+    Raises StimdoseError for doses that the table does not have.
+    """
+    trials = _trials(source)
+    _check(source, tuple(doses))
+    arrays = np.broadcast_arrays(*doses.values())
+    ends = np.stack([_ends(trials, column) for column in doses])
+    low, high = np.moveaxis(np.unique(ends[..., np.isfinite(ends).all(axis=(0, 1))], axis=-1), 1, 0)
+    low, high = low / NEAR * (1 - 1e-9), high * NEAR * (1 + 1e-9)
+    found = np.zeros(arrays[0].size, bool)
+    step = max(1, CHUNK // max(1, found.size))
+    for k in range(0, low.shape[1], step):
+        part = slice(k, k + step)
+        near = [(x.reshape(-1, 1) >= a[part]) & (x.reshape(-1, 1) <= b[part]) for x, a, b in zip(arrays, low, high, strict=True)]
+        found |= np.logical_and.reduce(near).any(axis=1)
+    return found.reshape(arrays[0].shape)
 
 
-def _logs(doses) -> np.ndarray:
-    """Log doses (rows,), NaN where no number above 0 is printed."""
-    values = doses.to_numpy(float)
-    return np.log(np.where(values > 0, values, np.nan))
+@dataclass(frozen=True)
+class Support:
+    """Which region of the dose space trials visited, and what they cannot tell apart.
+
+    region: by dose, the number of rows that print it as a number above 0, and the lowest and highest dose that any row names.
+    correlation, rows: (doses, doses) r of log doses, and the number of rows that print both. inflation: variance inflation factor by
+        dose, and condition: square root of the largest over the smallest eigenvalue of the correlations, over the `complete_rows`
+        that print all of them; NaN if these are too few, infinite where one dose follows exactly from others.
+    pairs: doses that go together (first, second, r, rows), and the share of the rectangle of their log doses that was `visited`.
+    parameters: of a fit, pairs of parameters that its trials cannot separate: correlation in the posterior, and contraction of both
+        (1 - posterior / prior variance). unmodelled: pairs of a dose of the model and a rival that the model lacks.
+    fit_warning: set if the fit did not converge. remarks: what one must know to read the rest.
+    """
+
+    region: pd.DataFrame
+    correlation: pd.DataFrame
+    rows: pd.DataFrame
+    inflation: pd.Series
+    condition: float
+    complete_rows: int
+    pairs: pd.DataFrame
+    parameters: pd.DataFrame
+    unmodelled: tuple[tuple[str, str], ...]
+    fit_warning: str
+    remarks: tuple[str, ...]
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """Doses that follow from the others together: variance inflation of 10 or more."""
+        return tuple(self.inflation.index[self.inflation >= INFLATED])
+
+    @property
+    def explanation(self) -> str:
+        """What was tried and what cannot be told apart, in sentences."""
+        lines = [
+            f"{dose}: {short(row['low'])} to {short(row['high'])}, a number in {rows_in_words(int(row['rows']))}."
+            for dose, row in self.region.iterrows()
+        ]
+        lines += [
+            f"{one} and {other} go together: r = {r:.2f} over {rows} rows, which visited {share:.0%} of their ranges."
+            for one, other, r, rows, share in self.pairs.itertuples(index=False)
+        ]
+        if self.together:
+            most = short(self.inflation.max())
+            lines.append(f"{_and(self.together)} nearly follow from each other: variance inflation up to {most}.")
+        for one, other, r, *contraction in self.parameters.itertuples(index=False):
+            little = f"contraction {contraction[0]:.2f} and {contraction[1]:.2f}"
+            why = f"correlation {r:.2f}" if abs(r) >= PARAMETERS_CORRELATED else little
+            lines.append(f"These trials cannot separate {one} from {other} ({why}).")
+        lines += [f"The model has no {rival}: it books what {rival} does as {own}." for own, rival in self.unmodelled]
+        if not len(self.pairs) and not self.together:
+            lines.append(
+                "No two of these doses go together." if len(self.region) > 1 else "There is no second dose to compare with."
+            )
+        return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
+
+
+def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Support:
+    """What trials tried together, and what they cannot tell apart.
+
+    columns: doses; by default those of the model, and all others that at least 10 rows print and that vary. What measures the same
+        as one before it (SAME) stays out of the pairs and of what follows from all together.
+
+    Two doses go together if |r| of their logarithms is 0.6 or more over at least 10 rows. Two parameters of different doses cannot be
+    separated if |r| of their posterior draws is 0.7 or more; or if the contraction of both is below 0.1, and their doses go together
+    or follow from the others together (variance inflation of 10 or more).
+
+    Raises StimdoseError for doses that the table does not have.
+    """
+    trials = _trials(source)
+    _check(source, tuple(columns or ()))
+    columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
+    logs, r, rows = _correlations(trials, columns)
+    ends = [_ends(trials, column) for column in columns]
+    low, high = (pd.DataFrame(dict(zip(columns, side, strict=True))) for side in zip(*ends, strict=True))
+    region = pd.DataFrame({"rows": logs.notna().sum(), "low": low.min(), "high": high.max()}).rename_axis("dose")
+    pairs = pd.DataFrame(
+        [
+            (one, other, r.loc[one, other], rows.loc[one, other], _visited_share(trials, logs[[one, other]]))
+            for one, other in itertools.combinations(columns, 2)
+            if _go_together(r.loc[one, other], rows.loc[one, other]) and not same_thing(one, other)
+        ],
+        columns=["first", "second", "r", "rows", "visited"],
+    )
+    inflation, condition, complete = _inflation(logs[_distinct(columns)])
+    entangled = {frozenset(pair) for pair in zip(pairs["first"], pairs["second"], strict=True)}
+    entangled |= {frozenset(pair) for pair in itertools.combinations(inflation.index[inflation >= INFLATED], 2)}
+    remarks = [f"{name} is the same wherever it is printed" for name in columns if logs[name].nunique() == 1]
+    if inflation.isna().all():
+        remarks.append(
+            f"{rows_in_words(complete)} print all of {_and(inflation.index)}, too few to say what follows from them together"
+        )
+    is_fit = isinstance(source, Fit)
+    return Support(
+        region,
+        r,
+        rows,
+        inflation,
+        condition,
+        complete,
+        pairs,
+        _inseparable(source, entangled) if is_fit else pd.DataFrame(columns=PARAMETERS),
+        tuple((own, rival.column) for own in _own(source) for rival in confounders(source, own) if not rival.in_model),
+        f"Warning: the fit {source.diagnosis.message}." if is_fit and not source.diagnosis.converged else "",
+        tuple(remarks),
+    )
+
+
+PARAMETERS = ["first", "second", "correlation", "contraction_first", "contraction_second"]
+
+
+def _inseparable(fit: Fit, entangled: set[frozenset[str]]) -> pd.DataFrame:
+    """Pairs of parameters of different doses that the trials cannot separate."""
+    posterior, prior = (_parameters(fit, group) for group in ("posterior", "prior"))
+    contraction = {key: 1 - draws.var() / prior[key].var() for key, draws in posterior.items()}
+    records = []
+    for one, other in itertools.combinations(posterior, 2):
+        if one[0] != other[0]:
+            r = np.corrcoef(posterior[one], posterior[other])[0, 1]
+            is_open = frozenset((one[0], other[0])) in entangled and max(contraction[one], contraction[other]) < UNINFORMED
+            if is_open or abs(r) >= PARAMETERS_CORRELATED:
+                records.append((one[1], other[1], r, contraction[one], contraction[other]))
+    return pd.DataFrame(records, columns=PARAMETERS)
+
+
+def _parameters(fit: Fit, group: str) -> dict[tuple[str, str], np.ndarray]:
+    """Draws (draws,) of the parameters of every dose, of the population and of its groups, by dose and name; of non-linear ones the
+    logarithms."""
+    values, found = fit.values(group), {}
+    for dose in fit.model.dose:
+        for name in (*dose.basis.coefficients, *dose.basis.nonlinear):
+            scale, variable = np.log if name in dose.basis.nonlinear else np.asarray, f"{dose.column}_{name}"
+            found[dose.column, variable] = scale(values[variable])
+            for k, level in enumerate(fit.rows.levels[dose.by] if dose.by else ()):
+                grouped = f"{variable}_by_{dose.by}"
+                found[dose.column, f"{grouped}[{level}]"] = scale(values[grouped][:, k])
+    return found
+
+
+def _inflation(logs: pd.DataFrame) -> tuple[pd.Series, float, int]:
+    """Variance inflation factors and condition of the log doses together, and the number of rows that print all of them."""
+    complete = logs.dropna()
+    if len(complete) < len(logs.columns) + 2 or (complete.nunique() == 1).any():
+        return pd.Series(np.nan, logs.columns), np.nan, len(complete)
+    z = ((complete - complete.mean()) / complete.std(ddof=0)).to_numpy()
+    unexplained = np.empty(z.shape[1])
+    for k, column in enumerate(z.T):
+        others = np.delete(z, k, axis=1)
+        unexplained[k] = np.mean((column - others @ np.linalg.lstsq(others, column)[0]) ** 2)
+    sizes = np.linalg.svd(z, compute_uv=False)
+    inflation = np.where(unexplained > 1e-9, 1 / np.maximum(unexplained, 1e-9), np.inf)
+    return pd.Series(inflation, logs.columns), sizes[0] / sizes[-1] if (unexplained > 1e-9).all() else np.inf, len(z)
+
+
+def _visited_share(trials: Trials, logs: pd.DataFrame) -> float:
+    """Share of the rectangle of two log doses, from the lowest to the highest of each, that trials visited."""
+    x, y = (np.exp(np.linspace(logs[name].min(), logs[name].max(), 41)) for name in logs)
+    return float(visited(trials, {logs.columns[0]: x[:, None], logs.columns[1]: y}).mean())
+
+
+def _comparable(source: Fit | Trials) -> tuple[str, ...]:
+    """The doses of the model, and others that enough rows print and that vary."""
+    own, trials = _own(source), _trials(source)
+    logs, _, _ = _correlations(trials, tuple(name for name in DOSES if name in trials.table and name not in own))
+    return (*own, *(name for name in logs if logs[name].count() >= FEWEST_ROWS and logs[name].nunique() > 1))
+
+
+def _distinct(columns: tuple[str, ...]) -> list[str]:
+    """Doses that do not measure the same as one before them."""
+    return [name for k, name in enumerate(columns) if not any(same_thing(name, other) for other in columns[:k])]
+
+
+def _correlations(trials: Trials, columns: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Log doses (rows, doses), NaN where no number above 0 is printed; r of every two, NaN where one does not vary; rows with both."""
+    doses = trials.table[list(columns)].astype(float)
+    logs = np.log(doses.where(doses > 0))
+    printed = logs.notna().astype(int)
+    return logs, logs.corr(min_periods=2), printed.T @ printed
+
+
+def _go_together(r: float, rows: int) -> bool:
+    return rows >= FEWEST_ROWS and abs(r) >= CORRELATED
+
+
+def _ends(trials: Trials, column: str) -> np.ndarray:
+    """Lowest and highest dose (2, rows) that rows name; an open end counts with the one that is printed, NaN where nothing is."""
+    low, high = trials.bounds(column)
+    return np.array([np.where((low == 0) & (high < np.inf), high, low), np.where(np.isinf(high), low, high)])
+
+
+def _trials(source: Fit | Trials | Rows) -> Trials:
+    return source.trials if isinstance(source, Fit) else Trials(source.table) if isinstance(source, Rows) else source
+
+
+def _own(source: Fit | Trials | Rows) -> tuple[str, ...]:
+    """The doses of the model, if there is one."""
+    return tuple(dose.column for dose in source.model.dose) if isinstance(source, Fit) else ()
+
+
+def _check(source: Fit | Trials | Rows, columns: tuple[str, ...]) -> None:
+    table = _trials(source).table
+    known = [name for name in dict.fromkeys((*_own(source), *DOSES)) if name in table]
+    if wrong := [name for name in columns if name not in table or not pd.api.types.is_numeric_dtype(table[name])]:
+        lines = [f"the table has no dose {name!r}{nearest(name, known)}" for name in wrong]
+        raise StimdoseError("; ".join([*lines, f"it has {', '.join(known) or 'none'}"]))
+
+
+def _and(names) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
