@@ -5,8 +5,9 @@ import json
 import numpy as np
 import xarray as xr
 
+from .derived import best_of, group_of
+from .dose_space import Confounder
 from .doses import short
-from .grid import best_dose
 
 CERTAINTY = 0.9
 """Probability from which a verdict is given."""
@@ -16,19 +17,18 @@ WORDS = {
     "identified": "the best dose lies inside the range: the curve there exceeds both ends by more than {delta:g}",
     "still rising": "the effect rises over the range and is best at its upper end; the best dose may lie beyond what was tried",
     "still falling": "the effect falls over the range and is best at its lower end",
+    "confounded": "these trials cannot tell whether it is this dose or one that goes with it across trials",
     "flat": "no dose in the range differs from the best by more than {delta:g}",
     "not identified": "these trials do not tell which dose is best",
 }
+MOVES = ("identified", "still rising", "still falling")
+"""Verdicts that see an effect of the dose, which may be that of another."""
+
 ANCHOR = (
     "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
     "with a free intercept these trials do not show that more is better"
 )
 PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
-
-
-def group_of(curves: xr.DataArray) -> str | None:
-    """The group dimension of draws (chain, draw, dose[, group]), or None."""
-    return next((str(dim) for dim in curves.dims if dim not in ("chain", "draw", curves.attrs["dose"])), None)
 
 
 def split(*draws: xr.DataArray, by: str | None) -> dict[str, list[xr.DataArray]]:
@@ -38,31 +38,35 @@ def split(*draws: xr.DataArray, by: str | None) -> dict[str, list[xr.DataArray]]
     return {str(level): [part.sel({by: level}) for part in draws] for level in draws[0][by].values}
 
 
-def best_of(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """The best dose of every curve and the effect there (chain, draw[, group])."""
-    column, by = curves.attrs["dose"], group_of(curves)
-    curves = curves.transpose("chain", "draw", column, *([by] if by else []))
-    stacked = curves.values.reshape(curves.sizes["chain"] * curves.sizes["draw"], curves.sizes[column], -1)
-    like = curves.isel({column: 0}, drop=True)
-    return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
-
-
 def judge(
-    curves: xr.DataArray, delta: float, prior: xr.DataArray, free_intercept: xr.DataArray | None, failing: set[str]
+    curves: xr.DataArray,
+    delta: float,
+    prior: xr.DataArray,
+    free_intercept: xr.DataArray | None = None,
+    rivals: tuple[Confounder, ...] = (),
+    failing: set[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
-    """The verdict of every group, and the remarks that explain why one was held back.
+    """The verdict of every group, and remarks on why one was held back.
 
     curves, prior, free_intercept: draws (chain, draw, dose[, group]) from the posterior, from the prior, and of an anchored model
-    with a free intercept. failing: groups whose best dose did not converge.
+    with a free intercept. rivals: doses that go with this one across trials. failing: groups whose best dose did not converge.
     """
-    found, remarks = verdicts(curves, delta), []
-    for why, others in [(PRIOR, prior)] + [(ANCHOR, free_intercept)] * (free_intercept is not None):
-        other = verdicts(others, delta)
-        same_is_bad = why is PRIOR
-        held_back = [g for g, verdict in found.items() if verdict != "not identified" and (verdict == other[g]) == same_is_bad]
-        found |= dict.fromkeys(held_back, "not identified")
-        remarks += [why + _named(held_back)] if held_back else []
-    return found | {group: "did not converge" for group in found if group in failing}, remarks
+    found, by_prior = verdicts(curves, delta), verdicts(prior, delta)
+    free = found if free_intercept is None else verdicts(free_intercept, delta)
+    from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
+    from_anchor = [group for group, word in found.items() if word != free[group] and word != "not identified"]
+    is_confounded = not all(rival.in_model for rival in rivals)
+    judged = {}
+    for group, word in found.items():
+        if group in failing:
+            word = "did not converge"
+        elif group in from_prior + from_anchor:
+            word = "not identified"
+        elif is_confounded and word in MOVES:
+            word = "confounded"
+        judged[group] = word
+    held_back = [(PRIOR, from_prior), (ANCHOR, [group for group in from_anchor if group not in from_prior])]
+    return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
 
 
 def verdicts(curves: xr.DataArray, delta: float) -> dict[str, str]:
@@ -94,8 +98,11 @@ def verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta:
 
 
 def observed(curves: xr.DataArray) -> dict[str, list[float]]:
-    """Lowest and highest dose that the trials tried, by group."""
-    return json.loads(curves.attrs["observed_by_group"]) if group_of(curves) else {"": curves.attrs["observed"]}
+    """Lowest and highest dose that the trials tried, by group; those of all trials for a group in which none prints a dose."""
+    everywhere, by = [float(dose) for dose in curves.attrs["observed"]], group_of(curves)
+    if by is None:
+        return {"": everywhere}
+    return {str(group): json.loads(curves.attrs["observed_by_group"]).get(str(group), everywhere) for group in curves[by].values}
 
 
 def beyond(curves: xr.DataArray) -> list[str]:
@@ -107,7 +114,3 @@ def beyond(curves: xr.DataArray) -> list[str]:
         for group, (low, high) in observed(curves).items()
         if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
     ]
-
-
-def _named(groups: list[str]) -> str:
-    return f" ({', '.join(groups)})" if any(groups) else ""
