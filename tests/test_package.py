@@ -21,7 +21,7 @@ ORDER = (
     "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
     "files storage batches settings sampling dose_space curves derived caveats verdicts optima "
-    "ecology "
+    "surfaces joint_verdicts joint_optima ecology "
     "predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
@@ -44,6 +44,9 @@ PUBLIC = {
         "study_effects",
         "replication",
         "sensitivity",
+        "JointOptimum",
+        "joint_optimum",
+        "surface",
         "WithinAcross",
         "within_across",
     ),

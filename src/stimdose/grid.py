@@ -77,11 +77,14 @@ def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int],
 def curve_draws(
     model: Model, rows: Rows, values: dict, column: str, grid: np.ndarray, by: str | None, held: dict, rng=None
 ) -> np.ndarray:
-    """Draws (draws, grid, groups) of the mean effect; with `rng`, of the effect in a new study."""
+    """Draws (draws, grid, groups) of the mean effect; with `rng`, of the effect in a new study. Held doses are numbers, or arrays
+    along the grid."""
     groups, draws = len(rows.levels[by]) if by else 1, len(values["between_study"])
     size = len(grid) * groups
     doses = {
-        d.column: DosePoints(np.repeat(grid, groups) if d.column == column else np.full(size, float(held[d.column])))
+        d.column: DosePoints(
+            np.repeat(np.broadcast_to(grid if d.column == column else held[d.column], len(grid)), groups).astype(float)
+        )
         for d in model.dose
     }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
