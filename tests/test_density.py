@@ -145,12 +145,10 @@ CASES: dict[str, Callable] = {
     name: shipped(name) for name in ("frequency-bell", "hours-by-phase", "pooled", "sessions-by-phase", "stimulation")
 }
 for shape in SHAPES:
-    for by in (None, "phase"):
-        for by_study in (True, False):
-            name = f"{shape}{', by phase' if by else ''}{', slopes by study' if by_study else ''}"
-            CASES[name] = on_wide(model_of(dose_of(shape, by=by, by_study=by_study)))
-    CASES[f"{shape}, intervals by phase"] = on_intervals(shape, by="phase")
-    CASES[f"{shape}, strata with intervals by site"] = on_intervals(shape, stratum=True, by="site")
+    CASES[f"{shape}, by phase"] = on_wide(model_of(dose_of(shape, by="phase")))
+    if shape != "gaussian-process":  # which has no values beyond the printed doses
+        CASES[f"{shape}, intervals by phase"] = on_intervals(shape, by="phase", by_study=False)
+        CASES[f"{shape}, strata with intervals by site"] = on_intervals(shape, stratum=True, by="site")
 ANCHORED = model_of(dose_of("emax", by="phase"), dose_of("log-linear", "session_min", by="site"), intercept=None)
 CROSSED = "phase*site"
 AGE = sd.Moderator(column="age", center=60, per=10)
@@ -169,6 +167,13 @@ CASES |= {
     ),
     "a product of fixed columns": on_wide(model_of(dose_of("linear", times=dose_of("log-linear", "session_min")))),
     "a product with an interval": on_intervals("log-linear", times=dose_of("bell", "frequency_hz")),
+    "one effect for all": on_wide(model_of(dose_of("linear"))),
+    "no slopes by study": on_wide(model_of(dose_of("quadratic", by_study=False))),
+    "a Gaussian process on closed intervals": lambda: prepared(
+        model_of(dose_of("gaussian-process")), wide_table().assign(sessions=["5-15", "10", "12-40", "30", "20"] * 2)
+    ),
+    "a surface": on_wide(model_of(dose_of("gaussian-process", waves=4, times=dose_of("gaussian-process", "session_min", waves=3)))),
+    "powers": on_intervals("fractional-polynomial", powers=(0, 0), priors={}),
     "intervals": on_intervals("log-linear", by_study=False),
     "strata with intervals": on_intervals("bell", stratum=True),
     "anchored": on_wide(ANCHORED),

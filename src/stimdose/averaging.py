@@ -152,7 +152,7 @@ class Average:
         problems = [
             f"{name} has no dose {column!r}"
             for name, fit in self.fits.items()
-            if column not in [dose.column for dose in fit.model.dose]
+            if column not in [dose.column for dose in fit.model.doses]
         ]
         if by is not None:
             levels = {name: tuple(fit.rows.levels.get(by, ())) for name, fit in self.fits.items()}
@@ -216,7 +216,7 @@ def _named(fits: dict[str, Fit] | Iterable[Fit]) -> dict[str, Fit]:
 
 def _names(fit: Fit) -> tuple[str, ...]:
     """What can be held in a fit: doses, moderators and groups."""
-    return (*(dose.column for dose in fit.model.dose), *fit.rows.scales, *fit.rows.levels)
+    return (*(dose.column for dose in fit.model.doses), *fit.rows.scales, *fit.rows.levels)
 
 
 def _held(fit: Fit, at: dict | None) -> dict:

@@ -29,7 +29,8 @@ def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> li
     """Remarks on the groups of a dose effect: those with one study or none, and how far a prior decides how they differ."""
     if by is None:
         return []
-    spreads = [str(name) for name in fit.tree["posterior"] if name.startswith(f"{column}_") and name.endswith(f"_between_{by}")]
+    named = [str(name).partition("_between_") for name in fit.tree["posterior"] if name.startswith(f"{column}_")]
+    spreads = ["".join(name) for name in named if by == name[2] or by in name[2].split(":")]
     if not spreads:
         return [f"The model has one effect of {column} for all groups of {by}: they do not differ in it"]
     table, found = fit.rows.table, []

@@ -15,7 +15,8 @@ from .errors import StimdoseError
 from .grid import curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import reported_effects
-from .rows import Rows
+from .predictor import grouped_parameters
+from .rows import Rows, pairs
 from .sampling import Fit
 
 Kind = Literal["mean", "new study"]
@@ -76,7 +77,7 @@ def curve(
             raise StimdoseError(f"a path brings its own doses of {column}: leave out over and grid")
         grid = along
     grid = dose_grid(*_range(column, over or observed), size) if grid is None else _checked_grid(column, grid)
-    doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.dose]}
+    doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.doses]}
     if wrong := [name for name, value in doses.items() if np.shape(value) not in ((), grid.shape)]:
         raise StimdoseError(f"{', '.join(wrong)} must be a number, or as many as the {len(grid)} doses of {column}")
     seed = int(fit.tree.attrs["seed"])
@@ -172,28 +173,41 @@ def _held(model: Model, column: str, at: Mapping | None) -> tuple[dict, np.ndarr
         return held, held.pop(column, None) if np.ndim(held.get(column)) else None
     if at.attrs.get("dose") != column:
         raise StimdoseError(f"this path moves {at.attrs.get('dose')}, not {column}")
-    lacking = set(at.attrs["doses"]) - {dose.column for dose in model.dose}
+    lacking = set(at.attrs["doses"]) - {dose.column for dose in model.doses}
     held = {name: value.values if value.ndim else value.item() for name, value in at.data_vars.items() if name not in lacking}
     return held, at[column].values
 
 
 def _with_new_group(model: Model, rows: Rows, values: dict, by: str, rng: np.random.Generator) -> tuple[Rows, dict]:
-    """Rows and draws with one more level of `by`, whose deviations from the population are drawn anew in every draw."""
+    """Rows and draws with one more level of `by`, whose deviations from the population are drawn anew in every draw; so are those of
+    its combinations with others."""
+    if ":" in by:
+        raise StimdoseError(f"a new group is one of a column, not of the combinations {by}")
     if NEW_GROUP in rows.levels[by]:
         raise StimdoseError(f"{by} has a level called {NEW_GROUP!r}: rename it")
-    deviates = lambda spread: values[spread] * rng.standard_normal(len(values[spread]))
-    new = {}
-    if model.intercept and model.intercept.by == by:
-        new[f"intercept_by_{by}"] = values["intercept"] + deviates(f"intercept_between_{by}")
-    for dose in model.dose:
-        for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by == by else ():
-            population, deviation = values[f"{dose.column}_{name}"], deviates(f"{dose.column}_{name}_between_{by}")
-            is_factor = name in dose.basis.nonlinear
-            new[f"{dose.column}_{name}_by_{by}"] = population * np.exp(deviation) if is_factor else population + deviation
+    levels = rows.levels | {by: [*rows.levels[by], NEW_GROUP]}
+    for name in (name for name in levels if ":" in name and by in name.split(":")):
+        first, second = name.split(":")
+        levels[name] = pairs(levels[first], levels[second])
+    values = dict(values)
+
+    def extend(name: str, group: str, spread: str, around) -> None:
+        columns = group.split(":")
+        sizes = [len(rows.levels[column]) for column in columns]
+        sizes[columns.index(by)] = 1
+        z = rng.standard_normal((len(values[spread]), *sizes))
+        drawn = around(values[spread].reshape(-1, *[1] * len(sizes)) * z)
+        old = values[name].reshape(-1, *(len(rows.levels[column]) for column in columns))
+        values[name] = np.concatenate([old, drawn], axis=1 + columns.index(by)).reshape(len(z), -1)
+
+    for name, group, is_factor in grouped_parameters(model):
+        if by in group.split(":"):
+            population = values[name].reshape(-1, *[1] * len(group.split(":")))
+            around = (lambda d, at=population: at * np.exp(d)) if is_factor else (lambda d, at=population: at + d)
+            extend(f"{name}_by_{group}", group, f"{name}_between_{group}", around)
     if by in [moderator.column for moderator in model.moderator]:
-        new[f"{by}_effect"] = deviates(f"between_{by}")
-    values = values | {name: np.column_stack([values[name], drawn]) for name, drawn in new.items()}
-    return replace(rows, levels=rows.levels | {by: [*rows.levels[by], NEW_GROUP]}), values
+        extend(f"{by}_effect", by, f"between_{by}", lambda d: d)
+    return replace(rows, levels=levels), values
 
 
 def _held_in_words(held: dict, path: Mapping) -> str:

@@ -117,7 +117,7 @@ def contrast(
     draws = difference("posterior")
     free = difference("free_intercept") if fit.model.is_anchored else None
     diagnosis = diagnosed(draws.to_dataset(), fit.diagnosis.divergences)
-    doses = [dose.column for dose in fit.model.dose]
+    doses = [dose.column for dose in fit.model.doses]
     moved = [name for name in first if name in doses and first[name] != second[name]]
     remarks = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     if free is not None:
@@ -143,7 +143,7 @@ def in_words(protocol: dict) -> str:
 
 def _effect(fit: Fit, protocol: dict, by: str | None, kind: Kind, group: str) -> xr.DataArray:
     """Draws (chain, draw[, group]) of the effect of one protocol: a curve at a single dose."""
-    doses = [dose.column for dose in fit.model.dose]
+    doses = [dose.column for dose in fit.model.doses]
     column = next((name for name in protocol if name in doses), doses[0])
     grid = np.array([float(protocol.get(column, usual_dose(fit.rows, column)))])
     rest = {name: value for name, value in protocol.items() if name != column}
@@ -152,7 +152,7 @@ def _effect(fit: Fit, protocol: dict, by: str | None, kind: Kind, group: str) ->
 
 def _about_protocol(fit: Fit, protocol: dict, by: str | None) -> list[str]:
     """Remarks where no trial was near a protocol, or none of the group that it is for."""
-    table, doses = fit.rows.table, [dose.column for dose in fit.model.dose]
+    table, doses = fit.rows.table, [dose.column for dose in fit.model.doses]
     point = {name: np.array(float(value)) for name, value in protocol.items() if name in doses and name in table}
     point = {
         name: value for name, value in point.items() if value > 0 or not fit.model.is_anchored
@@ -178,7 +178,7 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
     """Raises StimdoseError that lists all that is wrong with two protocols."""
     if not (isinstance(first, dict) and isinstance(second, dict) and first):
         raise StimdoseError('a protocol is a dict of doses and groups: contrast(fit, {"frequency_hz": 10}, {"frequency_hz": 1})')
-    rows, doses = fit.rows, [dose.column for dose in fit.model.dose]
+    rows, doses = fit.rows, [dose.column for dose in fit.model.doses]
     known, problems = (*doses, *rows.scales, *rows.levels), []
     for name in dict.fromkeys((*first, *second)):
         if name not in known:

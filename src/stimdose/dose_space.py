@@ -227,13 +227,16 @@ def _parameters(fit: Fit, group: str) -> dict[tuple[str, str], np.ndarray]:
     """Draws (draws,) of the parameters of every dose, of the population and of its groups, by dose and name; of non-linear ones the
     logarithms."""
     values, found = fit.values(group), {}
-    for dose in fit.model.dose:
-        for name in (*dose.basis.coefficients, *dose.basis.nonlinear):
-            scale, variable = np.log if name in dose.basis.nonlinear else np.asarray, f"{dose.column}_{name}"
-            found[dose.column, variable] = scale(values[variable])
-            for k, level in enumerate(fit.rows.levels[dose.by] if dose.by else ()):
-                grouped = f"{variable}_by_{dose.by}"
-                found[dose.column, f"{grouped}[{level}]"] = scale(values[grouped][:, k])
+    own = [
+        (part.column, name, np.asarray, part.groups) for part in fit.model.dose for name in part.coefficients if part.basis.named
+    ]
+    own += [(dose.column, name, np.log, dose.nonlinear_groups) for dose in fit.model.doses for name in dose.nonlinear]
+    for column, name, scale, groups in own:
+        variable = f"{column}_{name}"
+        found[column, variable] = scale(values[variable])
+        for group in groups:
+            for k, level in enumerate(fit.rows.levels[group]):
+                found[column, f"{variable}_by_{group}[{level}]"] = scale(values[f"{variable}_by_{group}"][:, k])
     return found
 
 
@@ -302,7 +305,7 @@ def trials_of(source: Fit | Trials | Rows) -> Trials:
 
 def _own(source: Fit | Trials | Rows) -> tuple[str, ...]:
     """The doses of the model, if there is one."""
-    return tuple(dose.column for dose in source.model.dose) if isinstance(source, Fit) else ()
+    return tuple(dose.column for dose in source.model.doses) if isinstance(source, Fit) else ()
 
 
 def _check(source: Fit | Trials | Rows, columns: tuple[str, ...]) -> None:

@@ -152,10 +152,11 @@ def within_across(
         raise StimdoseError(f"missing is 'error' or 'drop' here, not {missing!r}: a study's mean needs doses that are numbers")
     if mean in trials.table:
         raise StimdoseError(f"the table has a column {mean!r}, which is what this adds; rename it")
-    trials = _with_numbers(prepare(model, trials, missing, settings.get("allow_mixed", ())), column, missing)
+    model, trials = prepare(model, trials, missing, settings.get("allow_mixed", ()))
+    trials = _with_numbers(trials, column, missing)
 
     (dose,) = (dose for dose in model.dose if dose.column == column)
-    (h,) = dose.basis.columns(trials.table[column].to_numpy(float), dose.reference)
+    (h,) = dose.basis.columns(trials.table[column].to_numpy(float))
     by_study = pd.Series(h).groupby(trials.table["study"].to_numpy())
     means, several = by_study.transform("mean").to_numpy(), int((by_study.nunique() > 1).sum())
     _check_informed(column, several, by_study.mean())
@@ -169,11 +170,11 @@ def within_across(
     found = fit(model.replace(moderator=(*model.moderator, moderator)), trials, seed=seed, **settings)
     posterior = found.tree["posterior"].to_dataset()
     within = posterior[f"{column}_slope"]
-    if dose.by:
-        share = table[dose.by].astype(str).value_counts(normalize=True)
-        weight = xr.DataArray([share[level] for level in posterior[dose.by].values], dims=dose.by)
-        within = (posterior[f"{column}_slope_by_{dose.by}"] * weight).sum(dose.by)
-        remarks.append(f"The slope within trials is the average over {dose.by}, weighted by rows")
+    for group in dose.groups:
+        share = found.rows.table[group].astype(str).value_counts(normalize=True)
+        weight = xr.DataArray([share.get(level, 0.0) for level in posterior[group].values], dims=group)
+        within = within + ((posterior[f"{column}_slope_by_{group}"] - posterior[f"{column}_slope"]) * weight).sum(group)
+        remarks.append(f"The slope within trials is the average over {group}, weighted by rows")
     apart = posterior[f"{mean}_effect"]
     draws = xr.Dataset({"within": within, "across": within + apart, "difference": apart})
     diagnosis = diagnose(draws, found.diagnosis.divergences)
@@ -186,7 +187,9 @@ def _straight(model: Model, column: str) -> tuple[Model, list[str]]:
     """The model with an intercept and with one slope for the dose, and what was changed."""
     doses = {dose.column: dose for dose in model.dose}
     if column not in doses:
-        raise StimdoseError(f"the model has no dose {column!r}; it has {', '.join(doses) or 'none'}")
+        raise StimdoseError(f"the model has no dose {column!r} of its own; it has {', '.join(doses) or 'none'}")
+    if doses[column].times:
+        raise StimdoseError(f"{column} is multiplied by {doses[column].times.column} in this model: it has no single slope")
     dose, remarks = doses[column], []
     if dose.shape not in STRAIGHT:
         remarks.append(f"The model's {dose.shape} shape has no single slope: log-linear stands for it, with its default priors")

@@ -207,9 +207,9 @@ def joint_optimum(
     def surface_of(group: str) -> xr.DataArray:
         return surface(fit, first, second, over=over, at=at, kind=kind, size=size, group=group)
 
-    doses = [dose for dose in fit.model.dose if dose.column in (first, second)]
+    held = {name: str(level) for name, level in (at or {}).items() if name in fit.rows.levels}
     by_group = [
-        remark for dose in doses if dose.by in (at or {}) for remark in about_groups(fit, dose.column, dose.by, [at[dose.by]])
+        remark for dose in (first, second) for name, level in held.items() for remark in about_groups(fit, dose, name, [level])
     ]
     return joint_optimum_of(
         surface_of("posterior"),

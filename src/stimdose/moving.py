@@ -5,13 +5,39 @@ import numpy as np
 from .algebra import compiled
 from .shapes import SHAPES, TINY
 
-(LINEAR, LOG_LINEAR, QUADRATIC, EMAX, BELL, FRACTIONAL_POLYNOMIAL, SIGMOID_EMAX, EXPONENTIAL, ASYMMETRIC_BELL, GAMMA) = range(
-    len(SHAPES)
-)
+(
+    LINEAR,
+    LOG_LINEAR,
+    QUADRATIC,
+    EMAX,
+    BELL,
+    FRACTIONAL_POLYNOMIAL,
+    SIGMOID_EMAX,
+    EXPONENTIAL,
+    ASYMMETRIC_BELL,
+    GAMMA,
+    PLATEAU,
+    RESTRICTED_CUBIC_SPLINE,
+    MONOTONE,
+    GAUSSIAN_PROCESS,
+) = range(len(SHAPES))
 ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
-(linear, log_linear, quadratic, emax, bell, fractional_polynomial, sigmoid_emax, exponential, asymmetric_bell, gamma) = (
-    compiled(shape.column) for shape in SHAPES.values()
-)
+(
+    linear,
+    log_linear,
+    quadratic,
+    emax,
+    bell,
+    fractional_polynomial,
+    sigmoid_emax,
+    exponential,
+    asymmetric_bell,
+    gamma,
+    plateau,
+    restricted_cubic_spline,
+    monotone,
+    gaussian_process,
+) = (compiled(shape.column) for shape in SHAPES.values())
 (
     d_linear,
     d_log_linear,
@@ -23,6 +49,10 @@ ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
     d_exponential,
     d_asymmetric_bell,
     d_gamma,
+    d_plateau,
+    d_restricted_cubic_spline,
+    d_monotone,
+    d_gaussian_process,
 ) = (compiled(shape.slopes) for shape in SHAPES.values())
 
 
@@ -47,6 +77,14 @@ def column_at(shape, k, x, p, c):
         return asymmetric_bell(k, x, p, c)
     if shape == GAMMA:
         return gamma(k, x, p, c)
+    if shape == PLATEAU:
+        return plateau(k, x, p, c)
+    if shape == RESTRICTED_CUBIC_SPLINE:
+        return restricted_cubic_spline(k, x, p, c)
+    if shape == MONOTONE:
+        return monotone(k, x, p, c)
+    if shape == GAUSSIAN_PROCESS:
+        return gaussian_process(k, x, p, c)
     return emax(k, x, p, c)
 
 
@@ -71,6 +109,14 @@ def slopes_at(shape, x, p, c, found):
         d_asymmetric_bell(x, p, c, found)
     elif shape == GAMMA:
         d_gamma(x, p, c, found)
+    elif shape == PLATEAU:
+        d_plateau(x, p, c, found)
+    elif shape == RESTRICTED_CUBIC_SPLINE:
+        d_restricted_cubic_spline(x, p, c, found)
+    elif shape == MONOTONE:
+        d_monotone(x, p, c, found)
+    elif shape == GAUSSIAN_PROCESS:
+        d_gaussian_process(x, p, c, found)
     else:
         d_emax(x, p, c, found)
 

@@ -244,7 +244,9 @@ class Target(CompiledModel):
     def density(self, seen: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density and gradient (d,)."""
         gradient, value = np.empty(self.n_dim), np.empty(1)
-        numbers = [array.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for array in (np.ascontiguousarray(seen), gradient, value)]
+        numbers = [
+            array.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for array in (np.ascontiguousarray(seen), gradient, value)
+        ]
         failed = _log_density.ctypes(self.n_dim, *numbers, self.data.ctypes.data)
         return (-np.inf if failed else value[0]), gradient
 

@@ -127,7 +127,7 @@ def optima_by_path(
     Raises StimdoseError as `protocol_path` and `optimum` do.
     """
     at = dict(at or {})
-    own = [dose.column for dose in fit.model.dose]
+    own = [dose.column for dose in fit.model.doses]
     _check_column(column)
     others = {name: at.pop(name, None) for name in TIED if name != column}
     path = lambda fixed, duty: protocol_path(fit, column, fixed=fixed, over=over, size=size, duty=duty).assign(at)
@@ -185,7 +185,7 @@ def _usual_duty(trials: Trials) -> tuple[float, str]:
 
 def _usual(source: Fit | Trials, name: str) -> float:
     """Usual dose: as of any curve if the model has it, else the median of the rows, intervals with their geometric middle."""
-    if isinstance(source, Fit) and name in [dose.column for dose in source.model.dose]:
+    if isinstance(source, Fit) and name in [dose.column for dose in source.model.doses]:
         return usual_dose(source.rows, name)
     trials = trials_of(source)
     middle = np.sqrt(np.prod(ends_of(trials, name), axis=0)) if name in trials.table else np.empty(0)
@@ -236,7 +236,7 @@ def _is_dose(value) -> bool:
 
 def _lacking(fit: Fit, column: str, follower: str) -> list[str]:
     """Remarks on doses that move along and that the model does not have."""
-    own = [dose.column for dose in fit.model.dose]
+    own = [dose.column for dose in fit.model.doses]
     if follower in own:
         return []
     words = f"the model has no {follower}: it books what {follower} does as {column}"

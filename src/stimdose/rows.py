@@ -108,9 +108,14 @@ def group_levels(model: Model, table: pd.DataFrame) -> tuple[dict[str, list[str]
     numbers = {column: table[column].map(str).map(levels[column].index).to_numpy() for column in columns}
     for name in filter(lambda name: ":" in name, names):
         first, second = name.split(":")
-        levels[name] = [f"{a}, {b}" for a in levels[first] for b in levels[second]]
+        levels[name] = pairs(levels[first], levels[second])
         numbers[name] = combination(numbers[first], numbers[second], len(levels[second]))
     return levels, numbers
+
+
+def pairs(first: list[str], second: list[str]) -> list[str]:
+    """The levels of a combination of two columns."""
+    return [f"{a}, {b}" for a in first for b in second]
 
 
 def combination(first, second, seconds: int):

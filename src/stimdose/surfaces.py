@@ -71,7 +71,7 @@ def surface(
     draws = curve_draws(model, rows, stacked(source), first, points[first], None, held | {second: points[second]}, rng)
 
     levels = {name: level for name, level in at.items() if name in rows.levels}
-    stated = {dose.column: np.asarray(at[dose.column]) for dose in model.dose if dose.column in at}
+    stated = {dose.column: np.asarray(at[dose.column]) for dose in model.doses if dose.column in at}
     coords = {"chain": source["chain"].values, "draw": source["draw"].values, **axes}
     coords["visited"] = ((first, second), visited(fit.trials.subset(**levels), mesh | stated))
     attrs = {
