@@ -7,7 +7,7 @@ import xarray as xr
 
 import stimdose as sd
 from stimdose.grid import best_dose, dose_grid
-from stimdose.optima import _verdict
+from stimdose.verdicts import verdict as verdict_of
 
 
 def test_a_curve_is_the_formula_written_by_hand(bell_fit):
@@ -118,16 +118,16 @@ def draws_of(function, size=2000, seed=0) -> tuple[xr.DataArray, xr.DataArray, x
     ],
 )
 def test_verdicts_on_known_draws(function, verdict):
-    assert _verdict(*draws_of(function), 0.1, [1, 50]) == verdict
+    assert verdict_of(*draws_of(function), 0.1, [1, 50]) == verdict
 
 
 def test_adding_a_constant_or_reversing_the_dose_turns_the_verdict_as_it_must():
     curve, dose, value = draws_of(lambda x, r: r.normal(0.6, 0.1) * x / (10 + x))
-    assert _verdict(curve + 5, dose, value + 5, 0.1, [1, 50]) == "still rising"
+    assert verdict_of(curve + 5, dose, value + 5, 0.1, [1, 50]) == "still rising"
     grid = curve["frequency_hz"].values
     turned = curve.copy(data=curve.values[:, :, ::-1])
     best = xr.full_like(dose, grid[0])
-    assert _verdict(turned, best, value, 0.1, [1, 50]) == "still falling"
+    assert verdict_of(turned, best, value, 0.1, [1, 50]) == "still falling"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_adding_a_constant_or_reversing_the_dose_turns_the_verdict_as_it_must():
 )
 def test_a_peak_beyond_the_doses_that_were_tried_is_not_identified(observed, verdict):
     curve, dose, value = draws_of(lambda x, r: r.normal(0.9, 0.05) * np.exp(-0.5 * (np.log(x / 14) / 0.5) ** 2))
-    found = _verdict(curve, dose, value, 0.1, observed)
+    found = verdict_of(curve, dose, value, 0.1, observed)
     assert found == verdict
 
 

@@ -20,7 +20,8 @@ ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
-    "files storage batches settings sampling dose_space curves optima paths predictive assumptions figures outputs demo cli __main__"
+    "files storage batches settings sampling dose_space curves derived caveats verdicts optima "
+    "paths decisions stacking averaging predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
@@ -39,6 +40,10 @@ PUBLIC = {
         "points",
         "optimum",
         "Optimum",
+        "contrast",
+        "Contrast",
+        "average",
+        "Average",
         "study_effects",
         "replication",
         "sensitivity",

@@ -16,6 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "specs": ["load_model", "models"],
         "optima": ["Optimum", "optimum"],
         "paths": ["optima_by_path", "protocol_path"],
+        "decisions": ["Contrast", "contrast"],
+        "averaging": ["Average", "average"],
         "predictive": ["replication", "study_effects"],
         "priors": ["Prior"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],

@@ -1,41 +1,25 @@
 """The optimal dose as a posterior, led by a verdict."""
 
-import json
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from . import derived
+from .caveats import about_groups, about_rivals, fit_warning
 from .columns import STANDARDISED_MEASURES
-from .curves import curve
-from .diagnosis import Diagnosis, diagnose
-from .doses import short
+from .curves import Kind, curve
+from .diagnosis import Diagnosis
+from .dose_space import Confounder, confounders
 from .errors import StimdoseError
-from .grid import best_dose
 from .model import Model
 from .sampling import Fit
 from .trials import Trials
+from .verdicts import WORDS, beyond, judge, observed
 
 DELTA_SD = 0.1
 """Default smallest difference that matters, in standard deviations of the outcome."""
-CERTAINTY = 0.9
-"""Probability from which a verdict is given."""
-
-WORDS = {
-    "did not converge": "the chains disagree about the best dose; sample longer before reading anything below",
-    "identified": "the best dose lies inside the range: the curve there exceeds both ends by more than {delta:g}",
-    "still rising": "the effect rises over the range and is best at its upper end; the best dose may lie beyond what was tried",
-    "still falling": "the effect falls over the range and is best at its lower end",
-    "flat": "no dose in the range differs from the best by more than {delta:g}",
-    "not identified": "these trials do not tell which dose is best",
-}
-ANCHOR = (
-    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
-    "with a free intercept these trials do not show that more is better"
-)
-PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose inside the range"
 
 
@@ -43,22 +27,34 @@ ONE_WAY = "The {shape} shape can only rise or fall: it cannot have a best dose i
 class Optimum:
     """The best dose within a stated range.
 
-    dose, value: draws (chain, draw[, group]) of the best dose (dose units) and the effect there (effect units). curves: the
-        draws they come from, (chain, draw, dose[, group]). prior_dose: the same from the prior. delta: the smallest difference
-        in effect that matters.
-    verdicts: one per group ("" if there are none). diagnosis: convergence of the best dose itself. fit_warning: set if the fit
-        as a whole did not converge. remarks: what a reader of the verdict must know.
+    draws: a Dataset (chain, draw[, group]) of all that is derived: `best_dose`, `ed50`, `ed90` (dose units), `effect_at_best` (effect
+        units) and, where a benefit is stated, `minimal_effective_dose`. curves: the draws they come from, (chain, draw, dose[,
+        group]), net of the cost of the dose where one is stated. prior_dose: the best dose from the prior. delta: the smallest
+        difference in effect that matters. benefit: the effect that is worth having, or None.
+    verdicts: one per group ("" if there are none). diagnosis: convergence of each of the draws (a draw in which one does not
+        exist counts as a dose above all others). fit_warning: set if the fit as a whole did not converge. remarks: what a reader
+        of the verdict must know.
     """
 
-    dose: xr.DataArray
-    value: xr.DataArray
+    draws: xr.Dataset
     curves: xr.DataArray
     prior_dose: xr.DataArray
     delta: float
+    benefit: float | None
     verdicts: dict[str, str]
     diagnosis: Diagnosis
     fit_warning: str
     remarks: tuple[str, ...]
+
+    @property
+    def dose(self) -> xr.DataArray:
+        """Draws of the best dose (chain, draw[, group]), dose units."""
+        return self.draws["best_dose"]
+
+    @property
+    def value(self) -> xr.DataArray:
+        """Draws of the effect at the best dose (chain, draw[, group]), effect units."""
+        return self.draws["effect_at_best"]
 
     @property
     def column(self) -> str:
@@ -68,7 +64,7 @@ class Optimum:
     @property
     def by(self) -> str | None:
         """The group column, or None."""
-        return self.dose.dims[2] if self.dose.ndim > 2 else None
+        return derived.group_of(self.curves)
 
     @property
     def verdict(self) -> str:
@@ -99,8 +95,7 @@ class Optimum:
 
     def near_best(self) -> xr.DataArray:
         """P(the effect at a dose is within delta of the best), by dose."""
-        best = self.curves.max(self.column)
-        return (self.curves >= best - self.delta).mean(("chain", "draw")).assign_attrs(delta=self.delta)
+        return derived.near_best(self.curves, self.delta)
 
     def near_best_range(self, prob: float = 0.5) -> pd.DataFrame:
         """Lowest and highest dose that are within delta of the best with at least `prob`, by group; NaN where no dose is.
@@ -117,76 +112,81 @@ class Optimum:
             )
         return pd.DataFrame(records).set_index("group")
 
+    def p_benefit(self, threshold: float) -> xr.DataArray:
+        """P(the effect exceeds threshold (effect units)), by dose."""
+        return (self.curves > threshold).mean(("chain", "draw")).assign_attrs(threshold=threshold)
+
+    def expected_loss(self) -> xr.DataArray:
+        """What choosing a dose is expected to forgo: E[effect of the best dose - effect of this one], by dose (effect units).
+
+        With a cost both are net of it, and the dose of the smallest loss is the one with the highest expected net benefit.
+        """
+        return derived.expected_loss(self.curves)
+
     def effective_dose(self, share: float) -> xr.DataArray:
         """Draws of the lowest dose that reaches `share` of the gain from the low end of the range to the best dose (0.5: ED50,
         0.9: ED90).
 
         NaN in draws without any gain, because their best dose is the low end.
         """
-        if not 0 < share <= 1:
-            raise StimdoseError(f"share must be between 0 and 1, got {share}")
-        first = self.curves.isel({self.column: 0})
-        gain = self.curves.max(self.column) - first
-        return self._first_crossing(first + share * gain).where(gain > 0)
+        return derived.effective_dose(self.curves, share)
 
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
         """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has."""
-        return self._first_crossing(xr.full_like(self.value, float(benefit)))
-
-    def _first_crossing(self, level: xr.DataArray) -> xr.DataArray:
-        """Lowest dose at which the curve reaches `level`, by linear interpolation on the grid; NaN where it does not."""
-        dims = [d for d in self.curves.dims if d != self.column]
-        y = self.curves.transpose(*dims, self.column).values
-        target = level.transpose(*dims).values[..., None]
-        x = self.curves[self.column].values
-        above = y >= target - 1e-12
-        k = above.argmax(-1)
-        before = np.maximum(k - 1, 0)
-        y0, y1 = (np.take_along_axis(y, i[..., None], -1)[..., 0] for i in (before, k))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(k > 0, (target[..., 0] - y0) / (y1 - y0), 0.0)
-        found = np.where(above.any(-1), x[before] + share * (x[k] - x[before]), np.nan)
-        return level.transpose(*dims).copy(data=found)
+        return derived.first_dose_reaching(self.curves, benefit)
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
-        """One line per group, led by the verdict; doses in dose units, effects in effect units."""
+        """One line per group, led by the verdict; doses in dose units, effects in effect units.
+
+        ed50 and ed90 are medians over the draws that gain anything, a share `p_gain` of all. Where a benefit is stated, `p_benefit`
+        is the probability that any dose has it, and the minimal effective dose is NaN where that is below one half. `unconverged`
+        names the quantities that did not converge.
+        """
         interval, edge, near = self.interval(prob), self.at_edge, self.near_best_range()
-        x = self.curves[self.column].values
+        x, ends = self.curves[self.column].values, [(1 - prob) / 2, (1 + prob) / 2]
         records = []
         for group, verdict in self.verdicts.items():
-            at = {self.by: group} if self.by else {}
-            dose, value = (draws.sel(at).values.ravel() for draws in (self.dose, self.value))
-            prior = self.prior_dose.sel(at).values.ravel()
-            ed50, ed90 = (self.effective_dose(share).sel(at).values.ravel() for share in (0.5, 0.9))
-            low, high = np.quantile(value, [(1 - prob) / 2, (1 + prob) / 2])
-            prior_low, prior_high = np.quantile(prior, [(1 - prob) / 2, (1 + prob) / 2])
-            label = f"{self.column}{f'[{group}]' if group else ''}"
-            check = (
-                self.diagnosis.table.loc[label] if label in self.diagnosis.table.index else {"r_hat": np.nan, "ess_bulk": np.nan}
-            )
+            at, label = ({self.by: group}, f"[{group}]") if self.by else ({}, "")
+            draws = {name: values.sel(at).values.ravel() for name, values in self.draws.items()}
+            dose, value, prior = draws["best_dose"], draws["effect_at_best"], self.prior_dose.sel(at).values.ravel()
+            low, high = np.quantile(value, ends)
+            prior_low, prior_high = np.quantile(prior, ends)
+            check = self.diagnosis.table.reindex([f"best_dose{label}"]).iloc[0]
+            record = {
+                "group": group,
+                "verdict": verdict,
+                "best_dose": np.median(dose),
+                "low": float(interval.sel(at | {"bound": "low"})),
+                "high": float(interval.sel(at | {"bound": "high"})),
+                "effect_at_best": value.mean(),
+                "effect_low": low,
+                "effect_high": high,
+                "from": x[0],
+                "to": x[-1],
+                "p_at_low_end": float(edge["low"].sel(at)),
+                "p_at_high_end": float(edge["high"].sel(at)),
+                "near_best_low": near.loc[group, "low"],
+                "near_best_high": near.loc[group, "high"],
+                "ed50": _median(draws["ed50"][np.isfinite(draws["ed50"])]),
+                "ed90": _median(draws["ed90"][np.isfinite(draws["ed90"])]),
+                "p_gain": np.isfinite(draws["ed50"]).mean(),
+            }
+            if self.benefit is not None:
+                reached = draws["minimal_effective_dose"]
+                middle = np.median(np.nan_to_num(reached, nan=np.inf))
+                record |= {
+                    "p_benefit": np.isfinite(reached).mean(),
+                    "minimal_effective_dose": middle if np.isfinite(middle) else np.nan,
+                }
             records.append(
-                {
-                    "group": group,
-                    "verdict": verdict,
-                    "best_dose": np.median(dose),
-                    "low": float(interval.sel(at | {"bound": "low"})),
-                    "high": float(interval.sel(at | {"bound": "high"})),
-                    "effect_at_best": value.mean(),
-                    "effect_low": low,
-                    "effect_high": high,
-                    "from": x[0],
-                    "to": x[-1],
-                    "p_at_low_end": float(edge["low"].sel(at)),
-                    "p_at_high_end": float(edge["high"].sel(at)),
-                    "near_best_low": near.loc[group, "low"],
-                    "near_best_high": near.loc[group, "high"],
-                    "ed50": np.nanmedian(ed50) if np.isfinite(ed50).any() else np.nan,
-                    "ed90": np.nanmedian(ed90) if np.isfinite(ed90).any() else np.nan,
+                record
+                | {
                     "prior_low": prior_low,
                     "prior_high": prior_high,
                     "contraction": 1 - dose.var() / prior.var() if prior.var() > 0 else np.nan,
                     "r_hat": check["r_hat"],
                     "ess": check["ess_bulk"],
+                    "unconverged": ", ".join(name for name in self.draws if f"{name}{label}" in self.diagnosis.failing),
                     "divergences": self.diagnosis.divergences,
                 }
             )
@@ -200,53 +200,107 @@ def optimum(
     by: str | None = None,
     over: tuple[float, float] | None = None,
     delta: float | None = None,
+    benefit: float | None = None,
+    cost: float = 0.0,
     at: dict | None = None,
-    kind: Literal["mean", "new study"] = "mean",
+    kind: Kind = "mean",
     size: int = 401,
 ) -> Optimum:
     """The dose with the highest effect within a range (by default the observed one).
 
     delta: the smallest difference in effect that matters, 0.1 by default for standardised effects; must be stated for other
         measures.
+    benefit: an effect that is worth having (effect units), as a minimal important difference, for the minimal effective dose.
+    cost: of one unit of the dose, in effect units (0.01 per minute): what is optimised is then the net benefit, the effect less cost
+        times dose.
     kind: "mean", or "new study" where the dose effect varies by study. Other arguments as for `curve`.
 
     The verdict is "identified" only if P(the best dose was tried, and the effect there exceeds that at both ends of the range,
     and of the doses tried, by more than delta) >= 0.9; "still rising" or "still falling" if P(one end of the doses tried exceeds
     the other so) >= 0.9 and that end of the range is the best dose with P >= 0.5; "flat" if P(no two doses differ by more than
     delta) >= 0.9; else "not identified". A verdict that the prior alone gives, or that an anchored model does not keep with a
-    free intercept, is "not identified". "did not converge" comes first: R-hat > 1.01 or ESS < 400 of the best dose.
+    free intercept, is "not identified". An effect that is seen is "confounded" where another dose of the table goes with this one
+    across trials and is not in the model (see `dose_space.confounders`). "did not converge" comes first: R-hat > 1.01 or ESS < 400
+    of the best dose.
 
     Raises StimdoseError where the question has no answer in this model.
     """
     delta = default_delta(fit.model, fit.trials) if delta is None else delta
+    require_shape_by_study(fit, column, kind)
+
+    def curves_of(group: str) -> xr.DataArray:
+        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
+
+    curves, rivals = curves_of("posterior"), confounders(fit, column)
+    groups = list(curves[by].values) if by else []
+    return optimum_of(
+        curves,
+        curves_of("prior"),
+        delta=delta,
+        benefit=benefit,
+        cost=cost,
+        free_intercept=curves_of("free_intercept") if fit.model.is_anchored else None,
+        rivals=rivals,
+        divergences=fit.diagnosis.divergences,
+        fit_warning=fit_warning(fit),
+        remarks=(*about_shape(fit, column, cost), *about_rivals(column, rivals), *about_groups(fit, column, by, groups)),
+    )
+
+
+def optimum_of(
+    curves: xr.DataArray,
+    prior_curves: xr.DataArray,
+    *,
+    delta: float,
+    benefit: float | None = None,
+    cost: float = 0.0,
+    free_intercept: xr.DataArray | None = None,
+    rivals: tuple[Confounder, ...] = (),
+    divergences: int = 0,
+    fit_warning: str = "",
+    remarks: tuple[str, ...] = (),
+) -> Optimum:
+    """The optimum of curves, wherever they come from; the verdict is that of `optimum`.
+
+    curves, prior_curves: draws (chain, draw, dose[, group]) from the posterior and the prior, with the attributes `dose` and
+        `observed` (and `observed_by_group`) of `curve`. free_intercept: those of an anchored model with a free intercept.
+    delta, benefit, cost: as of `optimum`. rivals: doses that go with this one across trials.
+    divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
+    """
     if not (delta > 0 and np.isfinite(delta)):
         raise StimdoseError(f"delta must be positive, got {delta}")
+    if cost:
+        curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
+        free_intercept = None if free_intercept is None else derived.net_of(free_intercept, cost)
+        remarks = (f"Effects are net of a cost of {cost:g} per {curves.attrs.get('unit') or curves.attrs['dose']}", *remarks)
+    dose, value = derived.best_of(curves)
+    draws = {"best_dose": dose, "effect_at_best": value}
+    draws |= {name: derived.effective_dose(curves, share) for name, share in (("ed50", 0.5), ("ed90", 0.9))}
+    if benefit is not None:
+        draws["minimal_effective_dose"] = derived.first_dose_reaching(curves, benefit)
+    draws = xr.Dataset(draws)
+    diagnosis = derived.diagnosed(draws, divergences)
+    failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
+    verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, rivals, failing)
+    unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
+    remarks = (*unconverged, *held_back, *remarks, *beyond(curves))
+    prior_dose = derived.best_of(prior_curves)[0]
+    return Optimum(draws, curves, prior_dose, float(delta), benefit, verdicts, diagnosis, fit_warning, remarks)
+
+
+def require_shape_by_study(fit: Fit, column: str, kind: Kind) -> None:
+    """Raises StimdoseError if the optimum of a new study is asked of a fit in which the shape does not vary by study."""
     if kind == "new study" and column not in fit.rows.slopes:
         raise StimdoseError(
             f"the effect of {column} does not vary by study in this fit, so a new study has the optimum of the population; "
             "slopes by study need by_study=true and studies with several doses"
         )
 
-    def curves_of(group: str) -> xr.DataArray:
-        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
 
-    curves, prior_curves = curves_of("posterior"), curves_of("prior")
-    dose, value = _best(curves)
-    diagnosis = diagnose(xr.Dataset({column: dose}), fit.diagnosis.divergences)
-    verdicts, remarks = _verdicts(curves, by, delta), []
-    for why, group in [(PRIOR, "prior")] + [(ANCHOR, "free_intercept")] * fit.model.is_anchored:
-        others = _verdicts(prior_curves if group == "prior" else curves_of(group), by, delta)
-        held_back = [level for level, verdict in verdicts.items() if _held_back(verdict, others[level], group)]
-        verdicts |= dict.fromkeys(held_back, "not identified")
-        remarks += [why + (f" ({', '.join(held_back)})" if by else "")] if held_back else []
-    failing = [level for level in verdicts if (f"{column}[{level}]" if by else column) in diagnosis.failing]
-    verdicts |= dict.fromkeys(failing, "did not converge")
-    shape = next(d.basis for d in fit.model.dose if d.column == column)
-    if not shape.can_peak:
-        remarks.append(ONE_WAY.format(shape=shape.name))
-    remarks += _beyond(curves, by)
-    warning = "" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}."
-    return Optimum(dose, value, curves, _best(prior_curves)[0], float(delta), verdicts, diagnosis, warning, tuple(remarks))
+def about_shape(fit: Fit, column: str, cost: float = 0.0) -> list[str]:
+    """A remark where the shape of a dose cannot have its best dose inside a range; what a dose costs gives any shape one."""
+    shape = next(dose.basis for dose in fit.model.dose if dose.column == column)
+    return [] if shape.can_peak or cost else [ONE_WAY.format(shape=shape.name)]
 
 
 def default_delta(model: Model, trials: Trials) -> float:
@@ -259,59 +313,5 @@ def default_delta(model: Model, trials: Trials) -> float:
     return DELTA_SD * (model.outcome_sd or 1.0)
 
 
-def _held_back(verdict: str, other: str, group: str) -> bool:
-    """Whether a verdict is not the trials' own: the prior alone gives it, or a fit with a free intercept does not."""
-    return verdict != "not identified" and (verdict == other if group == "prior" else verdict != other)
-
-
-def _verdicts(curves: xr.DataArray, by: str | None, delta: float) -> dict[str, str]:
-    dose, value = _best(curves)
-    seen = _observed(curves, by)
-    if by is None:
-        return {"": _verdict(curves, dose, value, delta, seen[""])}
-    parts = {str(level): [part.sel({by: level}) for part in (curves, dose, value)] for level in curves[by].values}
-    return {level: _verdict(*part, delta, seen[level]) for level, part in parts.items()}
-
-
-def _observed(curves: xr.DataArray, by: str | None) -> dict[str, list[float]]:
-    return json.loads(curves.attrs["observed_by_group"]) if by else {"": curves.attrs["observed"]}
-
-
-def _beyond(curves: xr.DataArray, by: str | None) -> list[str]:
-    """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
-    first, last = curves[curves.attrs["dose"]].values[[0, -1]]
-    return [
-        f"{group + ': ' if group else ''}the trials tried {short(low)} to {short(high)}, "
-        f"and the range searched is {short(first)} to {short(last)}"
-        for group, (low, high) in _observed(curves, by).items()
-        if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
-    ]
-
-
-def _best(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    column = curves.attrs["dose"]
-    shape = curves.sizes["chain"], curves.sizes["draw"]
-    stacked = curves.values.reshape(shape[0] * shape[1], curves.sizes[column], -1)
-    like = curves.isel({column: 0}, drop=True)
-    return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
-
-
-def _verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float, observed: list[float]) -> str:
-    """The verdict on draws of one curve; differences count only between doses that were tried."""
-    column = curves.attrs["dose"]
-    x = curves[column].values
-    tried = np.flatnonzero((x >= observed[0] * (1 - 1e-9)) & (x <= observed[1] * (1 + 1e-9)))
-    if len(tried) < 2:
-        return "not identified"
-    low, high = (curves.isel({column: k}, drop=True) for k in tried[[0, -1]])
-    ends = curves.isel({column: sorted({0, tried[0], tried[-1], len(x) - 1})}).max(column)
-    is_tried = (dose >= x[tried[0]]) & (dose <= x[tried[-1]])
-    if (is_tried & (best - ends > delta)).mean() >= CERTAINTY:
-        return "identified"
-    if (high - low > delta).mean() >= CERTAINTY and (dose == x[-1]).mean() >= 0.5:
-        return "still rising"
-    if (low - high > delta).mean() >= CERTAINTY and (dose == x[0]).mean() >= 0.5:
-        return "still falling"
-    if (best - curves.min(column) <= delta).mean() >= CERTAINTY:
-        return "flat"
-    return "not identified"
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else np.nan

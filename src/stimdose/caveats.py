@@ -1,0 +1,47 @@
+"""What a reader of an answer must know of the fit behind it: convergence, doses that go together, groups with few studies."""
+
+from .dose_space import Confounder
+from .sampling import Fit
+
+FEW_GROUPS = 3
+"""Up to so many groups, the prior of the spread between them outweighs what they say of it."""
+
+
+def fit_warning(fit: Fit) -> str:
+    """The warning that every result of a fit that did not converge carries; "" if it did."""
+    return "" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}."
+
+
+def about_rivals(column: str, rivals: tuple[Confounder, ...]) -> list[str]:
+    """One remark for each dose that goes with `column` across trials."""
+    return [
+        f"{rival.column} goes with {column} across trials (r = {rival.r:.2f} of the logarithms, {rival.rows} rows) "
+        + (
+            "and is in the model too: what one explains the other does not, and their priors share in dividing it"
+            if rival.in_model
+            else f"and is not in the model, which books its effect as that of {column}: add it to the model"
+        )
+        for rival in rivals
+    ]
+
+
+def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> list[str]:
+    """Remarks on the groups of a dose effect: those with one study or none, and how far a prior decides how they differ."""
+    if by is None:
+        return []
+    spreads = [str(name) for name in fit.tree["posterior"] if name.startswith(f"{column}_") and name.endswith(f"_between_{by}")]
+    if not spreads:
+        return [f"The model has one effect of {column} for all groups of {by}: they do not differ in it"]
+    table, found = fit.rows.table, []
+    studies = table["study"].groupby(table[by].astype(str)).nunique()
+    for group in groups:
+        if studies.get(group, 0) == 0:
+            found.append(f"{group}: no study; its curve is predicted from the other groups")
+        elif studies[group] == 1:
+            found.append(f"{group}: one study; its curve leans on the other groups")
+    if len(studies) <= FEW_GROUPS:
+        found.append(
+            f"{len(studies)} groups cannot tell how far groups differ, so the prior of the spread between them decides how much they share: "
+            f"vary it with fit.refit(priors={{...}}) for {', '.join(spreads)}"
+        )
+    return found

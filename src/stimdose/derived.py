@@ -1,0 +1,83 @@
+"""What follows from draws of dose-response curves: best doses, effective doses, probabilities and losses by dose.
+
+All functions take draws (chain, draw, dose[, group]), as `curve` gives them, whose attribute `dose` names the dose.
+"""
+
+import numpy as np
+import xarray as xr
+
+from .diagnosis import Diagnosis, diagnose
+from .errors import StimdoseError
+from .grid import best_dose
+
+DRAWS = ("chain", "draw")
+
+
+def group_of(curves: xr.DataArray) -> str | None:
+    """The group dimension, or None."""
+    return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs["dose"])), None)
+
+
+def best_of(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """The best dose of every curve and the effect there (chain, draw[, group])."""
+    column, by = curves.attrs["dose"], group_of(curves)
+    curves = curves.transpose(*DRAWS, column, *([by] if by else []))
+    stacked = curves.values.reshape(curves.sizes["chain"] * curves.sizes["draw"], curves.sizes[column], -1)
+    like = curves.isel({column: 0}, drop=True)
+    return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
+
+
+def near_best(curves: xr.DataArray, delta: float) -> xr.DataArray:
+    """P(the effect at a dose is within delta of the best), by dose."""
+    return (curves >= curves.max(curves.attrs["dose"]) - delta).mean(DRAWS).assign_attrs(delta=delta)
+
+
+def effective_dose(curves: xr.DataArray, share: float) -> xr.DataArray:
+    """Lowest dose that reaches `share` of the gain from the low end of the range to the best dose; NaN in draws without any
+    gain, because their best dose is the low end."""
+    if not 0 < share <= 1:
+        raise StimdoseError(f"share must be between 0 and 1, got {share}")
+    column = curves.attrs["dose"]
+    first, best = curves.isel({column: 0}, drop=True), curves.max(column)
+    return first_dose_reaching(curves, np.minimum(first + share * (best - first), best)).where(best > first)
+
+
+def first_dose_reaching(curves: xr.DataArray, level: xr.DataArray | float) -> xr.DataArray:
+    """Lowest dose with an effect of at least `level`, linear between the doses of the curves; NaN in draws where none has."""
+    column = curves.attrs["dose"]
+    level = level + xr.zeros_like(curves.isel({column: 0}, drop=True))
+    y = curves.transpose(*level.dims, column).values
+    x, target = curves[column].values, level.values
+    reached = y >= target[..., None]
+    k = reached.argmax(-1)
+    before = np.maximum(k - 1, 0)
+    y0, y1 = (np.take_along_axis(y, i[..., None], -1)[..., 0] for i in (before, k))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(k > 0, (target - y0) / (y1 - y0), 0.0)
+    return level.copy(data=np.where(reached.any(-1), x[before] + share * (x[k] - x[before]), np.nan))
+
+
+def net_of(curves: xr.DataArray, cost: float) -> xr.DataArray:
+    """Net benefit: the effect less `cost` (effect units per unit of dose) times the dose."""
+    if not (cost >= 0 and np.isfinite(cost)):
+        raise StimdoseError(f"cost is an amount of effect per unit of dose, 0 or more, got {cost}")
+    dose = curves.attrs["dose"]
+    label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost:g} per {curves.attrs.get('unit') or dose}"
+    return (
+        (curves - cost * curves[dose]).transpose(*curves.dims).assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
+    )
+
+
+def expected_loss(curves: xr.DataArray) -> xr.DataArray:
+    """What choosing a dose is expected to forgo: E[effect of the best dose - effect of this one], by dose."""
+    return (curves.max(curves.attrs["dose"]) - curves).mean(DRAWS)
+
+
+def diagnosed(quantities: xr.Dataset, divergences: int) -> Diagnosis:
+    """R-hat and ESS of derived quantities (chain, draw[, group]).
+
+    A draw in which a quantity does not exist (no dose reaches the benefit) counts as one above all others: these are statistics of
+    ranks, and so judge at once whether chains agree on how often it exists and on its values where it does.
+    """
+    tops = {name: (draws.max() + (draws.max() - draws.min()) + 1) for name, draws in quantities.items()}
+    return diagnose(quantities.fillna({name: top.fillna(0) for name, top in tops.items()}), divergences)

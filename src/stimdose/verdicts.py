@@ -1,0 +1,116 @@
+"""The verdict on draws of a dose-response curve: do they tell a best dose, and is the answer the trials' own?"""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from .derived import best_of, group_of
+from .dose_space import Confounder
+from .doses import short
+
+CERTAINTY = 0.9
+"""Probability from which a verdict is given."""
+
+WORDS = {
+    "did not converge": "the chains disagree about the best dose; sample longer before reading anything below",
+    "identified": "the best dose lies inside the range: the curve there exceeds both ends by more than {delta:g}",
+    "still rising": "the effect rises over the range and is best at its upper end; the best dose may lie beyond what was tried",
+    "still falling": "the effect falls over the range and is best at its lower end",
+    "confounded": "these trials cannot tell whether it is this dose or one that goes with it across trials",
+    "flat": "no dose in the range differs from the best by more than {delta:g}",
+    "not identified": "these trials do not tell which dose is best",
+}
+MOVES = ("identified", "still rising", "still falling")
+"""Verdicts that see an effect of the dose, which may be that of another."""
+
+ANCHOR = (
+    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
+    "with a free intercept these trials do not show that more is better"
+)
+PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
+
+
+def split(*draws: xr.DataArray, by: str | None) -> dict[str, list[xr.DataArray]]:
+    """The same draws by group; all of them under "" where there are no groups."""
+    if by is None:
+        return {"": list(draws)}
+    return {str(level): [part.sel({by: level}) for part in draws] for level in draws[0][by].values}
+
+
+def judge(
+    curves: xr.DataArray,
+    delta: float,
+    prior: xr.DataArray,
+    free_intercept: xr.DataArray | None = None,
+    rivals: tuple[Confounder, ...] = (),
+    failing: set[str] = frozenset(),
+) -> tuple[dict[str, str], list[str]]:
+    """The verdict of every group, and remarks on why one was held back.
+
+    curves, prior, free_intercept: draws (chain, draw, dose[, group]) from the posterior, from the prior, and of an anchored model
+    with a free intercept. rivals: doses that go with this one across trials. failing: groups whose best dose did not converge.
+    """
+    found, by_prior = verdicts(curves, delta), verdicts(prior, delta)
+    free = found if free_intercept is None else verdicts(free_intercept, delta)
+    from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
+    from_anchor = [group for group, word in found.items() if word != free[group] and word != "not identified"]
+    is_confounded = not all(rival.in_model for rival in rivals)
+    judged = {}
+    for group, word in found.items():
+        if group in failing:
+            word = "did not converge"
+        elif group in from_prior + from_anchor:
+            word = "not identified"
+        elif is_confounded and word in MOVES:
+            word = "confounded"
+        judged[group] = word
+    held_back = [(PRIOR, from_prior), (ANCHOR, [group for group in from_anchor if group not in from_prior])]
+    return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
+
+
+def verdicts(curves: xr.DataArray, delta: float) -> dict[str, str]:
+    """The verdict on the draws themselves, by group."""
+    seen = observed(curves)
+    parts = split(curves, *best_of(curves), by=group_of(curves))
+    return {group: verdict(*part, delta, seen[group]) for group, part in parts.items()}
+
+
+def verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float, observed: list[float]) -> str:
+    """The verdict on draws of one curve; differences count only between doses that were tried."""
+    column = curves.attrs["dose"]
+    x = curves[column].values
+    tried = np.flatnonzero((x >= observed[0] * (1 - 1e-9)) & (x <= observed[1] * (1 + 1e-9)))
+    if len(tried) < 2:
+        return "not identified"
+    low, high = (curves.isel({column: k}, drop=True) for k in tried[[0, -1]])
+    ends = curves.isel({column: sorted({0, tried[0], tried[-1], len(x) - 1})}).max(column)
+    is_tried = (dose >= x[tried[0]]) & (dose <= x[tried[-1]])
+    if (is_tried & (best - ends > delta)).mean() >= CERTAINTY:
+        return "identified"
+    if (high - low > delta).mean() >= CERTAINTY and (dose == x[-1]).mean() >= 0.5:
+        return "still rising"
+    if (low - high > delta).mean() >= CERTAINTY and (dose == x[0]).mean() >= 0.5:
+        return "still falling"
+    if (best - curves.min(column) <= delta).mean() >= CERTAINTY:
+        return "flat"
+    return "not identified"
+
+
+def observed(curves: xr.DataArray) -> dict[str, list[float]]:
+    """Lowest and highest dose that the trials tried, by group; those of all trials for a group in which none prints a dose."""
+    everywhere, by = [float(dose) for dose in curves.attrs["observed"]], group_of(curves)
+    if by is None:
+        return {"": everywhere}
+    return {str(group): json.loads(curves.attrs["observed_by_group"]).get(str(group), everywhere) for group in curves[by].values}
+
+
+def beyond(curves: xr.DataArray) -> list[str]:
+    """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
+    first, last = curves[curves.attrs["dose"]].values[[0, -1]]
+    return [
+        f"{group + ': ' if group else ''}the trials tried {short(low)} to {short(high)}, "
+        f"and the range searched is {short(first)} to {short(last)}"
+        for group, (low, high) in observed(curves).items()
+        if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)
+    ]
