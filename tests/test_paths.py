@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -217,6 +218,22 @@ def test_optima_along_paths_stand_side_by_side(fit):
     assert "would need a duty cycle above 1" in found.explanation
 
 
+def test_what_is_asked_of_an_optimum_is_asked_along_every_path(fit):
+    lines = sd.optima_by_path(fit, "session_min", benefit=0.2, cost=0.001, delta=0.05).table()
+    assert list(lines.index.get_level_values("path")) == ["pulses_per_session fixed", "frequency_hz fixed", "all else as usual"]
+    path = sd.protocol_path(fit, "session_min", fixed="frequency_hz", size=401)
+    alone = sd.optimum(fit, "session_min", benefit=0.2, cost=0.001, delta=0.05, at=path).table()
+    pd.testing.assert_series_equal(lines.loc[("frequency_hz fixed", "")].drop("held"), alone.loc[""], check_names=False)
+    for arguments, words in [
+        ({"at": {"session_min": 20}}, "cannot hold 'session_min'"),
+        ({"at": {"frequency_hz": "ten"}}, "cannot be fixed at 'ten'"),
+        ({"duty": 2.0}, "a duty cycle is a share"),
+        ({"over": (0, 20)}, "low < high"),
+    ]:
+        with pytest.raises(sd.StimdoseError, match=words):
+            sd.optima_by_path(fit, "session_min", **arguments)
+
+
 def test_a_best_dose_where_no_trial_was_near_is_said(fit):
     at = {"session_min": 100.0, "pulses_per_session": 200.0}
     found = sd.optima_by_path(fit, "frequency_hz", at=at)
@@ -332,3 +349,6 @@ def test_an_anchored_new_group_is_zero_at_zero_and_has_a_free_intercept_where_th
 def test_a_new_group_of_what_is_refused(bell_fit):
     with pytest.raises(sd.StimdoseError, match="state by"):
         sd.curve(bell_fit, "sessions", new_group=True)
+    taken = sd.read_trials(make_table().assign(site="new group"))
+    with pytest.raises(sd.StimdoseError, match="site has a level called 'new group': rename it"):
+        sd.curve(replace(bell_fit, trials=taken), "sessions", by="site", new_group=True)

@@ -118,6 +118,8 @@ def optima_by_path(
     by: str | None = None,
     over: tuple[float, float] | None = None,
     delta: float | None = None,
+    benefit: float | None = None,
+    cost: float = 0.0,
     at: Mapping | None = None,
     kind: Kind = "mean",
     size: int = 401,
@@ -134,6 +136,8 @@ def optima_by_path(
     at = dict(at or {})
     own = [dose.column for dose in fit.model.dose]
     _check_column(column)
+    if column in at:
+        raise StimdoseError(f"cannot hold {column!r}: it is the dose that moves")
     others = {name: at.pop(name, None) for name in TIED if name != column}
     path = lambda fixed, duty: protocol_path(fit, column, fixed=fixed, over=over, size=size, duty=duty).assign(at)
     paths = {f"{name} fixed": path({name: dose}, duty) for name, dose in reversed(others.items())}
@@ -142,7 +146,7 @@ def optima_by_path(
     optima = {}
     for name, along in paths.items():
         where = {"over": over, "at": stated} if along is None else {"at": along}
-        found = optimum(fit, column, by=by, delta=delta, kind=kind, size=size, **where)
+        found = optimum(fit, column, by=by, delta=delta, benefit=benefit, cost=cost, kind=kind, size=size, **where)
         remarks = () if along is None else along.attrs["remarks"].splitlines()
         optima[name] = replace(found, remarks=(*found.remarks, *remarks, *_unvisited(found)))
     return OptimaByPath(column, optima, paths)
