@@ -49,7 +49,9 @@ def wide_table(studies: int = 7) -> pd.DataFrame:
     table, rng = make_table(studies), np.random.default_rng(4)
     n = len(table)
     more = {"session_min": [5.0, 10, 20, 30], "pulses_per_session": [600.0, 1200, 1800], "therapy_hours": [5.0, 20, 40]}
-    return table.assign(age=rng.uniform(40, 80, n), **{name: rng.choice(values, n) for name, values in more.items()})
+    doses = rng.permutation([3.0, 5, 8, 10, 12, 15, 20, 24, 30, 40])
+    more = {name: rng.choice(values, n) for name, values in more.items()}
+    return table.assign(age=rng.uniform(40, 80, n), sessions=np.resize(doses, n), **more)
 
 
 def model_of(*doses: sd.Dose, **fields) -> sd.Model:

@@ -213,6 +213,7 @@ class Dose(Part):
         for name in self.nonlinear:
             if name in self.priors and self.priors[name].family != "lognormal":
                 raise ValueError(f"the prior of {name!r} is lognormal, so that groups can vary by a factor")
+        self.basis.check({name: self.fixed.get(name) or self.prior(name) for name in self.basis.nonlinear})
 
     @cached_property
     def basis(self) -> Shape:

@@ -47,7 +47,7 @@ def protocol_path(
         imply that print all three; those of bursts (theta burst, quadripulse), whose pulses are more than Hz x seconds, say nothing.
 
     Returns a Dataset along `column` with the other two doses (dose units), and `duty_cycle` as a coordinate. attrs: dose, doses,
-    held (in words), remarks. pulses_per_session = frequency_hz x 60 x session_min x duty_cycle everywhere.
+    held (in words), remarks (lines). pulses_per_session = frequency_hz x 60 x session_min x duty_cycle everywhere.
 
     Raises StimdoseError where a path cannot be made, and says what to state.
     """
@@ -83,7 +83,12 @@ def protocol_path(
     return xr.Dataset(
         {name: variables[name] for name in TIED if name != column},
         {column: grid, DUTY_CYCLE: variables[DUTY_CYCLE]},
-        {"dose": column, "doses": [name for name in TIED if name != column], "held": f"{held}, {how}", "remarks": remarks},
+        {
+            "dose": column,
+            "doses": [name for name in TIED if name != column],
+            "held": f"{held}, {how}",
+            "remarks": "\n".join(remarks),
+        },
     )
 
 
@@ -113,6 +118,8 @@ def optima_by_path(
     by: str | None = None,
     over: tuple[float, float] | None = None,
     delta: float | None = None,
+    benefit: float | None = None,
+    cost: float = 0.0,
     at: Mapping | None = None,
     kind: Kind = "mean",
     size: int = 401,
@@ -129,6 +136,8 @@ def optima_by_path(
     at = dict(at or {})
     own = [dose.column for dose in fit.model.doses]
     _check_column(column)
+    if column in at:
+        raise StimdoseError(f"cannot hold {column!r}: it is the dose that moves")
     others = {name: at.pop(name, None) for name in TIED if name != column}
     path = lambda fixed, duty: protocol_path(fit, column, fixed=fixed, over=over, size=size, duty=duty).assign(at)
     paths = {f"{name} fixed": path({name: dose}, duty) for name, dose in reversed(others.items())}
@@ -137,8 +146,8 @@ def optima_by_path(
     optima = {}
     for name, along in paths.items():
         where = {"over": over, "at": stated} if along is None else {"at": along}
-        found = optimum(fit, column, by=by, delta=delta, kind=kind, size=size, **where)
-        remarks = () if along is None else along.attrs["remarks"]
+        found = optimum(fit, column, by=by, delta=delta, benefit=benefit, cost=cost, kind=kind, size=size, **where)
+        remarks = () if along is None else along.attrs["remarks"].splitlines()
         optima[name] = replace(found, remarks=(*found.remarks, *remarks, *_unvisited(found)))
     return OptimaByPath(column, optima, paths)
 

@@ -183,7 +183,7 @@ def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Mode
     problems = []
     for dose in model.doses:
         (low, high), (least, most) = bounds[dose.column], dose.basis.domain
-        outside = (np.isnan(low) & np.isfinite(most)) | (low < least) | (high > most)
+        outside = (low < least) & ((low == high) | np.isfinite(most)) | ~(high <= most) & np.isfinite(most)
         rows = trials.table.loc[outside, "row"]
         problems += [
             Problem(
