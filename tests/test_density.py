@@ -174,7 +174,7 @@ CASES |= {
     "a Gaussian process on closed intervals": lambda: prepared(
         model_of(dose_of("gaussian-process")), wide_table().assign(sessions=["5-15", "10", "12-40", "30", "20"] * 2)
     ),
-    "a surface": on_wide(model_of(dose_of("gaussian-process", waves=4, times=dose_of("gaussian-process", "session_min", waves=3)))),
+    "a surface": on_wide(model_of(dose_of("gaussian-process", waves=5, times=dose_of("gaussian-process", "session_min")))),
     "powers": on_intervals("fractional-polynomial", powers=(0, 0), priors={}),
     "intervals": on_intervals("log-linear", by_study=False),
     "strata with intervals": on_intervals("bell", stratum=True),

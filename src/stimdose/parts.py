@@ -66,6 +66,8 @@ PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 """The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 
+WAVES_OF_SURFACE = 6
+"""Along each dose, if they are not stated."""
 By = str | tuple[str, ...] | None
 """Columns whose groups have parameters of their own, each a deviation that is added: "phase"; ("phase", "site"); "phase:site", every
 combination of the two; "phase*site", short for ("phase", "site", "phase:site"), as in R."""
@@ -168,6 +170,8 @@ class Dose(Part):
     def _set(self, **fields) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        for name in ("basis", "coefficients"):
+            self.__dict__.pop(name, None)
 
     def _check_options(self) -> None:
         options = ("knots", "powers", "waves", "between")
@@ -191,8 +195,10 @@ class Dose(Part):
             raise ValueError(f"{other.column}: a product is of two doses")
         if other.column == self.column:
             raise ValueError(f"{self.column} cannot multiply itself")
-        if self.shape == other.shape == "gaussian-process":  # a surface has one amplitude
-            self._set(times=other.model_copy(update={"fixed": other.fixed | {"amplitude": 1.0}}))
+        if self.shape == other.shape == "gaussian-process":  # a surface has one amplitude, and a column for every pair of waves
+            other = other.model_copy()
+            other._set(fixed=other.fixed | {"amplitude": 1.0}, waves=other.waves or WAVES_OF_SURFACE)
+            self._set(times=other, waves=self.waves or WAVES_OF_SURFACE)
         elif len(other.basis.coefficients) > 1 or not other.basis.named:
             raise ValueError(f"{other.shape} of {other.column} has several coefficients, and cannot multiply another shape")
         if wrong := [name for name in other.priors if name.startswith(other.basis.coefficients)]:

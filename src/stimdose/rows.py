@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from .audit import Conversion
 from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
@@ -176,6 +177,8 @@ def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Mode
     printed = {column: values[np.isfinite(values)] for column, values in ends.items()}
     try:
         placed = [dose.placed(printed) for dose in model.dose]
+    except ValidationError as error:
+        raise ModelError(f"model {model.name!r} does not fit this table: {error.errors()[0]['ctx']['error']}") from None
     except ValueError as error:
         raise ModelError(f"model {model.name!r} does not fit this table: {error}") from None
     if any(new is not old for new, old in zip(placed, model.dose, strict=True)):

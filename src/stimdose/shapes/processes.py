@@ -8,6 +8,9 @@ from .base import TINY, Shape
 BOUNDARY = 2.0
 """The waves vanish at this many half ranges from the middle of the range (log dose)."""
 
+PER_WAVE = 1.75 * BOUNDARY
+"""The shortest lengthscale that some waves can follow is this many half ranges over their number."""
+
 
 class GaussianProcess(Shape):
     """sum_k wave_k * amplitude * sqrt(S(omega_k)) * phi_k(log dose): a Gaussian process with standard deviation `amplitude` and
@@ -48,7 +51,7 @@ class GaussianProcess(Shape):
             return
         lengthscale = nonlinear["lengthscale"]
         shortest = float(lengthscale.distribution.ppf(0.025) if isinstance(lengthscale, Prior) else lengthscale)
-        needed = int(np.ceil(1.75 * BOUNDARY * half_range(self.between) / shortest - 1e-9))
+        needed = int(np.ceil(PER_WAVE * half_range(self.between) / shortest - 1e-6))
         if self.waves < needed:
             low, high = self.between
             raise ValueError(
@@ -90,7 +93,7 @@ class GaussianProcess(Shape):
             found[k, 2] = p[0] * found[k, 1] * (0.5 / p[1] - 0.5 * p[1] * omega**2)
 
     def default_priors(self):
-        half = half_range(self.between or self.usual)
+        half, shortest = half_range(self.between or self.usual), PER_WAVE / self.waves
         wave = Prior("normal", mu=0.0, sigma=1.0, why="standard normal by construction: the amplitude is their scale")
         return dict.fromkeys(self.coefficients, wave) | {
             "amplitude": Prior(
@@ -98,8 +101,8 @@ class GaussianProcess(Shape):
             ),
             "lengthscale": Prior(
                 "lognormal",
-                interval=(0.3 * half, 0.75 * half),
-                why="at most a few rises and falls over the range of doses; no wave is too short or too long for the basis",
+                interval=(shortest * half, 2.5 * shortest * half),
+                why="at most a few rises and falls over the range of doses, and none that the waves cannot follow",
             ),
         }
 
