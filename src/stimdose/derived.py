@@ -4,6 +4,7 @@ All functions take draws (chain, draw, dose[, group]), as `curve` gives them, wh
 """
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .diagnosis import Diagnosis, diagnose
@@ -74,10 +75,23 @@ def expected_loss(curves: xr.DataArray) -> xr.DataArray:
 
 
 def diagnosed(quantities: xr.Dataset, divergences: int) -> Diagnosis:
-    """R-hat and ESS of derived quantities (chain, draw[, group]).
+    """R-hat and ESS of derived quantities (chain, draw[, group]), labelled name[group].
 
-    A draw in which a quantity does not exist (no dose reaches the benefit) counts as one above all others: these are statistics of
-    ranks, and so judge at once whether chains agree on how often it exists and on its values where it does.
+    A quantity that some draws lack (no dose reaches the benefit) is judged in two lines: whether it exists, `name[group] exists`, and its
+    values in the draws that have it, as many of every chain; these only if most draws have it, or they stand for little.
     """
-    tops = {name: (draws.max() + (draws.max() - draws.min()) + 1) for name, draws in quantities.items()}
-    return diagnose(quantities.fillna({name: top.fillna(0) for name, top in tops.items()}), divergences)
+    parts = {}
+    for name, draws in quantities.items():
+        by = next((dim for dim in draws.dims if dim not in DRAWS), None)
+        for group in draws[by].values if by else [None]:
+            label, values = (f"{name}[{group}]", draws.sel({by: group})) if by else (str(name), draws)
+            values = values.transpose(*DRAWS).values
+            exists = np.isfinite(values)
+            if not exists.all():
+                parts[f"{label} exists"] = exists.astype(float)
+                shortest = exists.sum(axis=1).min()
+                values = np.stack([chain[there][:shortest] for chain, there in zip(values, exists, strict=True)])
+            if exists.mean() >= 0.5 and values.size:
+                parts[label] = values
+    tables = [diagnose(xr.Dataset({label: (DRAWS, values)}), divergences).table for label, values in parts.items()]
+    return Diagnosis(pd.concat(tables), divergences, quantities.sizes["chain"] * quantities.sizes["draw"])

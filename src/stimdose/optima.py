@@ -31,9 +31,8 @@ class Optimum:
         units) and, where a benefit is stated, `minimal_effective_dose`. curves: the draws they come from, (chain, draw, dose[,
         group]), net of the cost of the dose where one is stated. prior_dose: the best dose from the prior. delta: the smallest
         difference in effect that matters. benefit: the effect that is worth having, or None.
-    verdicts: one per group ("" if there are none). diagnosis: convergence of each of the draws (a draw in which one does not
-        exist counts as a dose above all others). fit_warning: set if the fit as a whole did not converge. remarks: what a reader
-        of the verdict must know.
+    verdicts: one per group ("" if there are none). diagnosis: convergence of each of the draws, see `derived.diagnosed`.
+        fit_warning: set if the fit as a whole did not converge. remarks: what a reader of the verdict must know.
     """
 
     draws: xr.Dataset
@@ -139,12 +138,12 @@ class Optimum:
         """One line per group, led by the verdict; doses in dose units, effects in effect units.
 
         ed50 and ed90 are medians over the draws that gain anything, a share `p_gain` of all. Where a benefit is stated, `p_benefit`
-        is the probability that any dose has it, and the minimal effective dose is NaN where that is below one half. `unconverged`
-        names the quantities that did not converge.
+        is the probability that any dose has it, and the minimal effective dose is a median over all draws, as if beyond the range where
+        none has. Each is NaN where most draws lack it. `unconverged` names the quantities that did not converge.
         """
         interval, edge, near = self.interval(prob), self.at_edge, self.near_best_range()
         x, ends = self.curves[self.column].values, [(1 - prob) / 2, (1 + prob) / 2]
-        records = []
+        records, failing = [], set(self.diagnosis.failing)
         for group, verdict in self.verdicts.items():
             at, label = ({self.by: group}, f"[{group}]") if self.by else ({}, "")
             draws = {name: values.sel(at).values.ravel() for name, values in self.draws.items()}
@@ -167,17 +166,14 @@ class Optimum:
                 "p_at_high_end": float(edge["high"].sel(at)),
                 "near_best_low": near.loc[group, "low"],
                 "near_best_high": near.loc[group, "high"],
-                "ed50": _median(draws["ed50"][np.isfinite(draws["ed50"])]),
-                "ed90": _median(draws["ed90"][np.isfinite(draws["ed90"])]),
+                "ed50": _median_of_existing(draws["ed50"]),
+                "ed90": _median_of_existing(draws["ed90"]),
                 "p_gain": np.isfinite(draws["ed50"]).mean(),
             }
             if self.benefit is not None:
-                reached = draws["minimal_effective_dose"]
-                middle = np.median(np.nan_to_num(reached, nan=np.inf))
-                record |= {
-                    "p_benefit": np.isfinite(reached).mean(),
-                    "minimal_effective_dose": middle if np.isfinite(middle) else np.nan,
-                }
+                reached = np.isfinite(draws["minimal_effective_dose"])
+                middle = np.median(np.where(reached, draws["minimal_effective_dose"], np.inf))
+                record |= {"p_benefit": reached.mean(), "minimal_effective_dose": middle if np.isfinite(middle) else np.nan}
             records.append(
                 record
                 | {
@@ -186,7 +182,9 @@ class Optimum:
                     "contraction": 1 - dose.var() / prior.var() if prior.var() > 0 else np.nan,
                     "r_hat": check["r_hat"],
                     "ess": check["ess_bulk"],
-                    "unconverged": ", ".join(name for name in self.draws if f"{name}{label}" in self.diagnosis.failing),
+                    "unconverged": ", ".join(
+                        name for name in self.draws if {f"{name}{label}", f"{name}{label} exists"} & failing
+                    ),
                     "divergences": self.diagnosis.divergences,
                 }
             )
@@ -313,5 +311,6 @@ def default_delta(model: Model, trials: Trials) -> float:
     return DELTA_SD * (model.outcome_sd or 1.0)
 
 
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else np.nan
+def _median_of_existing(values: np.ndarray) -> float:
+    exists = np.isfinite(values)
+    return float(np.median(values[exists])) if exists.mean() >= 0.5 else np.nan
