@@ -21,7 +21,7 @@ ORDER = (
     "trials reading completeness template shipped priors shapes model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
     "files storage batches settings sampling dose_space curves derived caveats verdicts optima "
-    "decisions stacking averaging predictive assumptions figures outputs demo cli __main__"
+    "paths decisions stacking averaging predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
@@ -48,7 +48,7 @@ PUBLIC = {
         "replication",
         "sensitivity",
     ),
-    *("confounders", "support", "visited"),
+    *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 

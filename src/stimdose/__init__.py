@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model": ["Dose", "Intercept", "Model", "Moderator", "prior_table"],
         "specs": ["load_model", "models"],
         "optima": ["Optimum", "optimum"],
+        "paths": ["optima_by_path", "protocol_path"],
         "decisions": ["Contrast", "contrast"],
         "averaging": ["Average", "average"],
         "predictive": ["replication", "study_effects"],
