@@ -145,6 +145,14 @@ def test_what_only_some_models_have_is_held_in_these(both, bell_model, trials, b
         both.curve("frequency_hz", at={"minutes": 20.0})
 
 
+def test_an_average_moves_along_a_path(both):
+    path = sd.protocol_path(both.fits["rising"], "frequency_hz", fixed={"session_min": 20}, over=(2, 30), size=401, duty=0.5)
+    average = with_weights(both, 0.5, 0.5)
+    along, plain = average.optimum("frequency_hz", at=path), average.optimum("frequency_hz", over=(2, 30))
+    np.testing.assert_allclose(along.dose, plain.dose)
+    assert average.table("frequency_hz", at=path).loc["average", "verdict"] == along.verdict
+
+
 def changed(fit: sd.Fit, **columns) -> sd.Fit:
     return sd.Fit(fit.model, sd.Trials(fit.trials.table.assign(**columns)), fit.tree, fit.diagnosis)
 

@@ -267,6 +267,20 @@ def test_few_groups_and_groups_of_one_study_say_so(bell_fit):
     )
 
 
+def test_a_group_not_seen_has_an_optimum_that_says_so(bell_fit):
+    best = sd.optimum(bell_fit, "sessions", by="phase", new_group=True)
+    assert list(best.verdicts) == ["acute", "subacute", "chronic", "new group"]
+    assert "new group: no study; its curve is predicted from the other groups" in best.explanation
+    assert "one study" not in best.explanation
+
+
+def test_what_a_path_leaves_out_is_said_with_its_optimum(bell_fit):
+    path = sd.protocol_path(bell_fit, "frequency_hz", fixed={"session_min": 20}, over=(2, 30), duty=0.5)
+    best = sd.optimum(bell_fit, "frequency_hz", at=path)
+    assert path.attrs["remarks"]
+    assert all(line in best.remarks for line in path.attrs["remarks"].splitlines())
+
+
 def test_a_contrast_is_the_difference_of_the_formula(bell_fit):
     found = sd.contrast(bell_fit, {"frequency_hz": 10, "phase": "acute"}, {"frequency_hz": 1, "phase": "chronic"})
     p = bell_fit.tree["posterior"]

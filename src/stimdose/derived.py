@@ -15,8 +15,14 @@ DRAWS = ("chain", "draw")
 
 
 def group_of(curves: xr.DataArray) -> str | None:
-    """The group dimension, or None."""
-    return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs["dose"])), None)
+    """The group dimension of curves, or of what is derived from them; None where there is none."""
+    return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs.get("dose"))), None)
+
+
+def interval(draws: xr.DataArray, prob: float) -> xr.DataArray:
+    """Equal-tailed interval of draws (chain, draw[, group]), dimension `bound` (low, high)."""
+    found = draws.quantile([(1 - prob) / 2, (1 + prob) / 2], DRAWS).rename(quantile="bound")
+    return found.assign_coords(bound=["low", "high"]).assign_attrs(prob=prob)
 
 
 def best_of(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -64,9 +70,8 @@ def net_of(curves: xr.DataArray, cost: float) -> xr.DataArray:
         raise StimdoseError(f"cost is an amount of effect per unit of dose, 0 or more, got {cost}")
     dose = curves.attrs["dose"]
     label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost:g} per {curves.attrs.get('unit') or dose}"
-    return (
-        (curves - cost * curves[dose]).transpose(*curves.dims).assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
-    )
+    net = (curves - cost * curves[dose]).transpose(*curves.dims)
+    return net.assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
 
 
 def expected_loss(curves: xr.DataArray) -> xr.DataArray:
@@ -82,7 +87,7 @@ def diagnosed(quantities: xr.Dataset, divergences: int) -> Diagnosis:
     """
     parts = {}
     for name, draws in quantities.items():
-        by = next((dim for dim in draws.dims if dim not in DRAWS), None)
+        by = group_of(draws)
         for group in draws[by].values if by else [None]:
             label, values = (f"{name}[{group}]", draws.sel({by: group})) if by else (str(name), draws)
             values = values.transpose(*DRAWS).values

@@ -1,5 +1,6 @@
 """The optimal dose as a posterior, led by a verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,8 @@ class Optimum:
             f"{group + ': ' if group else ''}{verdict}: {WORDS[verdict].format(delta=self.delta)}."
             for group, verdict in self.verdicts.items()
         ]
-        return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
+        remarks = [f"{remark}." for remark in dict.fromkeys(self.remarks)]
+        return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + remarks)
 
     @property
     def at_edge(self) -> xr.Dataset:
@@ -89,8 +91,7 @@ class Optimum:
 
     def interval(self, prob: float = 0.95) -> xr.DataArray:
         """Equal-tailed interval of the best dose, dimension `bound` (low, high)."""
-        found = self.dose.quantile([(1 - prob) / 2, (1 + prob) / 2], ("chain", "draw")).rename(quantile="bound")
-        return found.assign_coords(bound=["low", "high"]).assign_attrs(prob=prob)
+        return derived.interval(self.dose, prob)
 
     def near_best(self) -> xr.DataArray:
         """P(the effect at a dose is within delta of the best), by dose."""
@@ -200,9 +201,10 @@ def optimum(
     delta: float | None = None,
     benefit: float | None = None,
     cost: float = 0.0,
-    at: dict | None = None,
+    at: Mapping | None = None,
     kind: Kind = "mean",
     size: int = 401,
+    new_group: bool = False,
 ) -> Optimum:
     """The dose with the highest effect within a range (by default the observed one).
 
@@ -227,7 +229,7 @@ def optimum(
     require_shape_by_study(fit, column, kind)
 
     def curves_of(group: str) -> xr.DataArray:
-        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
+        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group, new_group=new_group)
 
     curves, rivals = curves_of("posterior"), confounders(fit, column)
     groups = list(curves[by].values) if by else []
@@ -281,7 +283,7 @@ def optimum_of(
     failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
     verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, rivals, failing)
     unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
-    remarks = (*unconverged, *held_back, *remarks, *beyond(curves))
+    remarks = (*unconverged, *held_back, *remarks, *curves.attrs.get("remarks", "").splitlines(), *beyond(curves))
     prior_dose = derived.best_of(prior_curves)[0]
     return Optimum(draws, curves, prior_dose, float(delta), benefit, verdicts, diagnosis, fit_warning, remarks)
 
