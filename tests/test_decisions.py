@@ -208,6 +208,8 @@ def test_each_derived_quantity_has_its_convergence():
     assert set(best.diagnosis.failing) == {"effect_at_best", "minimal_effective_dose exists"}
     assert best.verdict == "identified"
     assert "minimal_effective_dose" in best.explanation
+    assert best.minimal_effective_dose(0.5).attrs["warning"] == "did not converge"
+    assert "warning" not in best.effective_dose(0.5).attrs
     assert best.table().loc["", "unconverged"] == "effect_at_best, minimal_effective_dose"
 
 
@@ -296,6 +298,7 @@ def test_a_contrast_is_the_difference_of_the_formula(bell_fit):
     np.testing.assert_allclose(found.draws, expected, atol=1e-6)
     line = found.table(0.9).loc[""]
     assert line["p_positive"] == pytest.approx(float((expected > 0).mean()), abs=1e-3)
+    assert 0 < line["contraction"] < 1
     assert line["p_above_delta"] == pytest.approx(float((expected > 0.1).mean()), abs=1e-3)
     assert line["low"] == pytest.approx(float(expected.quantile(0.05)), abs=1e-6)
     assert found.interval(0.9).values[0] == line["low"]

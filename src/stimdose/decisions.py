@@ -67,16 +67,18 @@ class Contrast:
         return interval(self.draws, prob)
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
-        """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), the interval of
-        the prior, of an anchored model mean, low, high and p_positive with a free intercept (`free_`), r_hat and ess."""
+        """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), prior_low, prior_high,
+        contraction (1 - posterior / prior variance: near 0 the trials say nothing), r_hat and ess; of an anchored model also mean, low,
+        high and p_positive with a free intercept, as `free_mean` and so on."""
         records = []
         for group in map(str, self.draws[self.by].values) if self.by else [""]:
             at, label = ({self.by: group}, f"difference[{group}]") if self.by else ({}, "difference")
             draws = self.draws.sel(at).values
             record = {"group": group, "label": self.label, **_summary(draws, prob)}
             record |= {"p_above_delta": (draws > self.delta).mean(), "p_below_delta": (draws < -self.delta).mean()}
-            prior = _summary(self.prior.sel(at).values, prob)
-            record |= {"prior_low": prior["low"], "prior_high": prior["high"]}
+            before = self.prior.sel(at).values
+            prior = _summary(before, prob)
+            record |= {"prior_low": prior["low"], "prior_high": prior["high"], "contraction": 1 - draws.var() / before.var()}
             if self.free_intercept is not None:
                 free = _summary(self.free_intercept.sel(at).values, prob)
                 record |= {f"free_{name}": value for name, value in free.items()}

@@ -127,13 +127,20 @@ class Optimum:
         """Draws of the lowest dose that reaches `share` of the gain from the low end of the range to the best dose (0.5: ED50,
         0.9: ED90).
 
-        NaN in draws without any gain, because their best dose is the low end.
+        NaN in draws without any gain, because their best dose is the low end. attrs: `warning` if it did not converge.
         """
-        return derived.effective_dose(self.curves, share)
+        return self._with_warning(derived.effective_dose(self.curves, share))
 
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
-        """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has."""
-        return derived.first_dose_reaching(self.curves, benefit)
+        """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has.
+
+        attrs: `warning` if it did not converge.
+        """
+        return self._with_warning(derived.first_dose_reaching(self.curves, benefit))
+
+    def _with_warning(self, draws: xr.DataArray) -> xr.DataArray:
+        failing = derived.diagnosed(xr.Dataset({self.column: draws}), self.diagnosis.divergences).failing
+        return draws.assign_attrs(warning="did not converge") if failing else draws
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group, led by the verdict; doses in dose units, effects in effect units.
