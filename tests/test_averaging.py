@@ -195,6 +195,8 @@ def test_the_order_of_rows_is_no_difference(bell_fit, rising_fit, both):
         (lambda fit: [fit, fit], "the same name"),
         (lambda fit: {"a": fit, "b": "fit.nc"}, "b is not"),
         (lambda fit: [], "two fits or more"),
+        (lambda fit: fit, "two fits or more"),
+        (lambda fit: "fit.nc", "what is averaged are fits"),
     ],
 )
 def test_what_cannot_be_averaged(bell_fit, fits, words):

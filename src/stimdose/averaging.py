@@ -203,7 +203,7 @@ def average(fits: dict[str, Fit] | Iterable[Fit]) -> Average:
 
 def _named(fits: dict[str, Fit] | Iterable[Fit]) -> dict[str, Fit]:
     if not isinstance(fits, dict):
-        listed = list(fits)
+        listed = list(fits) if isinstance(fits, Iterable) else [fits]
         fits = {fit.model.name if isinstance(fit, Fit) else str(fit): fit for fit in listed}
         if len(fits) < len(listed):
             raise StimdoseError("some of these models have the same name: give a dict of fits by name")
