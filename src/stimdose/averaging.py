@@ -1,6 +1,6 @@
 """`average`: several models of the same trials, stacked by how well they predict studies left out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,18 +60,18 @@ class Average:
         return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
 
     def curve(
-        self, column: str, *, by: str | None = None, at: dict | None = None, group: str = "posterior", grid=None, **arguments
+        self, column: str, *, by: str | None = None, at: Mapping | None = None, group: str = "posterior", grid=None, **arguments
     ) -> xr.DataArray:
         """Draws of the averaged curve (chain, draw, dose[, group]): draws of every fit in proportion to its weight, evenly spaced in
         its chains. Arguments and attributes as of `curve`; what only some models have is held in these.
 
         Raises StimdoseError where the models differ in their groups, or one lacks the dose.
         """
-        self._check(column, by, at or {})
+        self._check(column, by, at)
         parts = []
         for fit in self.fits.values():
             source = "posterior" if group == "free_intercept" and not fit.model.is_anchored else group
-            grid = parts[0][column].values if parts else grid
+            grid = parts[0][column].values if parts and not isinstance(at, xr.Dataset) else grid
             parts.append(curve(fit, column, by=by, grid=grid, at=_held(fit, at), group=source, **arguments))
         warning = {"warning": "did not converge"} if self.fit_warning else {}
         return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | {"averaged": ", ".join(self.fits)})
@@ -81,13 +81,12 @@ class Average:
         column: str,
         *,
         by: str | None = None,
-        over: tuple[float, float] | None = None,
         delta: float | None = None,
         benefit: float | None = None,
         cost: float = 0.0,
-        at: dict | None = None,
         kind: Kind = "mean",
         size: int = 401,
+        **arguments,
     ) -> Optimum:
         """The optimum of the averaged curve, with the verdict of `optimum`; its prior is the mixture of the models' priors with the
         same weights. Arguments as of `optimum`."""
@@ -96,7 +95,7 @@ class Average:
             require_shape_by_study(fit, column, kind)
 
         def curves_of(group: str) -> xr.DataArray:
-            return self.curve(column, by=by, kind=kind, over=over, at=at, group=group, size=size)
+            return self.curve(column, by=by, kind=kind, group=group, size=size, **arguments)
 
         curves, rivals = curves_of("posterior"), self._rivals(column)
         groups = list(curves[by].values) if by else []
@@ -117,11 +116,11 @@ class Average:
         )
 
     def table(
-        self, column: str, *, by: str | None = None, at: dict | None = None, prob: float = 0.95, **arguments
+        self, column: str, *, by: str | None = None, at: Mapping | None = None, prob: float = 0.95, **arguments
     ) -> pd.DataFrame:
         """What each model says of the best dose, and their average: one line per model and group, with verdict, best dose, its interval
         (low, high), and the columns of `elpd`. Other arguments as of `optimum`."""
-        self._check(column, by, at or {})
+        self._check(column, by, at)
         found = [
             (name, optimum(fit, column, by=by, at=_held(fit, at), **arguments), dict(self.elpd.loc[name]))
             for name, fit in self.fits.items()
@@ -148,7 +147,7 @@ class Average:
             raise StimdoseError("the models differ in outcome_sd: state delta, the smallest difference that matters")
         return found.pop()
 
-    def _check(self, column: str, by: str | None, at: dict) -> None:
+    def _check(self, column: str, by: str | None, at: Mapping | None) -> None:
         problems = [
             f"{name} has no dose {column!r}"
             for name, fit in self.fits.items()
@@ -158,7 +157,8 @@ class Average:
             levels = {name: tuple(fit.rows.levels.get(by, ())) for name, fit in self.fits.items()}
             if len(set(levels.values())) > 1 or not all(levels.values()):
                 problems += [f"{name} has {', '.join(found) or 'no groups'} as {by}" for name, found in levels.items()]
-        problems += [f"no model can hold {key!r}" for key in at if not any(key in _names(fit) for fit in self.fits.values())]
+        can_be_held = {name for fit in self.fits.values() for name in _held(fit, at)}
+        problems += [f"no model can hold {name!r}" for name in at or {} if name not in can_be_held]
         if problems:
             raise StimdoseError("\n  - ".join(["these models cannot be averaged so:", *problems]))
 
@@ -203,7 +203,7 @@ def average(fits: dict[str, Fit] | Iterable[Fit]) -> Average:
 
 def _named(fits: dict[str, Fit] | Iterable[Fit]) -> dict[str, Fit]:
     if not isinstance(fits, dict):
-        listed = list(fits)
+        listed = list(fits) if isinstance(fits, Iterable) else [fits]
         fits = {fit.model.name if isinstance(fit, Fit) else str(fit): fit for fit in listed}
         if len(fits) < len(listed):
             raise StimdoseError("some of these models have the same name: give a dict of fits by name")
@@ -219,5 +219,8 @@ def _names(fit: Fit) -> tuple[str, ...]:
     return (*(dose.column for dose in fit.model.doses), *fit.rows.scales, *fit.rows.levels)
 
 
-def _held(fit: Fit, at: dict | None) -> dict:
-    return {name: value for name, value in (at or {}).items() if name in _names(fit)}
+def _held(fit: Fit, at: Mapping | None) -> Mapping:
+    """What a fit can hold of `at`; a path along which doses move stays one."""
+    own = (*_names(fit), *at.attrs["doses"]) if isinstance(at, xr.Dataset) else _names(fit)
+    kept = [name for name in at or {} if name in own]
+    return at[kept] if isinstance(at, xr.Dataset) else {name: at[name] for name in kept}

@@ -8,13 +8,14 @@ import xarray as xr
 
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
-from .derived import DRAWS, diagnosed
+from .derived import DRAWS, diagnosed, group_of, interval
 from .diagnosis import Diagnosis
 from .dose_space import confounders, visited
 from .doses import short
 from .errors import StimdoseError, nearest
 from .grid import held_values, usual_dose
 from .optima import default_delta
+from .rows import Rows
 from .sampling import Fit
 from .trials import Trials
 
@@ -44,7 +45,7 @@ class Contrast:
     @property
     def by(self) -> str | None:
         """The group column, or None."""
-        return next((str(dim) for dim in self.draws.dims if dim not in DRAWS), None)
+        return group_of(self.draws)
 
     @property
     def label(self) -> str:
@@ -63,20 +64,21 @@ class Contrast:
 
     def interval(self, prob: float = 0.95) -> xr.DataArray:
         """Equal-tailed interval of the difference, dimension `bound` (low, high)."""
-        found = self.draws.quantile([(1 - prob) / 2, (1 + prob) / 2], DRAWS).rename(quantile="bound")
-        return found.assign_coords(bound=["low", "high"]).assign_attrs(prob=prob)
+        return interval(self.draws, prob)
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
-        """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), the interval of
-        the prior, of an anchored model mean, low, high and p_positive with a free intercept (`free_`), r_hat and ess."""
+        """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), prior_low, prior_high,
+        contraction (1 - posterior / prior variance: near 0 the trials say nothing), r_hat and ess; of an anchored model also mean, low,
+        high and p_positive with a free intercept, as `free_mean` and so on."""
         records = []
         for group in map(str, self.draws[self.by].values) if self.by else [""]:
             at, label = ({self.by: group}, f"difference[{group}]") if self.by else ({}, "difference")
             draws = self.draws.sel(at).values
             record = {"group": group, "label": self.label, **_summary(draws, prob)}
             record |= {"p_above_delta": (draws > self.delta).mean(), "p_below_delta": (draws < -self.delta).mean()}
-            prior = _summary(self.prior.sel(at).values, prob)
-            record |= {"prior_low": prior["low"], "prior_high": prior["high"]}
+            before = self.prior.sel(at).values
+            prior = _summary(before, prob)
+            record |= {"prior_low": prior["low"], "prior_high": prior["high"], "contraction": 1 - draws.var() / before.var()}
             if self.free_intercept is not None:
                 free = _summary(self.free_intercept.sel(at).values, prob)
                 record |= {f"free_{name}": value for name, value in free.items()}
@@ -129,8 +131,8 @@ def contrast(
     for column in moved:
         remarks += about_rivals(column, tuple(rival for rival in confounders(fit, column) if rival.column not in first))
         remarks += about_groups(fit, column, by, list(fit.rows.levels[by]) if by else [])
-    held = {name: value for name, value in held_values(fit.model, fit.rows, doses[0], by, {}).items() if name not in first}
-    held |= {doses[0]: usual_dose(fit.rows, doses[0])} if doses[0] not in first else {}
+    held = {doses[0]: usual_dose(fit.rows, doses[0])} | held_values(fit.model, fit.rows, doses[0], by, {})
+    held = {name: value for name, value in held.items() if name not in first}
     return Contrast(
         draws, difference("prior"), free, first, second, held, delta, diagnosis, fit_warning(fit), tuple(dict.fromkeys(remarks))
     )
@@ -152,25 +154,19 @@ def _effect(fit: Fit, protocol: dict, by: str | None, kind: Kind, group: str) ->
 
 def _about_protocol(fit: Fit, protocol: dict, by: str | None) -> list[str]:
     """Remarks where no trial was near a protocol, or none of the group that it is for."""
-    table, doses = fit.rows.table, [dose.column for dose in fit.model.doses]
-    point = {name: np.array(float(value)) for name, value in protocol.items() if name in doses and name in table}
-    point = {
-        name: value for name, value in point.items() if value > 0 or not fit.model.is_anchored
-    }  # dose 0 is what controls had
-    if not point:
-        return []
-    levels = {name: value for name, value in protocol.items() if name in fit.rows.levels}
-    where = [levels] if by is None else [levels | {by: group} for group in fit.rows.levels[by]]
+    table, rows = fit.rows.table, fit.rows
+    doses = [dose.column for dose in fit.model.doses if dose.column in table]
+    # dose 0 of an anchored model is what controls had
+    point = {n: v for n, v in protocol.items() if n in doses and (v > 0 or not fit.model.is_anchored)}
+    stated = {name: value for name, value in protocol.items() if name in rows.levels}
     found = []
-    for groups in where:
-        rows = np.logical_and.reduce(
-            [np.ones(len(table), bool), *(table[name].map(str) == level for name, level in groups.items())]
-        )
-        if not rows.any() or not visited(Trials(table[rows]), point).item():
+    for groups in [stated | {by: group} for group in rows.levels[by]] if by else [stated]:
+        of_these = table
+        for name, level in groups.items():
+            of_these = of_these[of_these[name].map(str) == level]
+        if point and not (len(of_these) and visited(Trials(of_these), point)):
             who = f" of {', '.join(groups.values())}" if groups else ""
-            found.append(
-                f"No trial{who} was near {in_words({name: protocol[name] for name in point})}: its effect is extrapolated"
-            )
+            found.append(f"No trial{who} was near {in_words(point)}: its effect is extrapolated")
     return found
 
 
@@ -199,7 +195,7 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
         raise StimdoseError("\n  - ".join(["these protocols cannot be compared:", *dict.fromkeys(problems)]))
 
 
-def _problem(rows, doses: list[str], name: str, value) -> str:
+def _problem(rows: Rows, doses: list[str], name: str, value) -> str:
     if name in rows.levels:
         return "" if value in rows.levels[name] else f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}"
     is_number = isinstance(value, (int, float, np.number)) and np.isfinite(value)
