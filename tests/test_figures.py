@@ -103,6 +103,23 @@ def test_nothing_dashed_where_the_grid_is_observed():
     assert line.get_linestyle() == "-"
 
 
+def test_doses_that_no_trial_visited_are_dashed_inside_the_observed_range_too():
+    visited = np.array([True, True, True, True, False, False, True, True, True, True])
+    curve = make_curve().assign_coords(visited=("sessions", visited))
+    lines = drawn(figures.dose_response(curve), "_mean")
+    assert [(line.get_linestyle(), list(line.get_xdata())) for line in lines] == [
+        ("--", [1, 2, 3]),
+        ("-", [3, 5]),
+        ("--", [5, 8, 10, 15]),
+        ("-", [15, 20, 30]),
+        ("--", [30, 40]),
+    ]
+    by_group = np.stack([visited, ~visited], axis=-1)
+    axes = figures.dose_response(make_curve(GROUPS, observed=[1, 40]).assign_coords(visited=(("sessions", "phase"), by_group)))
+    solid = [[list(line.get_xdata()) for line in drawn(ax, "_mean") if line.get_linestyle() == "-"] for ax in axes]
+    assert solid == [[[1, 2, 3, 5], [15, 20, 30, 40]], [[8, 10]]]
+
+
 @pytest.mark.parametrize(("dose", "label"), [("frequency_hz", "Frequency (Hz)"), ("intensity_percent_rmt", "Intensity (% RMT)")])
 def test_axis_labels_carry_units(dose, label):
     ax = figures.dose_response(make_curve(dose=dose))

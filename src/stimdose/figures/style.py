@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import FigureBase
@@ -99,16 +100,69 @@ def log_ticks(low: float, high: float, points: float) -> np.ndarray:
     return ticks[(ticks >= low) & (ticks <= high)]
 
 
-def dose_axis(ax, low: float, high: float, log: bool) -> None:
-    """Limits and plainly numbered ticks of a dose axis, in dose units."""
+def padded(doses: np.ndarray, log: bool) -> tuple[float, float]:
+    """Limits of an axis a little beyond all doses that it can show."""
+    doses = doses[np.isfinite(doses) & ((doses > 0) | (not log))]
+    low, high = (np.log(doses.min()), np.log(doses.max())) if log else (doses.min(), doses.max())
+    pad = 0.03 * ((high - low) or 1.0)
+    return (np.exp(low - pad), np.exp(high + pad)) if log else (low - pad, high + pad)
+
+
+def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
+    """Limits and plainly numbered ticks of a dose axis ("x" or "y"), in dose units."""
+    axis, box = getattr(ax, f"{which}axis"), ax.get_window_extent()
     if log:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high, ax.get_window_extent().width * 72 / ax.figure.dpi)))
+        getattr(ax, f"set_{which}scale")("log")
+        points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, points)))
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: number(value))
-    ax.set_xlim(low, high)
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: number(value))
+    getattr(ax, f"set_{which}lim")(low, high)
+
+
+def panel_axes(count: int, height: float, most: int = 3) -> np.ndarray:
+    """Axes of a new figure side by side, up to four, or else `most`, in a row of `height` inches; shape (count,).
+
+    They share their axes; numbers and labels stand only at the left and at the bottom.
+    """
+    columns = count if count <= 4 else most
+    rows = -(-count // columns)
+    size = (SINGLE if count == 1 else DOUBLE, height * rows)
+    axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")[1]
+    for index, ax in enumerate(axes.flat):
+        ax.yaxis.label.set_visible(index % columns == 0)
+        ax.xaxis.label.set_visible(index + columns >= count)
+        ax.tick_params(labelbottom=index + columns >= count)
+        if index >= count:
+            ax.remove()
+    return axes.ravel()[:count]
+
+
+def given_axes(ax, count: int) -> np.ndarray:
+    """The caller's Axes, shape (count,); ValueError if they are more or fewer."""
+    if np.size(ax) != count:
+        raise ValueError(f"this figure needs {count} Axes, got {np.size(ax)}")
+    return np.ravel(ax)
+
+
+def relabelled(words: dict[str, str], labels: dict | None) -> dict[str, str]:
+    """The texts of a figure, with the caller's in place of some. ValueError for one that the figure does not have."""
+    if unknown := set(labels or ()) - set(words):
+        raise ValueError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
+    return words | dict(labels or {})
+
+
+def legend(axes, own: bool, handles: list, title: str, columns: int) -> None:
+    """Below our own figure, inside the last of the caller's Axes; its title says what is held fixed."""
+    look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
+    if title:
+        look |= {"title": wrap(title, 72 * axes[0].figure.get_figwidth() - 20), "title_fontsize": SMALL}
+    if own:
+        axes[0].figure.legend(loc="outside lower center", ncols=columns, **look)
+    else:
+        axes[-1].legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none", **look)
 
 
 def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
