@@ -41,10 +41,12 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
     points = panels.checked_points(points, curve)
     parts = panels.panels_of(curve, new_study, points, prob)
     with style.house(own):
-        axes = style.panel_axes(len(parts), 2.9 if len(parts) == 1 else 2.6) if own else style.given_axes(ax, len(parts))
+        count = len(parts)
+        axes = style.panel_axes(count, 2.9 if count == 1 else 2.6, style.in_a_row(count)) if own else style.given_axes(ax, count)
         x_limits, y_limits = panels.dose_limits(parts, points, log), panels.effect_limits(parts)
         for each, panel in zip(axes, parts, strict=True):
-            panels.draw(each, panel, x_limits, y_limits, log, None if points is None else points.se.min())
+            panels.frame(each, x_limits, y_limits, log)
+            panels.draw(each, panel, None if points is None else points.se.min())
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             each.set_title(panels.heading(panel, words), parse_math=False)
         handles = panels.handles(level, new_study is not None, points is not None)

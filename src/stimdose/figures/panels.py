@@ -139,22 +139,33 @@ def effect_limits(panels: list[Panel]) -> tuple[float, float]:
     return style.limits(np.concatenate(core), np.concatenate(extra))
 
 
-def draw(ax, panel: Panel, x_limits, y_limits, log: bool, best_se: float | None = None) -> None:
-    """Axes, bands, mean, zero line and the panel's points, whose area is that of the most precise of all trials (best_se) at most.
+def mean_limits(panels: list[Panel]) -> tuple[float, float]:
+    """Set by mean curves; trials widen them by half a span at most."""
+    effects = [panel.points.effect.to_numpy() for panel in panels if panel.points is not None]
+    return style.limits(np.concatenate([panel.mean for panel in panels]), np.concatenate([np.zeros(0), *effects]))
+
+
+def frame(ax, x_limits, y_limits, log: bool, zero: bool = True) -> None:
+    """Axes of doses and effects, with a line at no effect."""
+    style.dose_axis(ax, *x_limits, log)
+    ax.set_ylim(*y_limits)
+    if zero:
+        ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=2.5, label="_zero")
+
+
+def draw(ax, panel: Panel, best_se: float | None = None) -> None:
+    """Bands, mean and points of a panel; best_se: of the most precise of all trials in the figure.
 
     Labels that start with "_" name the artists and stay out of any legend.
     """
-    style.dose_axis(ax, *x_limits, log)
-    ax.set_ylim(*y_limits)
     for part, seen in runs(panel.seen):
         doses, fade = panel.doses[part], 1.0 if seen else 0.5
         for label, band, strength in (("_new study", panel.new_study, NEW_STUDY), ("_interval", panel.interval, INTERVAL)):
             if band is not None:
                 ax.fill_between(doses, *band[:, part], color=style.tint(strength * fade), linewidth=0, label=label)
     draw_mean(ax, panel)
-    ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=2.5, label="_zero")
     if panel.points is not None:
-        draw_points(ax, panel.points, BUBBLE * best_se / panel.points.se)
+        draw_points(ax, panel.points, best_se)
 
 
 def draw_mean(ax, panel: Panel, color: str = style.BLUE) -> None:
@@ -164,9 +175,9 @@ def draw_mean(ax, panel: Panel, color: str = style.BLUE) -> None:
         ax.plot(panel.doses[part], panel.mean[part], **look)
 
 
-def draw_points(ax, rows: pd.DataFrame, areas: pd.Series) -> None:
-    """Trials as bubbles (areas: square points), interval doses as bars; effects beyond the limits as marks at the edge."""
-    (left, right), shown = ax.get_xlim(), rows.effect.between(*ax.get_ylim())
+def draw_points(ax, rows: pd.DataFrame, best_se: float) -> None:
+    """Trials as bubbles (area: precision), interval doses as bars; effects beyond the limits as marks at the edge."""
+    (left, right), shown, areas = ax.get_xlim(), rows.effect.between(*ax.get_ylim()), BUBBLE * best_se / rows.se
     left = max(left, 0.0)  # no dose is below zero, even where the axis starts a little earlier
     heights = rows.effect.where(shown)
     heights[~shown] = style.edge_marks(ax, rows.dose[~shown], rows.effect[~shown])

@@ -17,7 +17,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
 
+BAND = (0.92, 0.92, 0.92)
+"""Of differences that do not matter."""
 BLUE, GREY, RED = "#0072B2", "#4D4D4D", "#B2182B"
+PALETTE = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of curves in one Axes; all kinds of colour vision tell them apart (Okabe and Ito)."""
 SMALL = 7.0
 """Font size of legends, table columns and notes, points."""
 
@@ -58,6 +62,17 @@ def number(value: float, digits: int | None = None) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def chance(p: float) -> str:
+    """A probability with two decimals; none is printed as certain."""
+    return "< 0.01" if p < 0.005 else "> 0.99" if p >= 0.995 else f"{p:.2f}"
+
+
+def estimate(low: float, high: float, mean: float | None = None) -> str:
+    """An interval, after its mean if there is one: 0.32 [0.10, 0.55]."""
+    limits = f"[{number(low, 2)}, {number(high, 2)}]"
+    return limits if mean is None else f"{number(mean, 2)} {limits}"
+
+
 def percent(prob: float) -> str:
     """0.95 as "95 %"; ValueError unless 0 < prob < 1."""
     if not 0 < prob < 1:
@@ -86,15 +101,15 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
     return width
 
 
-def log_ticks(low: float, high: float, points: float) -> np.ndarray:
-    """Doses to mark on a log axis `points` wide: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.ndarray:
+    """Doses to mark on a log axis of so many points: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-        ticks = np.outer(decades, steps).ravel()
+    steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(decades, 2), (decades[::2], 2)]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         at = points * np.log(ticks / low) / np.log(high / low)
-        widths = np.array([text_width(number(tick)) for tick in ticks])
-        if len(ticks) >= 3 and np.all(np.diff(at) > (widths[1:] + widths[:-1]) / 2 + 4):
+        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
+        if len(ticks) >= least and np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4):
             return ticks
     ticks = MaxNLocator(4).tick_values(low, high)
     return ticks[(ticks >= low) & (ticks <= high)]
@@ -114,7 +129,7 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
     if log:
         getattr(ax, f"set_{which}scale")("log")
         points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
-        axis.set_major_locator(FixedLocator(log_ticks(low, high, points)))
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
     else:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_minor_locator(NullLocator())
@@ -122,12 +137,16 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
     getattr(ax, f"set_{which}lim")(low, high)
 
 
-def panel_axes(count: int, height: float, most: int = 3) -> np.ndarray:
-    """Axes of a new figure side by side, up to four, or else `most`, in a row of `height` inches; shape (count,).
+def in_a_row(count: int) -> int:
+    """How many panels stand in a row: up to four, or else three."""
+    return count if count <= 4 else 3
+
+
+def panel_axes(count: int, height: float, columns: int) -> np.ndarray:
+    """Axes (count,) of a new figure, so many columns in a row of `height` inches.
 
     They share their axes; numbers and labels stand only at the left and at the bottom.
     """
-    columns = count if count <= 4 else most
     rows = -(-count // columns)
     size = (SINGLE if count == 1 else DOUBLE, height * rows)
     axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")[1]
@@ -197,6 +216,30 @@ def edge_marks(ax, x, y) -> list[float]:
 def wrap(text: str, points: float) -> str:
     """Text broken into lines about `points` wide at the small size."""
     return textwrap.fill(text, max(20, int(points / text_width("n"))))
+
+
+def apart(heights: np.ndarray, sizes) -> np.ndarray:
+    """Heights (label,) of labels of the given sizes, moved as little as needed so that none overlap and none change places."""
+    from scipy.optimize import isotonic_regression
+
+    order, sizes = np.argsort(heights, kind="stable"), np.asarray(sizes, float)
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2  # of a stack without gaps
+    placed = np.empty(len(order))
+    placed[order] = isotonic_regression(heights[order] - middles).x + middles
+    return placed
+
+
+def entitle(ax, text: str, **look) -> None:
+    """A title of plain text, broken into lines as wide as the Axes."""
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi
+    lines = [wrap(line, width * (0.85 if look.get("fontweight") == "bold" else 1)) for line in text.split("\n")]
+    ax.set_title("\n".join(lines), parse_math=False, **look)
+
+
+def verdict_above(ax, heading: str, verdict: str) -> None:
+    """The verdict on an optimum as the title, after the group it is on; in red where the chains disagree about it."""
+    color = RED if verdict == "did not converge" else "black"
+    entitle(ax, f"{heading}:\n{verdict}" if heading else f"Verdict: {verdict}", fontweight="bold", color=color)
 
 
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
