@@ -798,6 +798,25 @@ def test_contrasts_are_drawn_and_written_row_by_row():
     assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
 
 
+def test_contrasts_of_a_fit_bring_groups_delta_and_warnings():
+    def made(delta=0.1, warning=""):
+        table = make_contrasts().assign(group=["acute", "chronic", ""]).set_index("group")
+        draws = SimpleNamespace(attrs={"effect_label": "SMD (positive = first is better)"})
+        return SimpleNamespace(table=lambda prob: table.assign(low=-prob), draws=draws, delta=delta, fit_warning=warning)
+
+    ax = figures.contrasts([made(), made(warning="Warning: the fit did not converge")], prob=0.9)
+    labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    assert labels[:2] == ["acute: 10 Hz against 1 Hz", "chronic: 20 sessions against 10"] == labels[3:5]
+    assert drawn(ax, "_interval")[0].get_segments()[0][0, 0] == -0.9
+    assert drawn(ax, "_delta")[0].get_width() == pytest.approx(0.2)
+    assert ax.get_xlabel() == "Difference in SMD (positive = first is better)"
+    assert ax.figure.get_suptitle() == "Warning: the fit did not converge"
+    assert not drawn(figures.contrasts([made(0.1), made(0.2)]), "_delta")
+    assert not drawn(figures.contrasts(made(0.0)), "_delta")
+    with pytest.raises(ValueError, match="no contrasts"):
+        figures.contrasts([])
+
+
 def test_contrasts_warn_and_refuse_faulty_rows():
     ax = figures.contrasts(make_contrasts(warning="Did not converge").iloc[:1])
     assert ax.figure.get_suptitle() == "Did not converge"

@@ -12,16 +12,19 @@ ROW, LINE = 0.16, 0.12
 """Height of a contrast in a figure of its own, and what each line of its label adds, inches."""
 
 
-def contrasts(table, *, delta=None, ax=None, prob=0.95, labels=None):
+def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
     """Draw differences of effect between protocols with their intervals, and P(the difference is above zero) beside them.
 
     Parameters
     ----------
-    table : DataFrame, one row per contrast
-        label ("10 Hz against 1 Hz"); mean, low, high of the difference (effect units); p_positive. attrs, all optional:
-        "effect_label", "held" (words below the figure), "warning" (printed in red).
+    found : Contrast, list of Contrast, or DataFrame
+        A DataFrame has one row per contrast: label ("10 Hz against 1 Hz"); mean, low, high of the difference (effect units);
+        p_positive; optional group, as a column or as the name of the index. attrs, all optional: "effect_label", "delta", "held"
+        (words below the figure), "warning" (printed in red). For a Contrast any object will do that has table(prob), which returns
+        such a DataFrame, draws (whose attrs may have an "effect_label"), delta and fit_warning.
     delta : float, optional
-        The smallest difference that matters (effect units): a grey band from -delta to delta.
+        The smallest difference that matters (effect units), shown as a grey band from -delta to delta; by default that of `found`,
+        if it is one for all.
     ax : Axes, optional
         Drawn on instead of a new figure; the texts stand right of them.
     prob : float, probability of the intervals, named in the heading
@@ -34,11 +37,12 @@ def contrasts(table, *, delta=None, ax=None, prob=0.95, labels=None):
 
     Raises
     ------
-    ValueError for missing columns or numbers, intervals that do not enclose their mean, or a delta that is not positive.
+    ValueError for missing columns or numbers, intervals that do not enclose their mean, a negative delta, or nothing to draw.
     """
-    level, own, rows = style.percent(prob), ax is None, _checked(table)
-    if delta is not None and not (np.isfinite(delta) and delta > 0):
-        raise ValueError(f"delta = {delta}: the smallest difference that matters is a positive number")
+    level, own, table = style.percent(prob), ax is None, found if isinstance(found, pd.DataFrame) else _tabled(found, prob)
+    rows, delta = _checked(table), table.attrs.get("delta") if delta is None else delta
+    if delta is not None and not (np.isfinite(delta) and delta >= 0):
+        raise ValueError(f"delta = {delta}: the smallest difference that matters is 0 or more")
     words = {label: label for label in rows.label} | {"effect": f"Difference in {table.attrs.get('effect_label', 'effect')}"}
     words = style.relabelled(words, labels)
     names = [style.wrap(words[label], 190) for label in rows.label]
@@ -48,8 +52,8 @@ def contrasts(table, *, delta=None, ax=None, prob=0.95, labels=None):
             height = 0.9 + len(rows) * (ROW + LINE * (1 + max(name.count("\n") for name in names)))
             ax = plt.subplots(figsize=(style.DOUBLE, height), layout="constrained")[1]
         ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel=words["effect"])
-        ax.set_xlim(*style.limits(rows[["low", "high"]], [] if delta is None else [-delta, delta]))
-        if delta is not None:
+        ax.set_xlim(*style.limits(rows[["low", "high"]], [-delta, delta] if delta else []))
+        if delta:
             ax.axvspan(-delta, delta, color=style.BAND, linewidth=0, zorder=0, label="_delta")
         ax.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
         ax.hlines(y, rows.low, rows.high, color=style.BLUE, linewidth=1.2, zorder=3, label="_interval")
@@ -58,16 +62,27 @@ def contrasts(table, *, delta=None, ax=None, prob=0.95, labels=None):
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         _write(ax, rows, level)
-        band = (
-            []
-            if delta is None
-            else [Patch(facecolor=style.BAND, label=f"Below {style.number(delta)}, the smallest difference that matters")]
-        )
+        band = f"Below {style.number(delta)}, the smallest difference that matters" if delta else ""
         if band or table.attrs.get("held"):
-            style.legend([ax], own, band, table.attrs.get("held", ""), 2)
+            handles = [Patch(facecolor=style.BAND, label=band)] * bool(band)
+            style.legend([ax], own, handles, table.attrs.get("held", ""), 1)
         if warning := table.attrs.get("warning"):
             style.warn_above(ax, warning, own)
     return ax
+
+
+def _tabled(found, prob: float) -> pd.DataFrame:
+    """The table of one or several contrasts, with what is common to them in attrs."""
+    found = found if isinstance(found, list | tuple) else [found]
+    if not found:
+        raise ValueError("there are no contrasts to draw")
+    table, deltas = pd.concat([each.table(prob) for each in found]), {each.delta for each in found}
+    table.attrs = {
+        "warning": "; ".join(dict.fromkeys(each.fit_warning for each in found if each.fit_warning)),
+        "effect_label": found[0].draws.attrs.get("effect_label", "effect"),
+        "delta": deltas.pop() if len(deltas) == 1 else None,
+    }
+    return table
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +91,10 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"the table of contrasts lacks the columns {missing}")
     if table.empty:
         raise ValueError("the table of contrasts has no rows")
-    rows = table.astype(dict.fromkeys(NUMBERS, float) | {"label": str}).reset_index(drop=True)
+    rows = (table.reset_index() if table.index.name == "group" else table).reset_index(drop=True)
+    rows = rows.astype(dict.fromkeys(NUMBERS, float) | {"label": str})
+    if "group" in rows:
+        rows["label"] = rows["group"].map(lambda group: f"{group}: " if group else "") + rows["label"]
     faults = {
         "mean, low, high or p_positive is missing": ~np.isfinite(rows[NUMBERS]).all(axis=1),
         "low, high do not enclose mean": (rows["mean"] < rows.low) | (rows["mean"] > rows.high),
