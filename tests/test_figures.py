@@ -712,7 +712,7 @@ def test_surface_draws_the_mean_the_region_and_the_ridge(log):
     np.testing.assert_allclose(drawn(ax, "_trials")[0].get_xydata(), [[5, 20], [10, 20]])
     assert legend_texts(ax) == [
         "No trial near these doses",
-        "2 trials (1 without a place)",
+        "Trials (2 rows; 1 more with a dose missing)",
         "90 % region of the best combination",
         "Best session length for each frequency",
     ]
@@ -917,6 +917,7 @@ def test_slopes_within_and_across_trials_stand_above_each_other():
         outline = drawn(ax, "_density")[row].get_paths()[0].vertices
         peak = outline[outline[:, 1].argmin(), 0]
         assert abs(peak - draws.mean()) < 0.5 * draws.std()
+    assert [line[1].tolist() for line in drawn(ax, "_delta")[0].get_segments()] == [[-0.1, 2], [0.1, 2]]
     assert ax.get_title() == "Verdict: not clear"
     assert ax.get_xlabel() == "Effect of 10 sessions"
     assert not overlapping(ax.figure)

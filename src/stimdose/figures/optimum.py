@@ -108,10 +108,11 @@ def _draw_shares(ax, edges: np.ndarray, posterior: np.ndarray, prior: np.ndarray
     ax.bar(edges[[0, -2]], posterior[ends], widths[ends], align="edge", color=END, linewidth=0, label="_end")
     for shares, borders in ((prior[:1], edges[:2]), (prior[inner], edges[1:-1]), (prior[-1:], edges[-2:])):
         ax.stairs(shares, borders, color=style.GREY, linewidth=0.8, zorder=3, label="_prior")
-    for share, x, side in ((posterior[0], edges[0], "left"), (posterior[-1], edges[-1], "right")):
-        if share >= 0.005:
+    for end, x, side in ((0, edges[0], "left"), (-1, edges[-1], "right")):
+        if posterior[end] >= 0.005:
             look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
-            ax.annotate(f"{100 * share:.0f} %", (x, share), (0, 1), textcoords="offset points", **look)
+            above = max(posterior[end], prior[end])
+            ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (0, 1), textcoords="offset points", **look)
 
 
 def _draw_interval(ax, draws: np.ndarray, prob: float) -> None:

@@ -34,8 +34,8 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
         Or any object with region(prob) (boolean DataArray (<first>, <second>): the joint region of the best doses), ridge(first)
         (draws (chain, draw, <first>) of the best second dose for each first one), verdict (the title) and fit_warning.
     points : DataFrame, optional
-        One row per trial, with a column of each dose; where one of the two is missing there is no place for the trial, and the
-        legend says how many there are.
+        One row per trial, with a column of each dose; where one of the two is missing the row has no place, and the legend counts
+        it.
     ax : Axes, optional
         Drawn on instead of a new figure.
     prob : float, probability of the joint region
@@ -69,8 +69,12 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
         if places is not None:
             shown = places[np.isfinite(places).all(axis=1)]
             ax.plot(*shown.T, "o", **TRIALS, zorder=6, clip_on=False, label="_trials")
-            without = f" ({len(places) - len(shown)} without a place)" * (len(shown) < len(places))
-            handles.append(Line2D([], [], linestyle="none", marker="o", **TRIALS, label=f"{len(shown)} trials{without}"))
+            label = (
+                f"Trials ({len(shown)} rows"
+                + f"; {len(places) - len(shown)} more with a dose missing" * (len(shown) < len(places))
+                + ")"
+            )
+            handles.append(Line2D([], [], linestyle="none", marker="o", **TRIALS, label=label))
         if optimum is not None:
             _draw_best(ax, surface, optimum, prob)
             handles.append(Line2D([], [], **REGION, label=f"{level} region of the best combination"))
@@ -137,4 +141,4 @@ def _draw_best(ax, surface, optimum, prob: float) -> None:
     x, y = (np.pad(surface[dose].values, 1, mode="edge") for dose in (first, second))
     outline = ax.contour(x, y, np.pad(region.values.astype(float), 1), [0.5], colors=REGION["color"], zorder=4)
     outline.set(linewidth=REGION["linewidth"], clip_on=False, label="_region")
-    ax.plot(surface[first].values, ridge.values, **RIDGE, zorder=5, label="_ridge")
+    ax.plot(surface[first].values, ridge.values, **RIDGE, clip_on=False, zorder=5, label="_ridge")

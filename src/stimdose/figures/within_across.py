@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..columns import COLUMNS
@@ -12,6 +11,7 @@ from . import style
 
 HEIGHT = 0.75
 """Of the highest density; rows are 1 apart."""
+DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
 COLOURS = {"within": style.BLUE, "across": "#D55E00", "difference": style.GREY}
 
 
@@ -57,7 +57,7 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
         ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1] if own else ax
         ax.set(xlim=style.limits(core, [-slopes.delta, slopes.delta]), ylim=(2.4, -1.0), xlabel=words["effect"])
         ax.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
-        ax.fill_between([-slopes.delta, slopes.delta], 2.0, 2.0 - HEIGHT, color=style.BAND, linewidth=0, zorder=0, label="_delta")
+        ax.vlines([-slopes.delta, slopes.delta], 2 - HEIGHT, 2, **DELTA, zorder=2.5, label="_delta")
         for row, (name, color) in enumerate(COLOURS.items()):
             _draw(ax, row, values[name], prob, color)
         ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
@@ -67,7 +67,7 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
         style.verdict_above(ax, "", slopes.verdict)
         handles = [
             Line2D([], [], color=style.GREY, linewidth=1.2, marker="o", markersize=4, label=f"Median, {level} interval"),
-            Patch(facecolor=style.BAND, label=f"Differences below {style.number(slopes.delta)}, which do not matter"),
+            Line2D([], [], **DELTA, label=f"±{style.number(slopes.delta)}, the smallest difference that matters"),
         ]
         style.legend([ax], own, handles, "", 1)
     return ax
