@@ -1,7 +1,25 @@
 """Figures for papers. Each function takes computed arrays, draws on Axes and returns them; only `save` writes files."""
 
+from .contrasts import contrasts
+from .curve_families import curve_families
 from .dose_response import dose_response
 from .forest import forest
+from .near_best import near_best
+from .optimum import optimum
 from .style import save
+from .support import support
+from .surface import surface
+from .within_across import within_across
 
-__all__ = ["dose_response", "forest", "save"]
+__all__ = [
+    "contrasts",
+    "curve_families",
+    "dose_response",
+    "forest",
+    "near_best",
+    "optimum",
+    "save",
+    "support",
+    "surface",
+    "within_across",
+]

@@ -109,11 +109,6 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _estimate(low: float, high: float, mean: float | None = None) -> str:
-    limits = f"[{style.number(low, 2)}, {style.number(high, 2)}]"
-    return limits if mean is None else f"{style.number(mean, 2)} {limits}"
-
-
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
@@ -129,8 +124,8 @@ def _placed(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Line]]:
         for row in parts[-1].itertuples():
             texts = {column: _cut(getattr(row, column, ""), most) for column, most in LONGEST.items()}
             texts["label"] = ("" if name is None else "  ") + texts["label"]
-            texts["reported"] = _estimate(row.low, row.high, row.effect)
-            texts["shrunken"] = _estimate(row.shrunken_low, row.shrunken_high, row.shrunken)
+            texts["reported"] = style.estimate(row.low, row.high, row.effect)
+            texts["shrunken"] = style.estimate(row.shrunken_low, row.shrunken_high, row.shrunken)
             lines.append(Line(row.y, texts))
         y += len(part)
     return pd.concat(parts, ignore_index=True), lines
@@ -144,7 +139,7 @@ def _summary(attrs: dict, level: str, y: float) -> list[dict]:
 
 
 def _line(summary: dict) -> Line:
-    texts = {"label": summary["label"], "shrunken": _estimate(summary["low"], summary["high"], summary.get("mean"))}
+    texts = {"label": summary["label"], "shrunken": style.estimate(summary["low"], summary["high"], summary.get("mean"))}
     return Line(summary["y"], texts, "bold")
 
 

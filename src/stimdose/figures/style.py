@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import FigureBase
@@ -16,7 +17,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
 
+BAND = (0.92, 0.92, 0.92)
+"""Of differences that do not matter."""
 BLUE, GREY, RED = "#0072B2", "#4D4D4D", "#B2182B"
+PALETTE = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of curves in one Axes; all kinds of colour vision tell them apart (Okabe and Ito)."""
 SMALL = 7.0
 """Font size of legends, table columns and notes, points."""
 
@@ -57,6 +62,17 @@ def number(value: float, digits: int | None = None) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
+def chance(p: float) -> str:
+    """A probability with two decimals; none is printed as certain."""
+    return "< 0.01" if p < 0.005 else "> 0.99" if p >= 0.995 else f"{p:.2f}"
+
+
+def estimate(low: float, high: float, mean: float | None = None) -> str:
+    """An interval, after its mean if there is one: 0.32 [0.10, 0.55]."""
+    limits = f"[{number(low, 2)}, {number(high, 2)}]"
+    return limits if mean is None else f"{number(mean, 2)} {limits}"
+
+
 def percent(prob: float) -> str:
     """0.95 as "95 %"; ValueError unless 0 < prob < 1."""
     if not 0 < prob < 1:
@@ -85,30 +101,87 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
     return width
 
 
-def log_ticks(low: float, high: float, points: float) -> np.ndarray:
-    """Doses to mark on a log axis `points` wide: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.ndarray:
+    """Doses to mark on a log axis of so many points: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-        ticks = np.outer(decades, steps).ravel()
+    steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
+    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(decades, 2), (decades[::2], 2)]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         at = points * np.log(ticks / low) / np.log(high / low)
-        widths = np.array([text_width(number(tick)) for tick in ticks])
-        if len(ticks) >= 3 and np.all(np.diff(at) > (widths[1:] + widths[:-1]) / 2 + 4):
+        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
+        if len(ticks) >= least and np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4):
             return ticks
     ticks = MaxNLocator(4).tick_values(low, high)
     return ticks[(ticks >= low) & (ticks <= high)]
 
 
-def dose_axis(ax, low: float, high: float, log: bool) -> None:
-    """Limits and plainly numbered ticks of a dose axis, in dose units."""
+def padded(doses: np.ndarray, log: bool) -> tuple[float, float]:
+    """Limits of an axis a little beyond all doses that it can show."""
+    doses = doses[np.isfinite(doses) & ((doses > 0) | (not log))]
+    low, high = (np.log(doses.min()), np.log(doses.max())) if log else (doses.min(), doses.max())
+    pad = 0.03 * ((high - low) or 1.0)
+    return (np.exp(low - pad), np.exp(high + pad)) if log else (low - pad, high + pad)
+
+
+def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
+    """Limits and plainly numbered ticks of a dose axis ("x" or "y"), in dose units."""
+    axis, box = getattr(ax, f"{which}axis"), ax.get_window_extent()
     if log:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high, ax.get_window_extent().width * 72 / ax.figure.dpi)))
+        getattr(ax, f"set_{which}scale")("log")
+        points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
+        axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: number(value))
-    ax.set_xlim(low, high)
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: number(value))
+    getattr(ax, f"set_{which}lim")(low, high)
+
+
+def in_a_row(count: int) -> int:
+    """How many panels stand in a row: up to four, or else three."""
+    return count if count <= 4 else 3
+
+
+def panel_axes(count: int, height: float, columns: int) -> np.ndarray:
+    """Axes (count,) of a new figure, so many columns in a row of `height` inches.
+
+    They share their axes; numbers and labels stand only at the left and at the bottom.
+    """
+    rows = -(-count // columns)
+    size = (SINGLE if count == 1 else DOUBLE, height * rows)
+    axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")[1]
+    for index, ax in enumerate(axes.flat):
+        ax.yaxis.label.set_visible(index % columns == 0)
+        ax.xaxis.label.set_visible(index + columns >= count)
+        ax.tick_params(labelbottom=index + columns >= count)
+        if index >= count:
+            ax.remove()
+    return axes.ravel()[:count]
+
+
+def given_axes(ax, count: int) -> np.ndarray:
+    """The caller's Axes, shape (count,); ValueError if they are more or fewer."""
+    if np.size(ax) != count:
+        raise ValueError(f"this figure needs {count} Axes, got {np.size(ax)}")
+    return np.ravel(ax)
+
+
+def relabelled(words: dict[str, str], labels: dict | None) -> dict[str, str]:
+    """The texts of a figure, with the caller's in place of some. ValueError for one that the figure does not have."""
+    if unknown := set(labels or ()) - set(words):
+        raise ValueError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
+    return words | dict(labels or {})
+
+
+def legend(axes, own: bool, handles: list, title: str, columns: int) -> None:
+    """Below our own figure, inside the last of the caller's Axes; its title says what is held fixed."""
+    look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
+    if title:
+        look |= {"title": wrap(title, 72 * axes[0].figure.get_figwidth() - 20), "title_fontsize": SMALL}
+    if own:
+        axes[0].figure.legend(loc="outside lower center", ncols=columns, **look)
+    else:
+        axes[-1].legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none", **look)
 
 
 def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
@@ -143,6 +216,30 @@ def edge_marks(ax, x, y) -> list[float]:
 def wrap(text: str, points: float) -> str:
     """Text broken into lines about `points` wide at the small size."""
     return textwrap.fill(text, max(20, int(points / text_width("n"))))
+
+
+def apart(heights: np.ndarray, sizes) -> np.ndarray:
+    """Heights (label,) of labels of the given sizes, moved as little as needed so that none overlap and none change places."""
+    from scipy.optimize import isotonic_regression
+
+    order, sizes = np.argsort(heights, kind="stable"), np.asarray(sizes, float)
+    middles = np.cumsum(sizes[order]) - sizes[order] / 2  # of a stack without gaps
+    placed = np.empty(len(order))
+    placed[order] = isotonic_regression(heights[order] - middles).x + middles
+    return placed
+
+
+def entitle(ax, text: str, **look) -> None:
+    """A title of plain text, broken into lines as wide as the Axes."""
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi
+    lines = [wrap(line, width * (0.85 if look.get("fontweight") == "bold" else 1)) for line in text.split("\n")]
+    ax.set_title("\n".join(lines), parse_math=False, **look)
+
+
+def verdict_above(ax, heading: str, verdict: str) -> None:
+    """The verdict on an optimum as the title, after the group it is on; in red where the chains disagree about it."""
+    color = RED if verdict == "did not converge" else "black"
+    entitle(ax, f"{heading}:\n{verdict}" if heading else f"Verdict: {verdict}", fontweight="bold", color=color)
 
 
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:

@@ -1,0 +1,91 @@
+"""The dose slope within trials beside the slope across trials."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ..columns import COLUMNS
+from ..doses import short
+from . import style
+
+HEIGHT = 0.75
+"""Of the highest density; rows are 1 apart."""
+DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
+COLOURS = {"within": style.BLUE, "across": "#D55E00", "difference": style.GREY}
+
+
+def within_across(slopes, *, ax=None, prob=0.95, labels=None):
+    """Draw the posterior densities of the slope within trials, the slope across trials, and their difference.
+
+    Parameters
+    ----------
+    slopes : WithinAcross
+        Or any object with draws (Dataset (chain, draw) of within, across and difference, effect units per reference dose), p_differ,
+        delta (the smallest difference that matters), verdict (words), column and reference (of the dose), studies and several (how
+        many there are, and how many have several doses).
+    ax : Axes, optional
+        Drawn on instead of a new figure.
+    prob : float, probability of the intervals
+    labels : dict, optional
+        Other words for "effect", "within", "across" or "difference".
+
+    Returns
+    -------
+    Axes; its vertical unit is a density, counted downwards from 0.
+
+    Raises
+    ------
+    ValueError for draws that are missing, not finite or all the same.
+    """
+    level, own, draws = style.percent(prob), ax is None, slopes.draws
+    if missing := [name for name in COLOURS if name not in draws]:
+        raise ValueError(f"the draws of slopes lack {missing}")
+    values = {name: draws[name].values.ravel() for name in COLOURS}
+    if not all(np.isfinite(each).all() and np.ptp(each) > 0 for each in values.values()):
+        raise ValueError("draws of slopes must be finite numbers that vary")
+    unit = COLUMNS[slopes.column].unit if slopes.column in COLUMNS else slopes.column
+    words = {
+        "effect": f"Effect of {short(slopes.reference)} {unit}",
+        "within": f"Within trials\n({slopes.several} of {slopes.studies} studies)",
+        "across": f"Across trials\n({slopes.studies} studies)",
+        "difference": f"Difference\n(P({_side(draws)} zero) {style.chance(slopes.p_differ)})",
+    }
+    words = style.relabelled(words, labels)
+    core = np.concatenate([np.quantile(each, [0.001, 0.999]) for each in values.values()])
+    with style.house(own):
+        ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1] if own else ax
+        ax.set(xlim=style.limits(core, [-slopes.delta, slopes.delta]), ylim=(2.4, -1.0), xlabel=words["effect"])
+        ax.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
+        ax.vlines([-slopes.delta, slopes.delta], 2 - HEIGHT, 2, **DELTA, zorder=2.5, label="_delta")
+        for row, (name, color) in enumerate(COLOURS.items()):
+            _draw(ax, row, values[name], prob, color)
+        ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        ax.set_yticks(range(len(COLOURS)), [words[name] for name in COLOURS], fontsize=style.SMALL, parse_math=False)
+        ax.tick_params(axis="y", length=0)
+        ax.spines["left"].set_visible(False)
+        style.verdict_above(ax, "", slopes.verdict)
+        handles = [
+            Line2D([], [], color=style.GREY, linewidth=1.2, marker="o", markersize=4, label=f"Median, {level} interval"),
+            Line2D([], [], **DELTA, label=f"±{style.number(slopes.delta)}, the smallest difference that matters"),
+        ]
+        style.legend([ax], own, handles, "", 1)
+    return ax
+
+
+def _side(draws) -> str:
+    """Where the difference lies with the probability that the object states."""
+    return "above" if (draws["difference"] > 0).mean() >= 0.5 else "below"
+
+
+def _draw(ax, row: int, draws: np.ndarray, prob: float, color: str) -> None:
+    """Density above the line of the row, its peak at HEIGHT; median and interval on the line."""
+    from scipy.stats import gaussian_kde
+
+    low, middle, high = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2])
+    at = np.linspace(*ax.get_xlim(), 301)
+    density = gaussian_kde(draws)(at)
+    shape = row - HEIGHT * density / density.max()
+    ax.fill_between(at, row, shape, color=style.tint(0.35, color), linewidth=0, zorder=2, label="_density")
+    ax.hlines(row, low, high, color=color, linewidth=1.2, zorder=3, label="_interval")
+    ax.plot(middle, row, "o", color=color, markersize=4, zorder=4, label="_median")
