@@ -1,7 +1,9 @@
 """Figures by structure: what is drawn equals what was computed, and nothing is cut silently."""
 
+import itertools
 import json
 import struct
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -14,6 +16,7 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
+from scipy.optimize import minimize
 
 from stimdose import figures
 from stimdose.figures import style
@@ -427,3 +430,476 @@ def test_save_takes_figures_and_arrays_and_refuses_what_it_cannot_do(tmp_path):
     with pytest.raises(ValueError, match="docx"):
         figures.save(axes, tmp_path / "figure", formats=("pdf", "docx"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["array.svg"]
+
+
+def solid(ax):
+    return [list(line.get_xdata()) for line in drawn(ax, "_mean") if line.get_linestyle() == "-"]
+
+
+def overlapping(figure):
+    """Pairs of texts that lie on each other, and texts beyond the figure, in the layout as it is drawn."""
+    figure.draw_without_rendering()
+    ticks = {label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for label in axis.get_ticklabels(which="both")}
+    shown = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible() and text not in ticks]
+    boxes = {text.get_text(): text.get_window_extent() for text in shown}
+    inside = figure.bbox.padded(1)
+    cut = [name for name, box in boxes.items() if not (inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1))]
+    return cut + [pair for pair in itertools.combinations(boxes, 2) if boxes[pair[0]].padded(-1).overlaps(boxes[pair[1]].padded(-1))]
+
+
+def make_families(groups=None):
+    """Three curves that end at different heights; the second did not converge."""
+    first = make_curve(groups)
+    return {"Emax": first, "Bell": (first * 0.5).assign_attrs(first.attrs | {"warning": "did not converge"}), "Linear": first * 0.49}
+
+
+def test_curve_families_stand_side_by_side_on_the_same_axes():
+    curves, points = make_families(), make_points()
+    axes = figures.curve_families(curves, points=points)
+    assert [ax.get_title() for ax in axes] == ["Emax", "Bell", "Linear"]
+    assert len({(ax.get_xlim(), ax.get_ylim()) for ax in axes}) == 1
+    for ax, curve in zip(axes, curves.values(), strict=True):
+        before, inside, after = drawn(ax, "_mean")
+        np.testing.assert_allclose(inside.get_ydata(), curve.mean(("chain", "draw"))[2:9])
+        assert (before.get_linestyle(), after.get_linestyle()) == ("--", "--")
+        np.testing.assert_allclose(drawn(ax, "_trials")[0].get_offsets(), points[["dose", "effect"]])
+    assert legend_texts(axes[0]) == ["Mean effect", "95 % interval of the mean", "Trials (area: precision)"]
+    assert "Bell: did not converge" in texts(axes[0].figure)
+    assert not overlapping(axes[0].figure)
+
+
+def test_curve_families_by_group_are_one_row_for_each_curve():
+    axes = figures.curve_families(make_families(GROUPS), labels={"Linear": "straight line"})
+    names = [f"{name}, {group}" for name in ("Emax", "Bell", "straight line") for group in GROUPS]
+    assert [ax.get_title() for ax in axes] == names
+    assert [ax.get_subplotspec().rowspan.start for ax in axes] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_curve_families_together_are_named_at_their_ends(groups):
+    curves = make_families(groups)
+    axes = figures.curve_families(curves, together=True, points=make_points(phase=["acute", "chronic", "chronic"]))
+    assert len(axes) == len(groups or [0])
+    for index, ax in enumerate(axes):
+        lines = drawn(ax, "_mean")[::3]  # before, inside and after the observed doses
+        for line, curve in zip(lines, curves.values(), strict=True):
+            own = curve.isel(phase=index) if groups else curve
+            np.testing.assert_allclose(line.get_ydata(), own.mean(("chain", "draw"))[:3])
+        names = {text.get_text(): text for text in ax.texts if text.get_text() in curves}
+        assert [names[name].get_color() for name in curves] == [line.get_color() for line in lines]
+        heights = [names[name].get_window_extent().y0 for name in ("Linear", "Bell", "Emax")]
+        assert heights == sorted(heights)
+    assert not overlapping(axes[0].figure)
+
+
+def test_curve_families_that_cannot_be_compared():
+    curves = make_families()
+    with pytest.raises(ValueError, match="no curves"):
+        figures.curve_families({})
+    with pytest.raises(ValueError, match="same dose: Emax: sessions; Other: pulses"):
+        figures.curve_families({"Emax": curves["Emax"], "Other": make_curve(dose="pulses")})
+    with pytest.raises(ValueError, match="same effect"):
+        figures.curve_families({"Emax": curves["Emax"], "Other": make_curve(effect_label="MD")})
+    with pytest.raises(ValueError, match="same group column"):
+        figures.curve_families({"Emax": curves["Emax"], "Other": make_curve(GROUPS)})
+    with pytest.raises(ValueError, match="at most 7"):
+        figures.curve_families({str(index): curves["Emax"] for index in range(8)}, together=True)
+    with pytest.raises(ValueError, match="needs 3 Axes, got 1"):
+        figures.curve_families(curves, ax=plt.subplots()[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_are_moved_apart_by_the_least_squares(seed):
+    rng = np.random.default_rng(seed)
+    heights, sizes = rng.uniform(0, 30, 6), rng.uniform(5, 10, 6)
+    placed = style.apart(heights, sizes)
+    order = np.argsort(heights)
+    gaps, least = np.diff(placed[order]), (sizes[order][1:] + sizes[order][:-1]) / 2
+    assert np.all(gaps >= least - 1e-9)
+    constraints = {"type": "ineq", "fun": lambda x: np.diff(x[order]) - least}
+    best = minimize(lambda x: np.sum((x - heights) ** 2), np.sort(heights) + 10 * np.arange(6), constraints=constraints)
+    np.testing.assert_allclose(placed, best.x, atol=1e-3)
+
+
+def drawn_bars(ax, label):
+    (bars,) = [container for container in ax.containers if container.get_label() == label]
+    return bars.patches
+
+
+def make_best(groups=None, edge=0.0, warning="", **verdicts):
+    """An optimum of which a share `edge` of the draws lies at the upper end, and the rest inside."""
+    curves = make_curve(groups, log_axis=1)
+    rng, shape = np.random.default_rng(5), curves.isel(sessions=0).shape
+    inside = np.exp(rng.normal(np.log(8), 0.3, shape)).clip(1.01, 39)
+    dose = curves.isel(sessions=0, drop=True).copy(data=np.where(rng.uniform(size=shape) < edge, 40.0, inside))
+    prior = dose.copy(data=np.exp(rng.normal(np.log(8), 1.5, shape)).clip(1, 40))
+    near = (curves >= curves.max("sessions") - 0.1).mean(("chain", "draw"))
+    return SimpleNamespace(
+        curves=curves,
+        dose=dose,
+        prior_dose=prior,
+        delta=0.1,
+        verdicts=verdicts or dict.fromkeys(groups or [""], "still rising"),
+        fit_warning=warning,
+        near_best=lambda: near,
+    )
+
+
+@pytest.mark.parametrize("log", [0, 1])
+def test_optimum_draws_the_share_of_every_step_and_the_ends_apart(log):
+    best = make_best(edge=0.3)
+    best.curves.attrs["log_axis"] = log
+    ((above,), (below,)) = figures.optimum(best, points=make_points())
+    draws, prior = best.dose.values.ravel(), best.prior_dose.values.ravel()
+    low, high = drawn_bars(below, "_end")
+    assert low.get_height() == (draws == 1).mean() == 0
+    assert high.get_height() == (draws == 40).mean()
+    assert low.get_x() + low.get_width() == pytest.approx(1)
+    assert high.get_x() == pytest.approx(40)
+    inside = drawn_bars(below, "_posterior")
+    for bar in inside:
+        start, end = bar.get_x(), bar.get_x() + bar.get_width()
+        assert bar.get_height() == pytest.approx(((draws >= start) & (draws < end) & (draws < 40)).mean())
+    assert sum(bar.get_height() for bar in (*inside, low, high)) == pytest.approx(1)
+    steps = [stairs.get_data().values for stairs in drawn(below, "_prior")]
+    assert [len(values) for values in steps] == [1, len(inside), 1]
+    assert (steps[0][0], steps[2][0]) == ((prior == 1).mean(), (prior == 40).mean())
+    assert sum(values.sum() for values in steps) == pytest.approx(1)
+    assert f"{100 * (draws == 40).mean():.0f} %" in texts(below.figure)
+    assert above.get_xlim() == below.get_xlim()
+    assert len(drawn(above, "_trials")[0].get_offsets()) == 3
+    assert not overlapping(above.figure)
+
+
+def test_optimum_is_led_by_its_verdict_and_names_median_and_interval():
+    best = make_best()
+    ((above,), (below,)) = figures.optimum(best, prob=0.8)
+    assert above.get_title() == "Verdict: still rising"
+    low, middle, high = np.quantile(best.dose, [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(drawn(below, "_median")[0].get_xdata(), middle)
+    (segment,) = drawn(below, "_interval")[0].get_segments()
+    np.testing.assert_allclose(segment[:, 0], [low, high])
+    assert below.get_title() == f"Best dose {middle:.3g} [{low:.3g}, {high:.3g}]"
+    assert "Best at an end of the range" not in legend_texts(above)
+    assert "Median, 80 % interval" in legend_texts(above)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_optimum_by_group_has_a_verdict_for_each_in_red_where_the_chains_disagree(count):
+    groups = [f"unaffected hemisphere, {index} Hz" for index in range(count)]
+    verdicts = dict.fromkeys(groups, "not identified") | {groups[1]: "did not converge"}
+    best = make_best(groups, edge=0.2, warning="Warning: the fit did not converge. " * 4, **verdicts)
+    axes = figures.optimum(best)
+    assert axes.shape == (2, count)
+    assert len(axes[0, 0].figure.axes) == 2 * count
+    for index, (group, verdict) in enumerate(verdicts.items()):
+        title = axes[0, index].title
+        assert title.get_text().replace("\n", " ") == f"{group}: {verdict}"
+        assert to_rgb(title.get_color()) == to_rgb(style.RED if index == 1 else "black")
+        draws = best.dose.isel(phase=index)
+        np.testing.assert_allclose(drawn(axes[1, index], "_median")[0].get_xdata(), draws.median())
+        assert drawn_bars(axes[1, index], "_end")[1].get_height() == (draws == 40).mean()
+    warning = axes[0, 0].figure.get_suptitle()
+    assert warning.replace("\n", " ") == best.fit_warning.strip()
+    assert not [pair for pair in overlapping(axes[0, 0].figure)]
+
+
+def test_optimum_refuses_best_doses_that_are_not_of_the_curve():
+    best = make_best()
+    best.dose = best.dose * 5
+    with pytest.raises(ValueError, match="within the range of the curve, 1 to 40"):
+        figures.optimum(best)
+    best.dose = best.dose.where(best.dose > 60)
+    with pytest.raises(ValueError, match="within the range"):
+        figures.optimum(best)
+    with pytest.raises(ValueError, match="needs 2 Axes, got 1"):
+        figures.optimum(make_best(), ax=plt.subplots()[1])
+
+
+def test_near_best_draws_the_probability_and_marks_doses_where_it_is_high_enough():
+    best = make_best()
+    best.near_best = lambda: xr.DataArray([0.1, 0.6, 0.9, 0.7, 0.4, 0.2, 0.5, 0, 0, 0], dims="sessions", coords={"sessions": DOSES})
+    ax = figures.near_best(best)
+    before, inside, after = drawn(ax, "_mean")
+    np.testing.assert_allclose(inside.get_ydata(), best.near_best()[2:9])
+    assert (before.get_linestyle(), after.get_linestyle()) == ("--", "--")
+    assert [list(line.get_xdata()) for line in drawn(ax, "_enough")] == [[2, 5], [15, 15]]
+    assert "≥ 50 %: 2–5, 15" in texts(ax.figure)
+    assert ax.get_title() == "Verdict: still rising"
+    assert ax.get_ylabel() == "P(within 0.1 of the best)"
+    assert "≥ 95 %: no dose" in texts(figures.near_best(best, at_least=0.95).figure)
+    assert not overlapping(ax.figure)
+
+
+def test_near_best_draws_other_probabilities_by_group():
+    best = make_best(GROUPS, acute="identified", chronic="did not converge")
+    chance = (best.curves > 0.5).mean(("chain", "draw")).assign_attrs(threshold=0.5)
+    axes = figures.near_best(best, chance=chance.transpose("phase", "sessions"))
+    assert [ax.get_title() for ax in axes] == ["acute:\nidentified", "chronic:\ndid not converge"]
+    assert axes[0].get_ylabel() == "P(effect > 0.5)"
+    for index, ax in enumerate(axes):
+        np.testing.assert_allclose(drawn(ax, "_mean")[1].get_ydata(), chance.isel(phase=index)[2:9])
+    with pytest.raises(ValueError, match="doses and groups of the curves"):
+        figures.near_best(best, chance=chance.isel(sessions=slice(3)))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        figures.near_best(best, chance=chance * 100)
+
+
+def make_surface(log=1, **attrs):
+    """Draws (2, 50) over 12 frequencies and 9 session lengths, best near 6 Hz and 20 min."""
+    rng = np.random.default_rng(6)
+    frequency, minutes = np.geomspace(1, 50, 12), np.geomspace(5, 60, 9)
+    effect = 0.6 * np.exp(-((np.log(frequency / 6)[:, None]) ** 2) - np.log(minutes / 20) ** 2)
+    draws = effect * rng.normal(1, 0.2, (2, 50, 1, 1)) + rng.normal(0, 0.02, (2, 50, 12, 9))
+    coords = {"frequency_hz": frequency, "session_min": minutes}
+    surface = xr.DataArray(draws, dims=("chain", "draw", *coords), coords=coords)
+    visited = (frequency[:, None] < 20) & (minutes > 6)
+    attrs = {"doses": list(coords), "log_axes": [log, log], "effect_label": "SMD, positive = benefit", "held": "sessions 10"} | attrs
+    return surface.assign_coords(visited=(tuple(coords), visited)).assign_attrs(attrs)
+
+
+def make_joint(surface, region, verdict="identified", warning=""):
+    found = surface.isel(chain=0, draw=0, drop=True).copy(data=region)
+    return SimpleNamespace(
+        region=lambda prob: found if prob == 0.9 else None,
+        ridge=lambda given: surface.idxmax("session_min") if given == "frequency_hz" else None,
+        verdict=verdict,
+        fit_warning=warning,
+    )
+
+
+@pytest.mark.parametrize("log", [0, 1])
+def test_surface_draws_the_mean_the_region_and_the_ridge(log):
+    surface = make_surface(log)
+    region = np.zeros((12, 9), bool)
+    region[4:7, 3:6] = True
+    points = pd.DataFrame({"frequency_hz": [5, 10, np.nan], "session_min": [20, 20, 20]})
+    ax = figures.surface(surface, make_joint(surface, region), points=points, prob=0.9)
+    assert ax.get_title() == "Verdict: identified"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Frequency (Hz)", "Session length (min)")
+    assert ax.get_xscale() == ax.get_yscale() == ("log" if log else "linear")
+    (outline,) = drawn(ax, "_region")
+    corners, x, y = outline.get_paths()[0].vertices, surface.frequency_hz.values, surface.session_min.values
+    middle = lambda values, low, high: ((values[low - 1] + values[low]) / 2, (values[high] + values[high + 1]) / 2)
+    np.testing.assert_allclose([corners[:, 0].min(), corners[:, 0].max()], middle(x, 4, 6))
+    np.testing.assert_allclose([corners[:, 1].min(), corners[:, 1].max()], middle(y, 3, 5))
+    (ridge,) = drawn(ax, "_ridge")
+    np.testing.assert_allclose(ridge.get_ydata(), surface.idxmax("session_min").median(("chain", "draw")))
+    np.testing.assert_allclose(drawn(ax, "_trials")[0].get_xydata(), [[5, 20], [10, 20]])
+    assert legend_texts(ax) == [
+        "No trial near these doses",
+        "2 trials (1 without a place)",
+        "90 % region of the best combination",
+        "Best session length for each frequency",
+    ]
+    bar = ax.figure.axes[1]
+    assert bar.get_ylabel() == "SMD, positive = benefit"
+    mean = surface.mean(("chain", "draw"))
+    assert bar.get_ylim()[0] <= mean.min() < mean.max() <= bar.get_ylim()[1]
+    assert not overlapping(ax.figure)
+
+
+def test_surface_is_hatched_where_no_trial_was_near():
+    surface = make_surface()
+    (hatched,) = drawn(figures.surface(surface), "_not visited")
+    assert hatched.hatches == ["///"]
+    path = hatched.get_paths()[0]
+    nodes = np.stack([each.ravel() for each in np.meshgrid(surface.frequency_hz, surface.session_min, indexing="ij")], axis=1)
+    interior = (nodes > [1, 5]).all(axis=1) & (nodes < [50, 60]).all(axis=1)
+    assert np.array_equal(path.contains_points(nodes[interior]), ~surface.visited.values.ravel()[interior])
+    assert not drawn(figures.surface(surface.drop_vars("visited")), "_not visited")
+
+
+def test_surface_region_at_the_edge_is_closed_and_warnings_are_red():
+    surface = make_surface()
+    region = np.zeros((12, 9), bool)
+    region[10:, 7:] = True
+    best = make_joint(surface, region, "still rising in frequency_hz, still rising in session_min", "Warning: the fit did not converge")
+    ax = figures.surface(surface, best, prob=0.9)
+    corners = drawn(ax, "_region")[0].get_paths()[0].vertices
+    assert tuple(corners[0]) == tuple(corners[-1])
+    assert corners.max(axis=0) == pytest.approx([50, 60])
+    assert ax.figure.get_suptitle() == best.fit_warning
+    assert not overlapping(ax.figure)
+    assert figures.surface(make_surface(warning="did not converge")).figure.get_suptitle() == "did not converge"
+
+
+def test_surfaces_that_cannot_be_drawn():
+    surface = make_surface()
+    with pytest.raises(ValueError, match="dims"):
+        figures.surface(surface.mean("chain", keep_attrs=True))
+    with pytest.raises(ValueError, match="no dose 0"):
+        figures.surface(surface.assign_coords(frequency_hz=surface.frequency_hz - 1))
+    with pytest.raises(ValueError, match="finite"):
+        figures.surface(surface.where(surface > 0.1))
+    with pytest.raises(ValueError, match="'session_min'"):
+        figures.surface(surface, points=pd.DataFrame({"frequency_hz": [1.0]}))
+    with pytest.raises(ValueError, match="points have one"):
+        figures.surface(surface, points=pd.DataFrame({"frequency_hz": [0.0], "session_min": [5.0]}))
+    other = make_joint(surface.isel(session_min=slice(4)), np.ones((12, 4), bool))
+    with pytest.raises(ValueError, match="grid of the surface"):
+        figures.surface(surface, other, prob=0.9)
+
+
+def make_contrasts(**attrs):
+    label = ["10 Hz against 1 Hz", "20 sessions against 10", "1 Hz on the unaffected side for 20 minutes against 10 Hz on the affected side"]
+    table = pd.DataFrame({"label": label, "mean": [0.3, -0.1, 0.6], "low": [0.1, -0.4, 0.2], "high": [0.5, 0.2, 1.0]})
+    table["p_positive"] = [0.97, 0.24, 0.999]
+    table.attrs = {"effect_label": "SMD, positive = benefit"} | attrs
+    return table
+
+
+def test_contrasts_are_drawn_and_written_row_by_row():
+    table = make_contrasts(held="sessions 10")
+    ax = figures.contrasts(table, delta=0.1, prob=0.9)
+    (dots,), (intervals,), (band,) = (drawn(ax, label) for label in ("_mean", "_interval", "_delta"))
+    np.testing.assert_allclose(dots.get_xydata(), np.column_stack([table["mean"], [0, 1, 2]]))
+    np.testing.assert_allclose([segment[:, 0] for segment in intervals.get_segments()], table[["low", "high"]])
+    assert (band.get_x(), band.get_width()) == pytest.approx((-0.1, 0.2))
+    assert {"0.30 [0.10, 0.50]", "−0.10 [−0.40, 0.20]", "0.97", "0.24", "> 0.99", "Mean [90 %]", "P(> 0)"} <= set(texts(ax.figure))
+    assert [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()] == list(table.label)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert ax.get_xlabel() == "Difference in SMD, positive = benefit"
+    assert not overlapping(ax.figure)
+    ax.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+
+
+def test_contrasts_warn_and_refuse_faulty_rows():
+    ax = figures.contrasts(make_contrasts(warning="Did not converge").iloc[:1])
+    assert ax.figure.get_suptitle() == "Did not converge"
+    assert not ax.figure.legends
+    table = make_contrasts()
+    table.loc[0, "mean"], table.loc[1, "low"], table.loc[2, "p_positive"] = 2.0, np.nan, 1.2
+    with pytest.raises(ValueError, match="cannot be drawn") as error:
+        figures.contrasts(table)
+    for part in ("['10 Hz against 1 Hz']: low, high do not", "['20 sessions against 10']: mean, low", "p_positive is no probability"):
+        assert part in str(error.value)
+    with pytest.raises(ValueError, match="p_positive"):
+        figures.contrasts(table.drop(columns="p_positive"))
+    with pytest.raises(ValueError, match="no rows"):
+        figures.contrasts(table.iloc[:0])
+    with pytest.raises(ValueError, match="delta = -1"):
+        figures.contrasts(make_contrasts(), delta=-1)
+
+
+def make_support(names=("frequency_hz", "session_min", "pulses_per_session", "sessions"), warning=""):
+    rng = np.random.default_rng(7)
+    frequency, minutes = rng.choice([1.0, 5, 10, 20], 30), rng.choice([10.0, 20, 30], 30)
+    doses = pd.DataFrame({"frequency_hz": frequency, "session_min": minutes, "sessions": rng.choice([0.0, 5, 10, 20], 30)})
+    doses["pulses_per_session"] = frequency * 60 * minutes * rng.choice([0.1, 0.5, 1], 30)
+    doses.loc[:3, "session_min"] = np.nan
+    logs = np.log(doses[list(names)].where(doses > 0))
+    printed = logs.notna().astype(int)
+    return SimpleNamespace(correlation=logs.corr(), rows=printed.T @ printed, fit_warning=warning), doses
+
+
+def test_support_draws_every_pair_of_doses_with_r_and_rows():
+    found, doses = make_support()
+    axes = figures.support(found, doses, duty_limit=True)
+    names = list(found.correlation)
+    assert len(axes[0, 0].figure.axes) == 6
+    for column, row in itertools.combinations(range(4), 2):
+        ax, (first, second) = axes[row - 1, column], (names[column], names[row])
+        both = doses[(doses[[first, second]] > 0).all(axis=1)]
+        (bubbles,) = drawn(ax, "_trials")
+        places = {tuple(place): round(area / 10) for place, area in zip(bubbles.get_offsets().data, bubbles.get_sizes(), strict=True)}
+        assert places == both.groupby([first, second]).size().to_dict()
+        r = np.corrcoef(np.log(both[first]), np.log(both[second]))[0, 1]
+        assert ax.get_title() == f"r = {r:.2f} ({len(both)} rows)".replace("-", "−")
+        limits = drawn(ax, "_limit")
+        assert len(limits) == (second == "pulses_per_session" and first in ("frequency_hz", "session_min"))
+        for line in limits:
+            third = doses["session_min" if first == "frequency_hz" else "frequency_hz"].max()
+            np.testing.assert_allclose(line.get_ydata(), 60 * third * line.get_xdata())
+            assert all((y <= 60 * third * x * (1 + 1e-9)) for x, y in places), "no trial has more"
+    assert not overlapping(axes[0, 0].figure)
+
+
+def test_support_of_two_doses_and_what_it_refuses():
+    two = ["pulses_per_session", "frequency_hz"]
+    found, doses = make_support(two, "Warning: the fit did not converge")
+    ((ax,),) = figures.support(found, doses, labels={"frequency_hz": "Hertz"})
+    assert ax.get_ylabel() == "Hertz"
+    assert ax.figure.get_suptitle() == found.fit_warning
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    with pytest.raises(ValueError, match="'session_min' among the doses"):
+        figures.support(found, doses, duty_limit=True)
+    with pytest.raises(ValueError, match="two doses or more"):
+        figures.support(make_support(two[:1])[0], doses)
+    with pytest.raises(ValueError, match="lack the columns"):
+        figures.support(found, doses.drop(columns="frequency_hz"))
+    with pytest.raises(ValueError, match="no row has a number above 0"):
+        figures.support(found, doses.assign(frequency_hz=np.nan))
+
+
+def make_slopes(verdict="not clear"):
+    rng = np.random.default_rng(8)
+    draws = xr.Dataset({name: (("chain", "draw"), rng.normal(mean, sd, (2, 400))) for name, mean, sd in (("within", 0.1, 0.1), ("across", 0.4, 0.05))})
+    draws["difference"] = draws.across - draws.within
+    p = float((draws.difference > 0).mean())
+    return SimpleNamespace(draws=draws, p_differ=p, delta=0.1, verdict=verdict, column="sessions", reference=10.0, studies=20, several=6)
+
+
+def test_slopes_within_and_across_trials_stand_above_each_other():
+    slopes = make_slopes()
+    ax = figures.within_across(slopes, prob=0.8)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "Within trials\n(6 of 20 studies)",
+        "Across trials\n(20 studies)",
+        f"Difference\n(P(above zero) {style.chance(slopes.p_differ)})",
+    ]
+    for row, (name, draws) in enumerate(slopes.draws.items()):
+        low, middle, high = np.quantile(draws, [0.1, 0.5, 0.9])
+        assert drawn(ax, "_median")[row].get_xydata().tolist() == [[middle, row]], name
+        np.testing.assert_allclose(drawn(ax, "_interval")[row].get_segments()[0], [[low, row], [high, row]])
+        outline = drawn(ax, "_density")[row].get_paths()[0].vertices
+        peak = outline[outline[:, 1].argmin(), 0]
+        assert abs(peak - draws.mean()) < 0.5 * draws.std()
+    assert ax.get_title() == "Verdict: not clear"
+    assert ax.get_xlabel() == "Effect of 10 sessions"
+    assert not overlapping(ax.figure)
+    title = figures.within_across(make_slopes("did not converge")).title
+    assert to_rgb(title.get_color()) == to_rgb(style.RED)
+
+
+def test_slopes_that_cannot_be_drawn():
+    slopes = make_slopes()
+    with pytest.raises(ValueError, match="'difference'"):
+        figures.within_across(SimpleNamespace(**vars(slopes) | {"draws": slopes.draws.drop_vars("difference")}))
+    with pytest.raises(ValueError, match="finite numbers that vary"):
+        figures.within_across(SimpleNamespace(**vars(slopes) | {"draws": slopes.draws.where(slopes.draws.across > 0.4)}))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: figures.curve_families({"Emax": make_curve()}, ax=ax)[0],
+        lambda ax: figures.curve_families({"Emax": make_curve(), "Bell": make_curve()}, together=True, ax=ax)[0],
+        lambda ax: figures.near_best(make_best(), ax=ax),
+        lambda ax: figures.surface(make_surface(), ax=ax),
+        lambda ax: figures.contrasts(make_contrasts(), ax=ax),
+        lambda ax: figures.support(*make_support(("frequency_hz", "sessions")), ax=ax)[0, 0],
+        lambda ax: figures.within_across(make_slopes(), ax=ax),
+    ],
+)
+def test_every_figure_draws_on_axes_that_are_given(draw):
+    figure, ax = plt.subplots()
+    assert draw(ax) is ax
+    assert plt.get_fignums() == [figure.number]
+    assert not figure.legends
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0, "< 0.01"), (0.0051, "0.01"), (0.994, "0.99"), (0.995, "> 0.99"), (1.0, "> 0.99")])
+def test_no_probability_is_printed_as_certain(p, text):
+    assert style.chance(p) == text
+
+
+def test_log_ticks_of_a_short_side_over_many_decades_keep_their_distance():
+    ticks = style.log_ticks(90, 120_000, 90)
+    at = 90 * np.log(ticks / 90) / np.log(120_000 / 90)
+    widths = np.array([style.text_width(style.number(tick)) for tick in ticks])
+    assert len(ticks) >= 2
+    assert np.all(np.diff(at) > (widths[1:] + widths[:-1]) / 2)
+    assert len(style.log_ticks(90, 120_000, 90, "y")) > len(ticks)

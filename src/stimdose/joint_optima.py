@@ -185,7 +185,8 @@ def joint_optimum(
 
     delta: as for `optimum`; other arguments as for `surface`. at={"phase": "acute"} asks about one group.
 
-    The verdict is that of `optimum`, carried to two doses. Tried is where `visited` is true, and what that encloses.
+    The verdict is that of `optimum`, carried to two doses. Tried is where `visited` is true, or lies between such points along
+    either dose.
     "identified": P(the best combination was tried, and the effect there exceeds that at every point on the border of what was tried,
         and of the rectangle, by more than delta) >= 0.9.
     "still rising in <dose>" (or falling): the upper end of its range is best with P >= 0.5, and P(its highest tried dose exceeds its
