@@ -22,7 +22,7 @@ ORDER = (
     "algebra blocks integrate conditionals program encoding density nuts op pymc_model explicit engine posterior chains diagnosis results "
     "files storage batches settings sampling dose_space curves derived caveats verdicts optima "
     "surfaces joint_verdicts joint_optima ecology "
-    "predictive assumptions figures outputs demo cli __main__"
+    "paths decisions stacking averaging predictive assumptions figures outputs demo cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
@@ -41,6 +41,10 @@ PUBLIC = {
         "points",
         "optimum",
         "Optimum",
+        "contrast",
+        "Contrast",
+        "average",
+        "Average",
         "study_effects",
         "replication",
         "sensitivity",
@@ -50,7 +54,7 @@ PUBLIC = {
         "WithinAcross",
         "within_across",
     ),
-    *("confounders", "support", "visited"),
+    *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 

@@ -17,7 +17,7 @@ def about_rivals(column: str, rivals: tuple[Confounder, ...]) -> list[str]:
     return [
         f"{rival.column} goes with {column} across trials (r = {rival.r:.2f} of the logarithms, {rival.rows} rows) "
         + (
-            "and is in the model too: what one explains the other does not, and their priors share in dividing it"
+            "and is in the model too: how the effect is divided between the two owes something to their priors"
             if rival.in_model
             else f"and is not in the model, which books its effect as that of {column}: add it to the model"
         )
@@ -31,7 +31,7 @@ def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> li
         return []
     spreads = [str(name) for name in fit.tree["posterior"] if name.startswith(f"{column}_") and name.endswith(f"_between_{by}")]
     if not spreads:
-        return [f"The model has one effect of {column} for all groups of {by}: they share its best dose"]
+        return [f"The model has one effect of {column} for all groups of {by}: they do not differ in it"]
     table, found = fit.rows.table, []
     studies = table["study"].groupby(table[by].astype(str)).nunique()
     for group in groups:

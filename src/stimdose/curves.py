@@ -1,6 +1,8 @@
 """Posterior (or prior) dose-response curves as labelled arrays."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -8,12 +10,17 @@ import pandas as pd
 import xarray as xr
 
 from .columns import COLUMNS, axis_label
+from .dose_space import visited
 from .errors import StimdoseError
 from .grid import curve_draws, dose_grid, held_values, observed_range
+from .model import Model
 from .posterior import reported_effects
+from .rows import Rows
 from .sampling import Fit
 
 Kind = Literal["mean", "new study"]
+NEW_GROUP = "new group"
+"""Level of a group that no trial is of."""
 
 
 def effect_label(fit: Fit) -> str:
@@ -29,9 +36,10 @@ def curve(
     kind: Kind = "mean",
     over: tuple[float, float] | None = None,
     grid: np.ndarray | None = None,
-    at: dict | None = None,
+    at: Mapping | None = None,
     group: Literal["posterior", "prior", "free_intercept"] = "posterior",
     size: int = 201,
+    new_group: bool = False,
 ) -> xr.DataArray:
     """Draws of the effect along one dose.
 
@@ -41,10 +49,14 @@ def curve(
         slopes, and the within-study level).
     over: range of doses, by default the observed one; or `grid`, the doses themselves (dose units).
     group: the draws used: "posterior", "prior", or "free_intercept" (of an anchored model).
-    at: what other doses, moderators and groups are held at; by default the usual (median) dose and the mean.
+    at: what other doses, moderators and groups are held at; by default the usual (median) dose and the mean. Or a `protocol_path`,
+        along which other doses move with this one: it brings the doses of the curve, and those that the model lacks are left out.
+    new_group: adds the level "new group" to those of `by`: a group not seen, which differs from the population as groups do, by
+        N(0, spread^2) in every coefficient and in the logarithm of every non-linear parameter, drawn with the seed of the fit.
 
-    Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). attrs: dose, unit, kind, held,
-    observed, log_axis, effect_label, and `warning` where the fit did not converge.
+    Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). Its coordinate `visited` (<column>) says
+    whether a trial was near that dose and the other doses in `at`, all at once (see the function `visited`). attrs: dose, unit,
+    kind, held, observed, log_axis, effect_label, `remarks` of a path, and `warning` where the fit did not converge.
 
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
@@ -52,28 +64,47 @@ def curve(
         raise StimdoseError(f"kind is 'mean' or 'new study', not {kind!r}")
     if group not in fit.tree:
         raise StimdoseError(f"the fit has no draws called {group!r}")
-    rows, model = fit.rows, fit.group_model(group)
-    held = held_values(model, rows, column, by, at or {})
+    if new_group and by is None:
+        raise StimdoseError("a new group is one of those that `by` names: state by")
+    rows, model, values = fit.rows, fit.group_model(group), fit.values(group)
+    path = at.attrs if isinstance(at, xr.Dataset) else {}
+    at, along = _held(model, column, at)
+    held = held_values(model, rows, column, by, at)
     observed = observed_range(rows, column)
+    if along is not None:
+        if over is not None or grid is not None:
+            raise StimdoseError(f"a path brings its own doses of {column}: leave out over and grid")
+        grid = along
     grid = dose_grid(*_range(column, over or observed), size) if grid is None else _checked_grid(column, grid)
-    rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 4]) if kind == "new study" else None
-    draws = curve_draws(model, rows, fit.values(group), column, grid, by, held, rng)
+    doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.dose]}
+    if wrong := [name for name, value in doses.items() if np.shape(value) not in ((), grid.shape)]:
+        raise StimdoseError(f"{', '.join(wrong)} must be a number, or as many as the {len(grid)} doses of {column}")
+    seed = int(fit.tree.attrs["seed"])
+    if new_group:
+        rows, values = _with_new_group(model, rows, values, by, np.random.default_rng([seed, 5]))
+    rng = np.random.default_rng([seed, 4]) if kind == "new study" else None
+    draws = curve_draws(model, rows, values, column, grid, by, held, rng)
     source = fit.tree[group]
     coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | (
         {by: rows.levels[by]} if by else {}
     )
+    coords["visited"] = (column, visited(fit, doses))
     shape = (source.sizes["chain"], source.sizes["draw"], len(grid)) + ((len(rows.levels[by]),) if by else ())
     attrs = {
         "dose": column,
         "unit": COLUMNS[column].unit if column in COLUMNS else "",
         "kind": kind,
-        "held": _held_in_words(held),
+        "held": _held_in_words(held, path),
         "observed": list(observed),
         "log_axis": int(min(grid[0], observed[0]) > 0 and grid[-1] / grid[0] >= 5),
         "effect_label": effect_label(fit),
     }
     if by:
-        attrs["observed_by_group"] = json.dumps(_observed_by_group(fit, column, by))
+        attrs["observed_by_group"] = json.dumps(
+            _observed_by_group(fit, column, by) | ({NEW_GROUP: list(observed)} if new_group else {})
+        )
+    if path.get("remarks"):
+        attrs["remarks"] = path["remarks"]
     if not fit.diagnosis.converged:
         attrs["warning"] = "did not converge"
     return xr.DataArray(
@@ -117,7 +148,7 @@ def band(draws: xr.DataArray, prob: float = 0.95) -> pd.DataFrame:
     over = ("chain", "draw")
     low, high = (draws.quantile(q, over) for q in ((1 - prob) / 2, (1 + prob) / 2))
     parts = {"mean": draws.mean(over), "low": low.drop_vars("quantile"), "high": high.drop_vars("quantile")}
-    return xr.Dataset(parts).to_dataframe().reset_index()
+    return xr.Dataset(parts).drop_vars("visited", errors="ignore").to_dataframe().reset_index()
 
 
 def _range(column: str, over: tuple[float, float]) -> tuple[float, float]:
@@ -134,13 +165,44 @@ def _checked_grid(column: str, grid) -> np.ndarray:
     return values
 
 
-def _held_in_words(held: dict) -> str:
-    words = []
+def _held(model: Model, column: str, at: Mapping | None) -> tuple[dict, np.ndarray | None]:
+    """What is held, by name, and the doses of the path if it is one; doses of a path that the model lacks are left out."""
+    if not isinstance(at, xr.Dataset):
+        held = {} if at is None else dict(at)
+        return held, held.pop(column, None) if np.ndim(held.get(column)) else None
+    if at.attrs.get("dose") != column:
+        raise StimdoseError(f"this path moves {at.attrs.get('dose')}, not {column}")
+    lacking = set(at.attrs["doses"]) - {dose.column for dose in model.dose}
+    held = {name: value.values if value.ndim else value.item() for name, value in at.data_vars.items() if name not in lacking}
+    return held, at[column].values
+
+
+def _with_new_group(model: Model, rows: Rows, values: dict, by: str, rng: np.random.Generator) -> tuple[Rows, dict]:
+    """Rows and draws with one more level of `by`, whose deviations from the population are drawn anew in every draw."""
+    if NEW_GROUP in rows.levels[by]:
+        raise StimdoseError(f"{by} has a level called {NEW_GROUP!r}: rename it")
+    deviates = lambda spread: values[spread] * rng.standard_normal(len(values[spread]))
+    new = {}
+    if model.intercept and model.intercept.by == by:
+        new[f"intercept_by_{by}"] = values["intercept"] + deviates(f"intercept_between_{by}")
+    for dose in model.dose:
+        for name in (*dose.basis.coefficients, *dose.basis.nonlinear) if dose.by == by else ():
+            population, deviation = values[f"{dose.column}_{name}"], deviates(f"{dose.column}_{name}_between_{by}")
+            is_factor = name in dose.basis.nonlinear
+            new[f"{dose.column}_{name}_by_{by}"] = population * np.exp(deviation) if is_factor else population + deviation
+    if by in [moderator.column for moderator in model.moderator]:
+        new[f"{by}_effect"] = deviates(f"between_{by}")
+    values = values | {name: np.column_stack([values[name], drawn]) for name, drawn in new.items()}
+    return replace(rows, levels=rows.levels | {by: [*rows.levels[by], NEW_GROUP]}), values
+
+
+def _held_in_words(held: dict, path: Mapping) -> str:
+    words = [path["held"]] if path else []
     for name, value in held.items():
-        if value is not None:
+        if value is not None and name not in path.get("doses", ()):
             label, _, unit = axis_label(name).partition(" (")
-            amount = value if isinstance(value, str) else f"{value:,.4g} {unit.rstrip(')')}".strip()
-            words.append(f"{label.lower()} {amount}")
+            amount = value if isinstance(value, str) else f"{value:,.4g} {unit.rstrip(')')}" if np.ndim(value) == 0 else "follows"
+            words.append(f"{label.lower()} {amount.strip()}")
     averaged = [axis_label(name).lower() for name, value in held.items() if value is None]
     return ", ".join(words + [f"averaged over {' and '.join(averaged)}"] * bool(averaged))
 

@@ -4,6 +4,7 @@ All functions take draws (chain, draw, dose[, group]), as `curve` gives them, wh
 """
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .diagnosis import Diagnosis, diagnose
@@ -14,8 +15,14 @@ DRAWS = ("chain", "draw")
 
 
 def group_of(curves: xr.DataArray) -> str | None:
-    """The group dimension, or None."""
-    return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs["dose"])), None)
+    """The group dimension of curves, or of what is derived from them; None where there is none."""
+    return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs.get("dose"))), None)
+
+
+def interval(draws: xr.DataArray, prob: float) -> xr.DataArray:
+    """Equal-tailed interval of draws (chain, draw[, group]), dimension `bound` (low, high)."""
+    found = draws.quantile([(1 - prob) / 2, (1 + prob) / 2], DRAWS).rename(quantile="bound")
+    return found.assign_coords(bound=["low", "high"]).assign_attrs(prob=prob)
 
 
 def best_of(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -63,9 +70,8 @@ def net_of(curves: xr.DataArray, cost: float) -> xr.DataArray:
         raise StimdoseError(f"cost is an amount of effect per unit of dose, 0 or more, got {cost}")
     dose = curves.attrs["dose"]
     label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost:g} per {curves.attrs.get('unit') or dose}"
-    return (
-        (curves - cost * curves[dose]).transpose(*curves.dims).assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
-    )
+    net = (curves - cost * curves[dose]).transpose(*curves.dims)
+    return net.assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
 
 
 def expected_loss(curves: xr.DataArray) -> xr.DataArray:
@@ -74,10 +80,23 @@ def expected_loss(curves: xr.DataArray) -> xr.DataArray:
 
 
 def diagnosed(quantities: xr.Dataset, divergences: int) -> Diagnosis:
-    """R-hat and ESS of derived quantities (chain, draw[, group]).
+    """R-hat and ESS of derived quantities (chain, draw[, group]), labelled name[group].
 
-    A draw in which a quantity does not exist (no dose reaches the benefit) counts as one above all others: these are statistics of
-    ranks, and so judge at once whether chains agree on how often it exists and on its values where it does.
+    A quantity that some draws lack (no dose reaches the benefit) is judged in two lines: whether it exists, `name[group] exists`, and its
+    values in the draws that have it, as many of every chain; these only if most draws have it, or they stand for little.
     """
-    tops = {name: (draws.max() + (draws.max() - draws.min()) + 1) for name, draws in quantities.items()}
-    return diagnose(quantities.fillna({name: top.fillna(0) for name, top in tops.items()}), divergences)
+    parts = {}
+    for name, draws in quantities.items():
+        by = group_of(draws)
+        for group in draws[by].values if by else [None]:
+            label, values = (f"{name}[{group}]", draws.sel({by: group})) if by else (str(name), draws)
+            values = values.transpose(*DRAWS).values
+            exists = np.isfinite(values)
+            if not exists.all():
+                parts[f"{label} exists"] = exists.astype(float)
+                shortest = exists.sum(axis=1).min()
+                values = np.stack([chain[there][:shortest] for chain, there in zip(values, exists, strict=True)])
+            if exists.mean() >= 0.5 and values.size:
+                parts[label] = values
+    tables = [diagnose(xr.Dataset({label: (DRAWS, values)}), divergences).table for label, values in parts.items()]
+    return Diagnosis(pd.concat(tables), divergences, quantities.sizes["chain"] * quantities.sizes["draw"])

@@ -57,17 +57,15 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
 
     Raises StimdoseError for a dose that the table does not have.
     """
-    own, table = _own(fit), fit.trials.table
     _check(fit, (column,))
-    others = [name for name in (*own, *DOSES) if name in table and name != column and not same_thing(name, column)]
-    _, r, rows = _correlations(fit.trials, (column, *dict.fromkeys(others)))
+    own, table = _own(fit), fit.trials.table
+    _, r, rows = _correlations(
+        fit.trials, (column, *(name for name in dict.fromkeys((*own, *DOSES)) if name in table and name != column))
+    )
     found = [
         Confounder(name, float(r.loc[name, column]), int(rows.loc[name, column]), name in own)
-        for name in r.index[1:]
-        if _go_together(r.loc[name, column], rows.loc[name, column])
+        for name in _rivals(r, rows, column, own)
     ]
-    if "pulses_per_session" in [rival.column for rival in found]:
-        found = [rival for rival in found if rival.column != "total_pulses" or rival.in_model]
     return tuple(sorted(found, key=lambda rival: -abs(rival.r)))
 
 
@@ -84,10 +82,10 @@ def visited(source: Fit | Trials | Rows, doses: dict[str, np.ndarray]) -> np.nda
 
     Raises StimdoseError for doses that the table does not have.
     """
-    trials = _trials(source)
+    trials = trials_of(source)
     _check(source, tuple(doses))
     arrays = np.broadcast_arrays(*doses.values())
-    ends = np.stack([_ends(trials, column) for column in doses])
+    ends = np.stack([ends_of(trials, column) for column in doses])
     low, high = np.moveaxis(np.unique(ends[..., np.isfinite(ends).all(axis=(0, 1))], axis=-1), 1, 0)
     low, high = low / NEAR * (1 - 1e-9), high * NEAR * (1 + 1e-9)
     found = np.zeros(arrays[0].size, bool)
@@ -168,18 +166,19 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
 
     Raises StimdoseError for doses that the table does not have.
     """
-    trials = _trials(source)
+    trials = trials_of(source)
     _check(source, tuple(columns or ()))
     columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
     logs, r, rows = _correlations(trials, columns)
-    ends = [_ends(trials, column) for column in columns]
+    ends = [ends_of(trials, column) for column in columns]
     low, high = (pd.DataFrame(dict(zip(columns, side, strict=True))) for side in zip(*ends, strict=True))
     region = pd.DataFrame({"rows": logs.notna().sum(), "low": low.min(), "high": high.max()}).rename_axis("dose")
+    rivals = {column: _rivals(r, rows, column, _own(source)) for column in columns}
     pairs = pd.DataFrame(
         [
             (one, other, r.loc[one, other], rows.loc[one, other], _visited_share(trials, logs[[one, other]]))
             for one, other in itertools.combinations(columns, 2)
-            if _go_together(r.loc[one, other], rows.loc[one, other]) and not same_thing(one, other)
+            if other in rivals[one] and one in rivals[other]
         ],
         columns=["first", "second", "r", "rows", "visited"],
     )
@@ -261,7 +260,7 @@ def _visited_share(trials: Trials, logs: pd.DataFrame) -> float:
 
 def _comparable(source: Fit | Trials) -> tuple[str, ...]:
     """The doses of the model, and others that enough rows print and that vary."""
-    own, trials = _own(source), _trials(source)
+    own, trials = _own(source), trials_of(source)
     logs, _, _ = _correlations(trials, tuple(name for name in DOSES if name in trials.table and name not in own))
     return (*own, *(name for name in logs if logs[name].count() >= FEWEST_ROWS and logs[name].nunique() > 1))
 
@@ -279,17 +278,25 @@ def _correlations(trials: Trials, columns: tuple[str, ...]) -> tuple[pd.DataFram
     return logs, logs.corr(min_periods=2), printed.T @ printed
 
 
-def _go_together(r: float, rows: int) -> bool:
-    return rows >= FEWEST_ROWS and abs(r) >= CORRELATED
+def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...]) -> list[str]:
+    """The doses that go with one, by the correlations of log doses and their numbers of rows; `own` are those of the model."""
+    found = [
+        name
+        for name in r.index
+        if rows.loc[name, column] >= FEWEST_ROWS and abs(r.loc[name, column]) >= CORRELATED and not same_thing(name, column)
+    ]
+    derived = [] if "total_pulses" in own or "pulses_per_session" not in found else ["total_pulses"]
+    return [name for name in found if name not in (column, *derived)]
 
 
-def _ends(trials: Trials, column: str) -> np.ndarray:
+def ends_of(trials: Trials, column: str) -> np.ndarray:
     """Lowest and highest dose (2, rows) that rows name; an open end counts with the one that is printed, NaN where nothing is."""
     low, high = trials.bounds(column)
     return np.array([np.where((low == 0) & (high < np.inf), high, low), np.where(np.isinf(high), low, high)])
 
 
-def _trials(source: Fit | Trials | Rows) -> Trials:
+def trials_of(source: Fit | Trials | Rows) -> Trials:
+    """The trials of a fit or of its rows, or the trials themselves."""
     return source.trials if isinstance(source, Fit) else Trials(source.table) if isinstance(source, Rows) else source
 
 
@@ -299,7 +306,7 @@ def _own(source: Fit | Trials | Rows) -> tuple[str, ...]:
 
 
 def _check(source: Fit | Trials | Rows, columns: tuple[str, ...]) -> None:
-    table = _trials(source).table
+    table = trials_of(source).table
     known = [name for name in dict.fromkeys((*_own(source), *DOSES)) if name in table]
     if wrong := [name for name in columns if name not in table or not pd.api.types.is_numeric_dtype(table[name])]:
         lines = [f"the table has no dose {name!r}{nearest(name, known)}" for name in wrong]

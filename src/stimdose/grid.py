@@ -38,7 +38,7 @@ def usual_dose(rows: Rows, column: str) -> float:
 
 def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict) -> dict:
     """What everything but `column` is held at: the values in `at`, else usual doses, mean moderators, and None for groups,
-    which are averaged over the rows of the table.
+    which are averaged over the rows of the table. A dose in `at` may be an array, one value for each dose of the curve.
 
     Raises StimdoseError for names the model does not have and levels the table does not have.
     """
@@ -53,9 +53,11 @@ def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict)
             raise StimdoseError(f"cannot hold {name!r}; what can be held is {', '.join(can_be_held) or 'nothing'}")
         if name in rows.levels and value not in rows.levels[name]:
             raise StimdoseError(f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}")
-        is_number = isinstance(value, (int, float, np.number)) and np.isfinite(value)
-        if name not in rows.levels and not (is_number and (name in numeric or value >= 0)):
-            raise StimdoseError(f"{name} cannot be held at {value!r}")
+        if name not in rows.levels:
+            numbers = np.asarray(value)
+            is_number = numbers.dtype.kind in "iuf" and numbers.ndim <= (name in doses) and np.isfinite(numbers).all()
+            if not (is_number and (name in numeric or (numbers >= 0).all())):
+                raise StimdoseError(f"{name} cannot be held at {value!r}")
     held = {name: at.get(name, usual_dose(rows, name)) for name in doses if name != column}
     held |= {name: at.get(name, rows.scales[name][0]) for name in numeric}
     return held | {name: at.get(name) for name in rows.levels if name != by}

@@ -1,5 +1,6 @@
 """The optimal dose as a posterior, led by a verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,9 +32,8 @@ class Optimum:
         units) and, where a benefit is stated, `minimal_effective_dose`. curves: the draws they come from, (chain, draw, dose[,
         group]), net of the cost of the dose where one is stated. prior_dose: the best dose from the prior. delta: the smallest
         difference in effect that matters. benefit: the effect that is worth having, or None.
-    verdicts: one per group ("" if there are none). diagnosis: convergence of each of the draws (a draw in which one does not
-        exist counts as a dose above all others). fit_warning: set if the fit as a whole did not converge. remarks: what a reader
-        of the verdict must know.
+    verdicts: one per group ("" if there are none). diagnosis: convergence of each of the draws, see `derived.diagnosed`.
+        fit_warning: set if the fit as a whole did not converge. remarks: what a reader of the verdict must know.
     """
 
     draws: xr.Dataset
@@ -78,7 +78,8 @@ class Optimum:
             f"{group + ': ' if group else ''}{verdict}: {WORDS[verdict].format(delta=self.delta)}."
             for group, verdict in self.verdicts.items()
         ]
-        return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
+        remarks = [f"{remark}." for remark in dict.fromkeys(self.remarks)]
+        return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + remarks)
 
     @property
     def at_edge(self) -> xr.Dataset:
@@ -90,8 +91,7 @@ class Optimum:
 
     def interval(self, prob: float = 0.95) -> xr.DataArray:
         """Equal-tailed interval of the best dose, dimension `bound` (low, high)."""
-        found = self.dose.quantile([(1 - prob) / 2, (1 + prob) / 2], ("chain", "draw")).rename(quantile="bound")
-        return found.assign_coords(bound=["low", "high"]).assign_attrs(prob=prob)
+        return derived.interval(self.dose, prob)
 
     def near_best(self) -> xr.DataArray:
         """P(the effect at a dose is within delta of the best), by dose."""
@@ -127,24 +127,31 @@ class Optimum:
         """Draws of the lowest dose that reaches `share` of the gain from the low end of the range to the best dose (0.5: ED50,
         0.9: ED90).
 
-        NaN in draws without any gain, because their best dose is the low end.
+        NaN in draws without any gain, because their best dose is the low end. attrs: `warning` if it did not converge.
         """
-        return derived.effective_dose(self.curves, share)
+        return self._with_warning(derived.effective_dose(self.curves, share))
 
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
-        """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has."""
-        return derived.first_dose_reaching(self.curves, benefit)
+        """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has.
+
+        attrs: `warning` if it did not converge.
+        """
+        return self._with_warning(derived.first_dose_reaching(self.curves, benefit))
+
+    def _with_warning(self, draws: xr.DataArray) -> xr.DataArray:
+        failing = derived.diagnosed(xr.Dataset({self.column: draws}), self.diagnosis.divergences).failing
+        return draws.assign_attrs(warning="did not converge") if failing else draws
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group, led by the verdict; doses in dose units, effects in effect units.
 
         ed50 and ed90 are medians over the draws that gain anything, a share `p_gain` of all. Where a benefit is stated, `p_benefit`
-        is the probability that any dose has it, and the minimal effective dose is NaN where that is below one half. `unconverged`
-        names the quantities that did not converge.
+        is the probability that any dose has it, and the minimal effective dose is a median over all draws, as if beyond the range where
+        none has. Each is NaN where most draws lack it. `unconverged` names the quantities that did not converge.
         """
         interval, edge, near = self.interval(prob), self.at_edge, self.near_best_range()
         x, ends = self.curves[self.column].values, [(1 - prob) / 2, (1 + prob) / 2]
-        records = []
+        records, failing = [], set(self.diagnosis.failing)
         for group, verdict in self.verdicts.items():
             at, label = ({self.by: group}, f"[{group}]") if self.by else ({}, "")
             draws = {name: values.sel(at).values.ravel() for name, values in self.draws.items()}
@@ -167,17 +174,14 @@ class Optimum:
                 "p_at_high_end": float(edge["high"].sel(at)),
                 "near_best_low": near.loc[group, "low"],
                 "near_best_high": near.loc[group, "high"],
-                "ed50": _median(draws["ed50"][np.isfinite(draws["ed50"])]),
-                "ed90": _median(draws["ed90"][np.isfinite(draws["ed90"])]),
+                "ed50": _median_of_existing(draws["ed50"]),
+                "ed90": _median_of_existing(draws["ed90"]),
                 "p_gain": np.isfinite(draws["ed50"]).mean(),
             }
             if self.benefit is not None:
-                reached = draws["minimal_effective_dose"]
-                middle = np.median(np.nan_to_num(reached, nan=np.inf))
-                record |= {
-                    "p_benefit": np.isfinite(reached).mean(),
-                    "minimal_effective_dose": middle if np.isfinite(middle) else np.nan,
-                }
+                reached = np.isfinite(draws["minimal_effective_dose"])
+                middle = np.median(np.where(reached, draws["minimal_effective_dose"], np.inf))
+                record |= {"p_benefit": reached.mean(), "minimal_effective_dose": middle if np.isfinite(middle) else np.nan}
             records.append(
                 record
                 | {
@@ -186,7 +190,9 @@ class Optimum:
                     "contraction": 1 - dose.var() / prior.var() if prior.var() > 0 else np.nan,
                     "r_hat": check["r_hat"],
                     "ess": check["ess_bulk"],
-                    "unconverged": ", ".join(name for name in self.draws if f"{name}{label}" in self.diagnosis.failing),
+                    "unconverged": ", ".join(
+                        name for name in self.draws if {f"{name}{label}", f"{name}{label} exists"} & failing
+                    ),
                     "divergences": self.diagnosis.divergences,
                 }
             )
@@ -202,9 +208,10 @@ def optimum(
     delta: float | None = None,
     benefit: float | None = None,
     cost: float = 0.0,
-    at: dict | None = None,
+    at: Mapping | None = None,
     kind: Kind = "mean",
     size: int = 401,
+    new_group: bool = False,
 ) -> Optimum:
     """The dose with the highest effect within a range (by default the observed one).
 
@@ -229,7 +236,7 @@ def optimum(
     require_shape_by_study(fit, column, kind)
 
     def curves_of(group: str) -> xr.DataArray:
-        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group)
+        return curve(fit, column, by=by, kind=kind, over=over, at=at, size=size, group=group, new_group=new_group)
 
     curves, rivals = curves_of("posterior"), confounders(fit, column)
     groups = list(curves[by].values) if by else []
@@ -283,7 +290,7 @@ def optimum_of(
     failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
     verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, rivals, failing)
     unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
-    remarks = (*unconverged, *held_back, *remarks, *beyond(curves))
+    remarks = (*unconverged, *held_back, *remarks, *curves.attrs.get("remarks", "").splitlines(), *beyond(curves))
     prior_dose = derived.best_of(prior_curves)[0]
     return Optimum(draws, curves, prior_dose, float(delta), benefit, verdicts, diagnosis, fit_warning, remarks)
 
@@ -313,5 +320,6 @@ def default_delta(model: Model, trials: Trials) -> float:
     return DELTA_SD * (model.outcome_sd or 1.0)
 
 
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else np.nan
+def _median_of_existing(values: np.ndarray) -> float:
+    exists = np.isfinite(values)
+    return float(np.median(values[exists])) if exists.mean() >= 0.5 else np.nan
