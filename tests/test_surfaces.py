@@ -109,6 +109,8 @@ def test_the_joint_optimum_of_an_additive_model_is_made_of_two_optima(bell_fit):
     assert table.loc["frequency_hz", "prior_low"] < table.loc["frequency_hz", "low"] < 12
     acute = sd.joint_optimum(bell_fit, "frequency_hz", "sessions", size=(5, 5), at={"phase": "acute"})
     assert "sessions_slope_between_phase" in acute.explanation
+    with pytest.raises(sd.StimdoseError, match="three doses"):
+        sd.joint_optimum(bell_fit, "frequency_hz", "sessions", size=(2, 5))
     with pytest.raises(sd.StimdoseError, match="delta must be positive"):
         sd.joint_optimum(bell_fit, "frequency_hz", "sessions", delta=0)
 
@@ -224,20 +226,31 @@ def test_doses_that_go_together_leave_only_the_strip_that_was_tried():
     assert "identified" not in verdicts(ridge.assign_coords(visited=ridge["visited"].copy(data=strip)), 0.1)
 
 
-def test_what_trials_enclose_counts_as_tried_and_a_bay_does_not():
-    tried = np.zeros((7, 7), bool)
-    tried[1:6, 1:6] = True
-    tried[3, 3] = tried[1, 3] = False
-    surface = made(noise, draws=4, hz=np.arange(1.0, 8), minutes=np.arange(1.0, 8), visited=tried)
-    found = tried_region(surface)
-    assert found[3, 3]
-    assert not found[1, 3]
-    by_hand = np.zeros((7, 7), bool)
-    for i, j in itertools.product(range(7), repeat=2):
-        on_edge = i in (0, 6) or j in (0, 6)
+def test_a_gap_between_trials_is_bridged_and_a_corner_between_two_arms_is_not():
+    """Trials that vary each dose with the other at its lowest leave the corner open, however long the two arms are."""
+    doses = np.arange(1.0, 8)
+    for seed in range(5):
+        visited = np.random.default_rng(seed).uniform(size=(7, 7)) < 0.3
+        found = tried_region(made(noise, draws=4, hz=doses, minutes=doses, visited=visited))
+        by_hand = np.zeros((7, 7), bool)
+        for i, j in itertools.product(range(7), repeat=2):
+            along_first = visited[: i + 1, j].any() and visited[i:, j].any()
+            along_second = visited[i, : j + 1].any() and visited[i, j:].any()
+            by_hand[i, j] = along_first or along_second
+        np.testing.assert_array_equal(found, by_hand)
+    arms = np.zeros((7, 7), bool)
+    arms[0] = arms[:, 0] = True
+    np.testing.assert_array_equal(tried_region(made(noise, draws=4, hz=doses, minutes=doses, visited=arms)), arms)
+
+
+def test_the_border_is_where_what_was_tried_ends():
+    tried = np.random.default_rng(1).uniform(size=(7, 8)) < 0.8
+    by_hand = np.zeros((7, 8), bool)
+    for i, j in itertools.product(range(7), range(8)):
+        on_edge = i in (0, 6) or j in (0, 7)
         neighbours = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1)]
-        by_hand[i, j] = on_edge or (found[i, j] and not all(found[one] for one in neighbours))
-    np.testing.assert_array_equal(border(found), by_hand)
+        by_hand[i, j] = on_edge or (tried[i, j] and not all(tried[one] for one in neighbours))
+    np.testing.assert_array_equal(border(tried), by_hand)
 
 
 def test_a_rise_counts_between_doses_that_were_tried():

@@ -9,7 +9,7 @@ import xarray as xr
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind
 from .diagnosis import Diagnosis, diagnose
-from .dose_space import Confounder, confounders
+from .dose_space import NEAR, Confounder, confounders
 from .doses import short
 from .errors import StimdoseError
 from .grid import best_dose
@@ -121,6 +121,8 @@ class JointOptimum:
             curves = next(ends) * (1 - share) + next(ends) * share
             return curves.assign_coords(visited=seen.drop_vars(held)).assign_attrs(attrs)
 
+        near = [] if seen.all() else [f"Tried means here that a trial was within a factor of {NEAR:g} of both doses"]
+        near = near if len(tried) else [f"No trial was near {held} = {dose:g}"]
         return optimum_of(
             line(self.surface),
             line(self.prior_surface),
@@ -129,7 +131,7 @@ class JointOptimum:
             rivals=self.rivals[other],
             divergences=self.diagnosis.divergences,
             fit_warning=self.fit_warning,
-            remarks=(*about_rivals(other, self.rivals[other]), *([] if len(tried) else [f"No trial was near {held} = {dose:g}"])),
+            remarks=(*about_rivals(other, self.rivals[other]), *near),
         )
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
@@ -185,7 +187,8 @@ def joint_optimum(
 
     delta: as for `optimum`; other arguments as for `surface`. at={"phase": "acute"} asks about one group.
 
-    The verdict is that of `optimum`, carried to two doses. Tried is where `visited` is true, and what that encloses.
+    The verdict is that of `optimum`, carried to two doses. Tried is where `visited` is true, or lies between such points along
+    either dose.
     "identified": P(the best combination was tried, and the effect there exceeds that at every point on the border of what was tried,
         and of the rectangle, by more than delta) >= 0.9.
     "still rising in <dose>" (or falling): the upper end of its range is best with P >= 0.5, and P(its highest tried dose exceeds its
@@ -243,6 +246,8 @@ def joint_optimum_of(
     if not (delta > 0 and np.isfinite(delta)):
         raise StimdoseError(f"delta must be positive, got {delta}")
     first, second = surface.attrs["doses"]
+    if min(surface.sizes[first], surface.sizes[second]) < 3:
+        raise StimdoseError("a best combination needs a grid of at least three doses of each")
     rivals = rivals or {first: (), second: ()}
     doses, value = best_doses(surface)
     diagnosis = diagnose(doses, divergences)

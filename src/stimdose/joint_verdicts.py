@@ -65,11 +65,16 @@ def verdicts(surface: xr.DataArray, delta: float) -> tuple[str, ...]:
 
 
 def tried_region(surface: xr.DataArray) -> np.ndarray:
-    """The points of the grid (first, second) that trials visited, and those that visited points enclose: a gap between trials is
-    bridged as it is along one dose."""
-    from scipy.ndimage import binary_fill_holes
+    """The points of the grid (first, second) that trials visited, and those between visited points along either dose: a gap between
+    trials is bridged as it is for one dose, and what they surround on one side only is not."""
+    visited = surface["visited"].transpose(*surface.attrs["doses"]).values
+    return visited | _between(visited, 0) | _between(visited, 1)
 
-    return binary_fill_holes(surface["visited"].transpose(*surface.attrs["doses"]).values)
+
+def _between(visited: np.ndarray, axis: int) -> np.ndarray:
+    above = np.logical_or.accumulate(visited, axis)
+    below = np.flip(np.logical_or.accumulate(np.flip(visited, axis), axis), axis)
+    return above & below
 
 
 def border(tried: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def surface(
         "doses": [first, second],
         "units": [COLUMNS[name].unit if name in COLUMNS else "" for name in axes],
         "kind": kind,
-        "held": _held_in_words({name: value for name, value in held.items() if name != second}),
+        "held": _held_in_words({name: value for name, value in held.items() if name != second}, {}),
         "log_axes": [int(values[0] > 0 and values[-1] / values[0] >= 5) for values in axes.values()],
         "effect_label": effect_label(fit),
         "every": every,
