@@ -199,7 +199,7 @@ def test_the_order_of_rows_and_the_unit_of_a_dose_do_not_matter():
 @pytest.fixture(scope="module")
 def protocol_fit() -> sd.Fit:
     """Anchored, with a free intercept beside it; doses of the model are tied by duty cycle and by pulses x sessions = total."""
-    return sd.fit(PROTOCOL_MODEL, read(PROTOCOLS), seed=3, draws=700, missing="impute", progress=False)
+    return sd.fit(PROTOCOL_MODEL, read(PROTOCOLS), seed=3, missing="impute", progress=False)
 
 
 @pytest.mark.parametrize("group", ["posterior", "prior"])

@@ -23,7 +23,7 @@ def rows(cells: list[str], design: str):
 def test_a_stratum_is_the_average_over_its_interval_under_the_prior(cell, low, high, width):
     model, found = rows(["3", cell, "20"], "stratum")
     values = {"frequency_hz_peak": np.array([12.0]), "frequency_hz_width": np.array([width])}
-    (column,) = dose_columns(model.dose[0], found.points.doses["frequency_hz"], None, values)
+    (column,) = dose_columns(model.dose[0], found.points, values)
     prior = model.dose[0].prior("true").distribution
     bell = lambda log_x: np.exp(-0.5 * ((log_x - np.log(12)) / width) ** 2)
     weight = lambda log_x: stats.norm(prior.kwds["s"] * 0 + np.log(prior.kwds["scale"]), prior.kwds["s"]).pdf(log_x)

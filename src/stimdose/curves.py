@@ -76,7 +76,7 @@ def curve(
         if over is not None or grid is not None:
             raise StimdoseError(f"a path brings its own doses of {column}: leave out over and grid")
         grid = along
-    grid = dose_grid(*_range(column, over or observed), size) if grid is None else _checked_grid(column, grid)
+    grid = dose_grid(*dose_range(column, over or observed), size) if grid is None else checked_grid(column, grid)
     doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.doses]}
     if wrong := [name for name, value in doses.items() if np.shape(value) not in ((), grid.shape)]:
         raise StimdoseError(f"{', '.join(wrong)} must be a number, or as many as the {len(grid)} doses of {column}")
@@ -95,7 +95,7 @@ def curve(
         "dose": column,
         "unit": COLUMNS[column].unit if column in COLUMNS else "",
         "kind": kind,
-        "held": _held_in_words(held, path),
+        "held": held_in_words(held, path),
         "observed": list(observed),
         "log_axis": int(min(grid[0], observed[0]) > 0 and grid[-1] / grid[0] >= 5),
         "effect_label": effect_label(fit),
@@ -152,14 +152,14 @@ def band(draws: xr.DataArray, prob: float = 0.95) -> pd.DataFrame:
     return xr.Dataset(parts).drop_vars("visited", errors="ignore").to_dataframe().reset_index()
 
 
-def _range(column: str, over: tuple[float, float]) -> tuple[float, float]:
+def dose_range(column: str, over: tuple[float, float]) -> tuple[float, float]:
     low, high = map(float, over)
     if not (np.isfinite(low) and np.isfinite(high) and 0 <= low < high):
         raise StimdoseError(f"the range of {column} must be two doses, low < high, got {low:g} to {high:g}")
     return low, high
 
 
-def _checked_grid(column: str, grid) -> np.ndarray:
+def checked_grid(column: str, grid) -> np.ndarray:
     values = np.asarray(grid, float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0 or (np.diff(values) <= 0).any():
         raise StimdoseError(f"the grid of {column} must be one row of increasing doses")
@@ -210,7 +210,7 @@ def _with_new_group(model: Model, rows: Rows, values: dict, by: str, rng: np.ran
     return replace(rows, levels=levels), values
 
 
-def _held_in_words(held: dict, path: Mapping) -> str:
+def held_in_words(held: dict, path: Mapping) -> str:
     words = [path["held"]] if path else []
     for name, value in held.items():
         if value is not None and name not in path.get("doses", ()):

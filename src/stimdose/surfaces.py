@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from .columns import COLUMNS
-from .curves import Kind, _checked_grid, _held_in_words, _range, effect_label
+from .curves import Kind, checked_grid, dose_range, effect_label, held_in_words
 from .dose_space import visited
 from .errors import StimdoseError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
@@ -56,9 +56,9 @@ def surface(
     held_values(model, rows, second, None, at)
     held = held_values(model, rows, first, None, at)
     axes = {
-        name: _checked_grid(name, grid[name])
+        name: checked_grid(name, grid[name])
         if name in grid
-        else dose_grid(*_range(name, over.get(name) or observed_range(rows, name)), count)
+        else dose_grid(*dose_range(name, over.get(name) or observed_range(rows, name)), count)
         for name, count in zip((first, second), size, strict=True)
     }
     mesh = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij"), strict=True))
@@ -78,7 +78,7 @@ def surface(
         "doses": [first, second],
         "units": [COLUMNS[name].unit if name in COLUMNS else "" for name in axes],
         "kind": kind,
-        "held": _held_in_words({name: value for name, value in held.items() if name != second}, {}),
+        "held": held_in_words({name: value for name, value in held.items() if name != second}, {}),
         "log_axes": [int(values[0] > 0 and values[-1] / values[0] >= 5) for values in axes.values()],
         "effect_label": effect_label(fit),
         "every": every,
