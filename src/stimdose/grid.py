@@ -70,6 +70,19 @@ def base_levels(rows: Rows) -> dict[str, str]:
     return {name: levels[0] for name, levels in rows.levels.items() if ":" not in name}
 
 
+def check_domain(model: Model, doses: dict[str, np.ndarray]) -> None:
+    """Raise StimdoseError where a shape has no value at a dose that is asked for."""
+    problems = []
+    for dose in model.doses:
+        (low, high), asked = dose.basis.domain, np.asarray(doses[dose.column])
+        if asked.min() < low or asked.max() > high:
+            problems.append(
+                f"the {dose.shape} of {dose.column} has values between {low:.3g} and {high:.3g} only, not at all of those asked for"
+            )
+    if problems:
+        raise StimdoseError("; ".join(problems))
+
+
 def _mixes(rows: Rows, by: str | None, held: dict) -> list[tuple[dict[str, int], float]]:
     """The combinations of groups to average over, as level numbers, and their share of the rows."""
     moving = by.split(":") if by else []
@@ -112,6 +125,7 @@ def curve_draws(
     }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
     shifts = None if rng is None else rng.standard_normal((1 + len(study_effects(model, rows)), draws, 1))
+    check_domain(model, {name: points.values for name, points in doses.items()})
     total = np.zeros((draws, size))
     for levels, share in _mixes(rows, by, held):
         index = _group_numbers(rows, by, levels, np.tile(np.arange(groups), len(grid)))

@@ -86,7 +86,7 @@ def diagnose_tree(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
 
 
 def _quantities(model: Model, rows: Rows, posterior: xr.Dataset) -> xr.Dataset:
-    quantities = population(posterior)
+    quantities = population(posterior, model)
     shape, values = (posterior.sizes["chain"], posterior.sizes["draw"]), stacked(posterior)
     held = {name: center for name, (center, _) in rows.scales.items()} | base_levels(rows)
     for dose in model.doses:
@@ -108,6 +108,11 @@ def stacked(draws: xr.Dataset) -> dict[str, np.ndarray]:
     return {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in draws.items()}
 
 
-def population(posterior: xr.Dataset) -> xr.Dataset:
-    """What is not of a single study or row."""
-    return posterior[[name for name, v in posterior.items() if not {"study", f"{name}_row"} & set(v.dims)]]
+def population(posterior: xr.Dataset, model: Model | None = None) -> xr.Dataset:
+    """What is not of a single study or row; with a model, without coefficients that mean nothing by themselves (waves)."""
+    waves = (
+        [f"{part.column}_{name}" for part in model.dose if not part.basis.named for name in part.coefficients] if model else []
+    )
+    waves += [f"{name}_by_{group}" for part in (model.dose if waves else ()) for group in part.groups for name in waves]
+    kept = [name for name, v in posterior.items() if not {"study", f"{name}_row"} & set(v.dims)]
+    return posterior[[name for name in kept if name not in waves]]

@@ -61,7 +61,7 @@ class Fit:
         study."""
         import arviz as az
 
-        posterior = population(self.tree["posterior"].to_dataset())
+        posterior = population(self.tree["posterior"].to_dataset(), self.model)
         table = az.summary(posterior, ci_prob=prob, ci_kind="eti", round_to="none")
         low, high = (name for name in table.columns if name.startswith("eti"))
         table = table.rename(columns={low: "low", high: "high"})

@@ -83,6 +83,7 @@ class Monotone(Shape):
     """
 
     name, options, coefficients = "monotone", ("knots", "between"), ("rise",)
+    by_group = False
     when = "more is never worse, or never better, and nothing else is known"
 
     def complete(self):
