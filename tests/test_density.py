@@ -361,7 +361,7 @@ def test_the_layout_is_complete(case):
     np.testing.assert_array_equal(np.sort(places), np.arange(len(program.sampled.family)))
     values, coefficients = natural_values(program, layout, positions_of(program)), set()
     coefficients |= {"intercept"} | {f"{part.column}_{name}" for part in model.dose for name in part.coefficients}
-    coefficients |= {f"{name}_by_{group}" for name, group, is_log in grouped_parameters(model) if not is_log}
+    coefficients |= {grouped.variable for grouped in grouped_parameters(model) if not grouped.is_factor}
     coefficients |= {f"{moderator.column}_effect" for moderator in model.moderator}
     absent = {name for name in variable_dims(model, rows) if name not in values and not name.endswith("study_effect")}
     assert absent <= coefficients  # integrated out: drawn afterwards

@@ -200,11 +200,11 @@ def _with_new_group(model: Model, rows: Rows, values: dict, by: str, rng: np.ran
         old = values[name].reshape(-1, *(len(rows.levels[column]) for column in columns))
         values[name] = np.concatenate([old, drawn], axis=1 + columns.index(by)).reshape(len(z), -1)
 
-    for name, group, is_factor in grouped_parameters(model):
-        if by in group.split(":"):
-            population = values[name].reshape(-1, *[1] * len(group.split(":")))
-            around = (lambda d, at=population: at * np.exp(d)) if is_factor else (lambda d, at=population: at + d)
-            extend(f"{name}_by_{group}", group, f"{name}_between_{group}", around)
+    for grouped in grouped_parameters(model):
+        if by in (columns := grouped.group.split(":")):
+            population = values[grouped.name].reshape(-1, *[1] * len(columns))
+            around = (lambda d, at=population: at * np.exp(d)) if grouped.is_factor else (lambda d, at=population: at + d)
+            extend(grouped.variable, grouped.group, grouped.spread, around)
     if by in [moderator.column for moderator in model.moderator]:
         extend(f"{by}_effect", by, f"between_{by}", lambda d: d)
     return replace(rows, levels=levels), values

@@ -86,7 +86,7 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     for name, prior in sampled_priors(model, rows).items():
         family = prior.family.replace("half", "folded ") if name in signed else prior.family
         registers.sample(name, family, *prior.parameters.values())
-    by_group = [(name, by) for name, by, is_log in grouped_parameters(model) if is_log]
+    by_group = [(grouped.name, grouped.group) for grouped in grouped_parameters(model) if grouped.is_factor]
     for name, by in by_group:
         registers.sample(f"{name}_by_{by}_z", "normal", size=len(rows.levels[by]))
     uncertain = {f"{c}_true": len(points.uncertain) for c, points in rows.points.doses.items() if len(points.uncertain)}
@@ -131,7 +131,7 @@ def _signed(model: Model, rows: Rows) -> set[str]:
 
     Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps.
     """
-    by_group = {f"{name}_between_{by}" for name, by, is_log in grouped_parameters(model) if is_log}
+    by_group = {grouped.spread for grouped in grouped_parameters(model) if grouped.is_factor}
     imputed = {f"{part.column}_spread" for part in rows.imputation.parts} if rows.imputation else set()
     return {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
 

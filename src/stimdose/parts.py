@@ -21,6 +21,7 @@ _INTERCEPT = Prior(
 _SPREAD = Prior(
     "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
 )
+_WAVE_SPREAD = Prior("halfnormal", sigma=0.5, why="curves of groups differ by less than the curve itself strays from its level")
 _CROSSED = Prior(
     "halfnormal", sigma=0.15, why="crossed groups differ from the sum of the two by less than these differ among themselves"
 )
@@ -255,6 +256,10 @@ class Dose(Part):
         """Groupings of the non-linear parameters."""
         return self.groups if self.basis.by_group else ()
 
+    def spread(self, coefficient: str, group: str) -> str:
+        """Name of the spread of a coefficient between groups; waves, which mean nothing one by one, have one for all."""
+        return f"{coefficient if self.basis.named else 'wave'}_between_{group}"
+
     @property
     def has_true_zero(self) -> bool:
         """Whether dose zero is no stimulation, and the shape gives it no effect; of a product, either of its doses."""
@@ -272,7 +277,8 @@ class Dose(Part):
         some = next(own[name] for name in self.basis.coefficients)
         found = {name: own.get(name, some) for name in self.coefficients} | found
         for group in self.groups:
-            found |= {f"{name}_between_{group}": _CROSSED if ":" in group else _SPREAD for name in self.coefficients}
+            spread = _CROSSED if ":" in group else _SPREAD
+            found |= {self.spread(name, group): spread if self.basis.named else _WAVE_SPREAD for name in self.coefficients}
         for group in self.nonlinear_groups:
             found |= {f"{name}_between_{group}": _LOG_CROSSED if ":" in group else _LOG_SPREAD for name in self.nonlinear}
         if self.by_study:

@@ -141,9 +141,10 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
     priors = sampled_priors(model, rows) | gaussian_coefficients(model)
     values = {name: prior.distribution.rvs(size=draws, random_state=rng) for name, prior in priors.items()}
 
-    for name, by, is_log in grouped_parameters(model):
-        z = rng.standard_normal((draws, len(rows.levels[by]))) * values[f"{name}_between_{by}"][:, None]
-        values[f"{name}_by_{by}"] = values[name][:, None] * np.exp(z) if is_log else values[name][:, None] + z
+    for grouped in grouped_parameters(model):
+        z = rng.standard_normal((draws, len(rows.levels[grouped.group]))) * values[grouped.spread][:, None]
+        population = values[grouped.name][:, None]
+        values[grouped.variable] = population * np.exp(z) if grouped.is_factor else population + z
     for dose in model.doses:
         if len(rows.points.doses[dose.column].uncertain) and not rows.imputation:
             values[f"{dose.column}_true"] = _prior_true_doses(

@@ -5,6 +5,7 @@ PyTensor variables or to arrays of draws (draws, ...) with group dimensions last
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(sampled_priors(model, rows, integrate=False), ())
     if rows.imputation:
         dims |= {f"{part.column}_typical": ("modality",) for part in rows.imputation.parts}
-    dims |= {f"{name}_by_{group}": (group,) for name, group, _ in grouped_parameters(model)}
+    dims |= {grouped.variable: (grouped.group,) for grouped in grouped_parameters(model)}
     for dose in model.doses:
         if len(rows.points.doses[dose.column].uncertain):
             dims[f"{dose.column}_true"] = (f"{dose.column}_true_row",)
@@ -95,13 +96,33 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
     return dims | dict.fromkeys(study_effects(model, rows), ("study",))
 
 
-def grouped_parameters(model: Model) -> list[tuple[str, str, bool]]:
-    """Every parameter that varies over groups: its posterior variable, the grouping, and whether it varies by a factor."""
-    found = [("intercept", group, False) for group in model.intercept.groups] if model.intercept else []
+class Grouped(NamedTuple):
+    """A parameter that varies over groups: its posterior variable in the population, the grouping, whether groups differ by a factor (or
+    by a difference), and the posterior variable of the standard deviation between them."""
+
+    name: str
+    group: str
+    is_factor: bool
+    spread: str
+
+    @property
+    def variable(self) -> str:
+        """Posterior variable by group."""
+        return f"{self.name}_by_{self.group}"
+
+
+def grouped_parameters(model: Model) -> list[Grouped]:
+    """Every parameter that varies over groups."""
+    groups = model.intercept.groups if model.intercept else ()
+    found = [Grouped("intercept", group, False, f"intercept_between_{group}") for group in groups]
     for part in model.dose:
-        found += [(f"{part.column}_{name}", group, False) for group in part.groups for name in part.coefficients]
+        pairs = [(name, group) for group in part.groups for name in part.coefficients]
+        found += [
+            Grouped(f"{part.column}_{name}", group, False, f"{part.column}_{part.spread(name, group)}") for name, group in pairs
+        ]
     for dose in model.doses:
-        found += [(f"{dose.column}_{name}", group, True) for group in dose.nonlinear_groups for name in dose.nonlinear]
+        pairs = [(f"{dose.column}_{name}", group) for group in dose.nonlinear_groups for name in dose.nonlinear]
+        found += [Grouped(name, group, True, f"{name}_between_{group}") for name, group in pairs]
     return found
 
 
@@ -122,16 +143,16 @@ def array_library(*arrays):
 
 def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     """The terms of the mean effect at `points`; non-linear parameters come from `values`."""
-    ones = np.ones(points.size)
+    ones, varying = np.ones(points.size), [grouped for grouped in grouped_parameters(model) if not grouped.is_factor]
     found = []
     if model.intercept:
-        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, model.intercept.groups, points))
+        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, varying, points))
     for dose in model.dose:
         columns = dose_columns(dose, points, values)
         if dose.times:
             columns = [own * other for own in columns for other in dose_columns(dose.times, points, values)]
         for name, column in zip(dose.coefficients, columns, strict=True):
-            found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, dose.groups, points))
+            found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, varying, points))
     for moderator in model.moderator:
         if moderator.is_numeric:
             found.append(Term(points.moderators[moderator.column], f"{moderator.column}_effect", moderator.prior.is_gaussian))
@@ -141,8 +162,9 @@ def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     return found
 
 
-def _term(name: str, column, is_gaussian: bool, groups: tuple[str, ...], points: Points) -> Term:
-    groupings = [Grouping(group, points.groups[group], f"{name}_by_{group}", f"{name}_between_{group}") for group in groups]
+def _term(name: str, column, is_gaussian: bool, varying: list[Grouped], points: Points) -> Term:
+    own = [grouped for grouped in varying if grouped.name == name]
+    groupings = [Grouping(grouped.group, points.groups[grouped.group], grouped.variable, grouped.spread) for grouped in own]
     return Term(column, name, is_gaussian, tuple(groupings))
 
 

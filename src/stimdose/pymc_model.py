@@ -129,9 +129,15 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
     values = dict(constants)
     for name, prior in sampled_priors(model, rows, integrate).items():
         values[name] = prior.variable(name, {key: constants[f"{name}_prior_{key}"] for key in prior.parameters})
-    for name, by, is_log in _grouped(model, integrate):
-        z = pm.Normal(f"{name}_z", 0, 1, dims=by)
-        values[name] = pm.Deterministic(name, _group_value(values, name, by, z, is_log), dims=by)
+    for grouped in grouped_parameters(model):
+        if grouped.is_factor or not integrate:
+            deviation = values[grouped.spread] * pm.Normal(f"{grouped.variable}_z", 0, 1, dims=grouped.group)
+            population = values[grouped.name]
+            own = population * pt.exp(deviation) if grouped.is_factor else population + deviation
+            values[grouped.variable] = pm.Deterministic(grouped.variable, own, dims=grouped.group)
+    for column in [] if integrate else [moderator.column for moderator in model.moderator if not moderator.is_numeric]:
+        deviation = values[f"between_{column}"] * pm.Normal(f"{column}_effect_z", 0, 1, dims=column)
+        values[f"{column}_effect"] = pm.Deterministic(f"{column}_effect", deviation, dims=column)
     if rows.imputation:
         return values | _imputed_doses(rows.imputation, values)
     for dose in model.doses:
@@ -139,21 +145,6 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
         if len(points.uncertain):
             values[f"{dose.column}_true"] = _uncertain_dose(f"{dose.column}_true", points, constants)
     return values
-
-
-def _grouped(model: Model, integrate: bool) -> list[tuple[str, str, bool]]:
-    """Parameters by group that are sampled: name, group column, and whether groups differ by a factor (or by a difference)."""
-    found = [(f"{name}_by_{by}", by, is_log) for name, by, is_log in grouped_parameters(model) if is_log or not integrate]
-    return found + [(f"{m.column}_effect", m.column, False) for m in model.moderator if not (m.is_numeric or integrate)]
-
-
-def _group_value(values: dict, name: str, by: str, z, is_log: bool):
-    population = name.removesuffix(f"_by_{by}")
-    if is_log:
-        return values[population] * pt.exp(values[f"{population}_between_{by}"] * z)
-    if population == name:  # a moderator of words has deviations only
-        return values[f"between_{by}"] * z
-    return values[population] + values[f"{population}_between_{by}"] * z
 
 
 def _uncertain_dose(name: str, points: DosePoints, constants: dict):
