@@ -1,5 +1,6 @@
 """Model: the TOML form, the closed vocabulary, and what does not fit a table."""
 
+import numpy as np
 import pytest
 from conftest import make_table
 
@@ -7,6 +8,7 @@ import stimdose as sd
 from stimdose.rows import prepare
 
 BELL = {"column": "frequency_hz", "shape": "bell"}
+SESSIONS = {"column": "sessions", "shape": "linear"}
 
 
 def bell(**fields) -> sd.Model:
@@ -43,6 +45,40 @@ def test_python_and_toml_are_the_same_object(tmp_path):
         dose=[sd.Dose(column="frequency_hz", shape="bell", by="phase", priors={"peak": peak})],
     )
     assert sd.load_model(tmp_path / "m.toml") == written
+
+
+def test_products_groups_and_options_round_trip(tmp_path):
+    model = bell(
+        dose=[
+            BELL | {"by": "phase*site", "fixed": {"width": 0.5}, "times": SESSIONS | {"shape": "emax", "by": ["phase", "site"]}}
+        ],
+        intercept={"by": ("phase", "phase:site")},
+    )
+    priors = model.priors()
+    assert "frequency_hz_width" not in priors
+    assert "sessions_maximum" not in priors
+    assert {"sessions_ed50_between_site", "frequency_hz_peak_between_phase:site", "intercept_between_phase:site"} <= set(priors)
+    spline = bell(dose=[{"column": "sessions", "shape": "restricted-cubic-spline", "knots": [5, 10, 20]}])
+    surface = bell(dose=[{"column": "sessions", "shape": "gaussian-process", "times": BELL | {"shape": "gaussian-process"}}])
+    for spec in (model, spline, surface):
+        spec.save(tmp_path / "m.toml")
+        assert sd.load_model(tmp_path / "m.toml") == spec
+    assert surface.dose[0].times.fixed == {"amplitude": 1.0}
+    assert len(surface.dose[0].coefficients) == 36
+    other = sd.Prior("lognormal", mu=2.0, sigma=0.5)
+    assert model.with_priors({"sessions_ed50": other}).priors()["sessions_ed50"] == other
+
+
+def test_what_a_table_tells_is_in_the_model_of_the_fit():
+    """Knots by their number are placed, and stay where they are when the rows change."""
+    model = bell(dose=[{"column": "sessions", "shape": "restricted-cubic-spline", "knots": 3}])
+    trials = sd.read_trials(make_table(30).assign(sessions=np.resize([5.0, 8, 10, 12, 15, 20, 30], 45)))
+    placed, _ = prepare(model, trials)
+    assert placed.dose[0].knots == tuple(np.sort(placed.dose[0].knots))
+    assert len(placed.dose[0].knots) == 3
+    assert prepare(placed, trials.without_study("Trial 01"))[0] == placed
+    with pytest.raises(sd.TrialsError, match="the gaussian-process shape has values between"):
+        prepare(bell(dose=[{"column": "sessions", "shape": "gaussian-process", "between": [8, 20]}]), trials)
 
 
 def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
@@ -94,6 +130,26 @@ def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
             },
             "spread",
         ),
+        ({"dose": [BELL | {"by": "phase*phase"}]}, "names no groups"),
+        ({"dose": [BELL | {"by": "phase:"}]}, "names no groups"),
+        ({"dose": [BELL | {"by": "a:b:c"}]}, "two columns at most"),
+        ({"dose": [BELL | {"by": ["phase", "study:site"]}]}, "'study' cannot be the name"),
+        ({"dose": [BELL | {"knots": 3}]}, "knots: not of the shape bell"),
+        ({"dose": [BELL | {"fixed": {"hill": 1.0}}]}, "'hill' is no non-linear parameter of bell; it has peak, width"),
+        ({"dose": [BELL | {"fixed": {"peak": -1.0}}]}, "'peak' is positive"),
+        (
+            {"dose": [BELL | {"fixed": {"peak": 9.0}, "priors": {"peak": {"family": "lognormal", "mu": 0, "sigma": 1}}}]},
+            "no 'peak'",
+        ),
+        ({"dose": [BELL | {"times": BELL}]}, "frequency_hz cannot multiply itself"),
+        ({"dose": [BELL | {"times": SESSIONS | {"shape": "quadratic"}}]}, "several coefficients, and cannot multiply"),
+        ({"dose": [BELL | {"times": SESSIONS | {"times": {"column": "session_min", "shape": "linear"}}}]}, "a product is of two"),
+        (
+            {"dose": [BELL | {"times": SESSIONS | {"priors": {"slope": {"family": "normal", "mu": 0, "sigma": 1}}}}]},
+            "a product has the coefficients of frequency_hz",
+        ),
+        ({"dose": [BELL | {"times": SESSIONS}, SESSIONS]}, "used more than once: sessions"),
+        ({"dose": [{"column": "sessions", "shape": "gaussian-process", "by_study": True}]}, "cannot vary by study"),
         ({"outcome_sd": -1}, "greater than 0"),
         ({"intercept": {"by": "study"}}, "'study' cannot be the name"),
         ({"intercept": {"by": "draw"}}, "'draw' cannot be the name"),

@@ -13,6 +13,8 @@ SEARCHES, EVALUATIONS = 16, 200
 """Starting points of the search, and evaluations of each."""
 SAME = 0.1
 """Peaks whose log masses differ by less are one: two searches ended in it, or it is mirrored by the sign of a standard deviation."""
+TRIES = 20
+"""Draws around a peak until one is possible."""
 LEAST_CURVATURE = 0.1
 """Of the negative log density, in directions in which it is flat, or bends the wrong way."""
 
@@ -38,7 +40,11 @@ def around_peaks(density: Callable, begin: np.ndarray) -> Callable[[int], np.nda
     def start(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         _, center, directions = tops[rng.choice(distinct, p=share / share.sum())]
-        return center + directions @ rng.standard_normal(len(center))
+        for _ in range(TRIES):
+            jumped = center + directions @ rng.standard_normal(len(center))
+            if np.isfinite(density(jumped)[0]):
+                return jumped
+        return center
 
     return start
 
