@@ -23,7 +23,7 @@ from .encoding import Layout
 from .errors import FitError
 from .machine import kept
 from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
-from .starts import SEARCHES, around_peaks
+from .starts import FEW_SEARCHES, MANY_ROWS, SEARCHES, around_peaks
 
 DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
 NOT_FINITE = 4
@@ -307,7 +307,8 @@ def sample(
     if geometry is not None:
         target = replace(target, geometry=geometry, start=lambda seed: np.random.default_rng(seed).standard_normal(size))
     elif has_modes and size <= MOST_CORRELATED:
-        begin = np.stack([start_of(program, True)(seed + k) for k in range(SEARCHES)])
+        searches = SEARCHES if len(program.likelihood.effect) < MANY_ROWS else FEW_SEARCHES
+        begin = np.stack([start_of(program, True)(seed + k) for k in range(searches)])
         target = replace(target, start=around_peaks(target.density, begin))
     try:
         trace = nutpie.sample(

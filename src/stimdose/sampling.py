@@ -31,6 +31,8 @@ from .specs import model_from_toml
 from .storage import check_arrays, read_tree, write_arrays, write_tree
 from .trials import Trials
 
+APART = 1.1
+"""R-hat of chains that are in different places: what was known of another posterior did not help."""
 VERSIONS = ("stimdose", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "scipy", "pandas", "xarray")
 
 
@@ -284,12 +286,15 @@ class Request:
         settings, model, trials = self.settings | ({"cores": cores} if cores else {}), self.model, self.trials
         if not self.is_prepared:
             model, trials = prepare(model, trials, settings["missing"], tuple(settings["allow_mixed"]))
+        geometry = self.geometry
         while True:
-            found = _fit(model, trials, self.seed, settings, progress, self.geometry)
+            found = _fit(model, trials, self.seed, settings, progress, geometry)
             if found.diagnosis.converged or settings["draws"] >= settings.get("most_draws", 0):
                 return found
             careful = {"tune": 2 * settings["tune"], "target_accept": max(settings["target_accept"], 0.9)}
             settings = settings | careful | {"draws": 2 * settings["draws"]}
+            if found.diagnosis.table["r_hat"].max() > APART:
+                geometry = None
 
 
 def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool, geometry=None) -> Fit:

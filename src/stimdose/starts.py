@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-SEARCHES, EVALUATIONS = 16, 200
-"""Starting points of the search, and evaluations of each."""
+SEARCHES, FEW_SEARCHES, MANY_ROWS, ITERATIONS = 16, 4, 10_000, 100
+"""Starting points of the search, fewer with many rows, and steps of each."""
+STEEP = 0.1
+"""Slope (log density) at which a place counts as a peak."""
 SAME = 0.1
 """Peaks whose log masses differ by less are one: two searches ended in it, or it is mirrored by the sign of a standard deviation."""
 TRIES = 20
@@ -30,7 +32,9 @@ def around_peaks(density: Callable, begin: np.ndarray) -> Callable[[int], np.nda
         value, gradient = density(position)
         return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, np.zeros(len(position)))
 
-    found = [minimize(downhill, start, jac=True, method="L-BFGS-B", options={"maxfun": EVALUATIONS}) for start in begin]
+    found = [
+        minimize(downhill, start, jac=True, method="BFGS", options={"maxiter": ITERATIONS, "gtol": STEEP}) for start in begin
+    ]
     tops = [_laplace(downhill, search.x, search.fun) for search in found]
     log_mass = np.array([top[0] for top in tops])
     order = np.argsort(-log_mass)
