@@ -116,3 +116,20 @@ def test_a_product_is_nothing_without_either_dose_and_is_recovered():
     assert (nothing.sel(sessions=0) == 0).all()
     more = sd.optimum(fit, "frequency_hz", at={"sessions": 20}).value - sd.optimum(fit, "frequency_hz", at={"sessions": 2}).value
     assert (more > 0).mean() > 0.99
+
+
+def test_two_groups_share_as_much_as_the_prior_of_their_spread_says(by_hemisphere):
+    found = sd.vary_spread(by_hemisphere, "frequency_hz", factors=(0.05, 1.0), seed=1)
+    assert found.index.names == ["factor", "group"]
+    assert found["converged"].all()
+    apart = lambda factor: np.log(found.loc[(factor, "affected"), "best_dose"] / found.loc[(factor, "unaffected"), "best_dose"])
+    assert apart(0.05) < 0.5 * apart(1.0)
+    own = sd.optimum(by_hemisphere, "frequency_hz", by="hemisphere").table()
+    assert found.loc[(1.0, "affected"), "best_dose"] == pytest.approx(own.loc["affected", "best_dose"], rel=0.1)
+
+
+def test_spreads_that_are_not_there_cannot_be_varied(bell_fit, by_hemisphere):
+    with pytest.raises(sd.StimdoseError, match="does not vary over groups"):
+        sd.vary_spread(bell_fit, "frequency_hz")
+    with pytest.raises(sd.StimdoseError, match="positive numbers, not 0"):
+        sd.vary_spread(by_hemisphere, "frequency_hz", factors=(0, 1))

@@ -47,6 +47,7 @@ PUBLIC = {
         "study_effects",
         "replication",
         "sensitivity",
+        "vary_spread",
         "JointOptimum",
         "joint_optimum",
         "surface",

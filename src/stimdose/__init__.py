@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "surfaces": ["surface"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],
         "reading": ["read_trials"],
-        "assumptions": ["sensitivity"],
+        "assumptions": ["sensitivity", "vary_spread"],
         "trials": ["Trials"],
     },
 )

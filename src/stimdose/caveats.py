@@ -43,6 +43,6 @@ def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> li
     if len(studies) <= FEW_GROUPS:
         found.append(
             f"{len(studies)} groups cannot tell how far groups differ, so the prior of the spread between them decides how much they share: "
-            f"vary it with fit.refit(priors={{...}}) for {', '.join(spreads)}"
+            f"vary it (sd.vary_spread; {', '.join(spreads)})"
         )
     return found
