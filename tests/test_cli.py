@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import make_table
 
-from stimdose import cli
+from stimdose import cli, terminal
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,9 @@ def test_many_notes_are_cut_and_the_rest_is_in_the_audit(run, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     code, out, _ = run("check-table", str(tmp_path / "t.csv"), "-o", str(tmp_path))
     assert code == 0
-    assert out.count("Note: ") == cli.LISTED
+    assert out.count("Note: ") == terminal.LISTED
     (more,) = re.findall(r"and (\d+) more in .*audit\.csv", out)
-    assert int(more) + cli.LISTED == 1 + 1 + 30  # outcomes taken as different people; variances from sizes; 30 mean effects
+    assert int(more) + terminal.LISTED == 1 + 1 + 30  # outcomes taken as different people; variances from sizes; 30 mean effects
     assert len(pd.read_csv(tmp_path / "audit.csv")) == 1 + 30 + 30
     assert "and 7 more with -o DIR, in DIR/audit.csv" in run("check-table", str(tmp_path / "t.csv"))[1]
 
