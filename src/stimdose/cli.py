@@ -9,6 +9,7 @@ import typer
 
 from . import options as opt
 from .errors import ConvergenceWarning, StimdoseError
+from .questions import BEST, questions
 from .terminal import console, escape, grouped, say, say_written, show, show_notes, upright, warn_of
 
 app = typer.Typer(
@@ -17,19 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-BEST = [
-    "verdict",
-    "best_dose",
-    "low",
-    "high",
-    "effect_at_best",
-    "p_at_low_end",
-    "p_at_high_end",
-    "near_best_low",
-    "near_best_high",
-]
-BEST += ["prior_low", "prior_high", "contraction", "r_hat", "ess"]
+app.add_typer(questions)
 
 
 def main() -> None:
@@ -93,16 +82,13 @@ def fit(
     quiet: opt.Quiet = False,
 ) -> None:
     """Fit a model to a table; write the fit, tables and figures to a folder, and print the verdicts."""
-    from .optima import default_delta
     from .outputs import make_folder, write_fit
     from .sampling import fit as fit_model
-    from .specs import load_model
 
-    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
-    table = opt.read_table(trials, set_, where, missing="drop" if missing == "drop" else "keep", **reading)
-    if spec.dose and delta is None:
-        default_delta(spec, table)  # better refused now than after sampling
+    spec, table = opt.model_and_table(
+        model, trials, outcome_sd, set_, where, missing=missing, allow_mixed=allow_mixed, delta=delta, **reading
+    )
     folder = make_folder(out)
     console().print(f"Sampling {len(table)} rows ...")
     warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
@@ -118,46 +104,10 @@ def fit(
         allow_mixed=tuple(allow_mixed or ()),
         progress=not quiet,
     )
-    written, optima = write_fit(found, folder, delta=delta)
+    written, optima, joint = write_fit(found, folder, delta=delta)
     show_notes(found.trials, f"in {folder / 'audit.csv'}")
-    _report(found, optima)
+    _report(found, optima, joint)
     say(f"Wrote to {folder}: {', '.join(path.name for path in written)}")
-
-
-@app.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results")
-def curve(fit: opt.FitFile, column: str, by: opt.By = None, range_: opt.Range = None, out: opt.Out = None) -> None:
-    """Print a dose-response curve; with -o write it as CSV, PDF and PNG."""
-    from .curves import band
-    from .curves import curve as curve_of
-    from .outputs import make_folder, write_curve
-    from .sampling import load_fit
-
-    folder = make_folder(out) if out else None
-    found = load_fit(fit)
-    mean = curve_of(found, column, by=by, over=range_, size=9)
-    show(band(mean), f"Mean effect by {column}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
-    warn_of(found)
-    if folder:
-        say_written(write_curve(found, column, by, folder, range_))
-
-
-@app.command(epilog="Example: stimdose optimum results/fit.nc frequency_hz --range 1 50")
-def optimum(
-    fit: opt.FitFile, column: str, by: opt.By = None, range_: opt.Range = None, delta: opt.Delta = None, out: opt.Out = None
-) -> None:
-    """Print the verdict on the best dose, and its posterior; with -o write the table as CSV."""
-    from .optima import optimum as optimum_of
-    from .outputs import make_folder
-    from .sampling import load_fit
-
-    folder = make_folder(out) if out else None
-    found = optimum_of(load_fit(fit), column, by=by, over=range_, delta=delta)
-    say(found.explanation)
-    show(upright(found.table()), f"Best {column}")
-    if folder:
-        path = folder / f"optimum-{column}.csv"
-        found.table().to_csv(path, float_format="%.6g")
-        say_written([path])
 
 
 @app.command(
@@ -257,6 +207,42 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
         show(shipped_models().reset_index(), "Shipped models")
 
 
+@app.command(epilog="Examples: stimdose shapes\n\nstimdose shapes emax --dose session_min")
+def shapes(
+    name: Annotated[str | None, typer.Argument(help="print the formula, parameters and default priors of this shape")] = None,
+    dose: Annotated[str, typer.Option(help="the dose that default priors are for")] = "sessions",
+) -> None:
+    """List the dose-response shapes and when to use each, or print formula, parameters and default priors of one."""
+    import inspect
+
+    import pandas as pd
+
+    from .columns import COLUMNS, DOSES
+    from .errors import nearest
+    from .model import as_table
+    from .parts import Dose
+    from .shapes import SHAPES
+
+    if name is None:
+        lines = [(shape.name, shape.when) for shape in SHAPES.values()]
+        show(pd.DataFrame(lines, columns=["shape", "when"]), "Shapes of a dose-response")
+        return
+    faults = [f"there is no shape {name!r}{nearest(name, SHAPES)}; there are {', '.join(SHAPES)}"] * (name not in SHAPES)
+    faults += [f"there is no dose {dose!r}{nearest(dose, DOSES)}; there are {', '.join(DOSES)}"] * (dose not in DOSES)
+    if faults:
+        raise StimdoseError("\n  - ".join(["priors of a shape:", *faults]) if len(faults) > 1 else faults[0])
+    part = Dose(column=dose, shape=name)
+    say(f"{name}: {part.basis.when}\n\n{inspect.cleandoc(SHAPES[name].__doc__)}\n")
+    facts = {"zero at dose zero": part.basis.zero_at_zero, "can have its best dose inside a range": part.basis.can_peak}
+    say("\n".join(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()))
+    unit = COLUMNS[dose].unit
+    title = (
+        f"Default priors for {dose}, 95 % interval; effects in standard deviations of the outcome, at {part.reference:g} {unit}"
+    )
+    show(as_table(part.basis.default_priors()).reset_index(), title)
+    say(f'In a model file:\n\n[[dose]]\ncolumn = "{dose}"\nshape = "{name}"')
+
+
 @app.command(epilog="Example: stimdose demo -o demo-output")
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False
@@ -267,12 +253,14 @@ def demo(
     run_demo(out, console(), progress=not quiet)
 
 
-def _report(found, optima: dict) -> None:
+def _report(found, optima: dict, joint: dict) -> None:
     warn_of(found)
     say(f"Sampling {found.diagnosis.message}")
     for column, best in optima.items():
         console().print(f"\n[bold]{column}[/]\n{escape(best.explanation)}", soft_wrap=True)
         table = best.table()
         show(upright(table[BEST]), f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}")
+    for doses, best in joint.items():
+        console().print(f"\n[bold]{doses}[/]\n{escape(best.explanation)}", soft_wrap=True)
     if (contrast := found.more_is_better()) is not None:
         show(contrast, "Is more better? Highest less lowest observed dose, free intercept")

@@ -51,7 +51,7 @@ def run_demo(folder: str | Path, console: Console, progress: bool = True) -> Non
             warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict below says it
             found = fit(load_model(name), trials, seed=1, progress=progress)
         part = make_folder(folder / name)
-        _, optima = write_fit(found, part)
+        _, optima, _ = write_fit(found, part)
         console.print(f"Sampling {escape(found.diagnosis.message)}")
         for column, best in optima.items():
             console.print(f"[bold]{column}[/]: {escape(best.explanation)}")

@@ -53,12 +53,62 @@ Delta = Annotated[
 ]
 
 
-def pair(item: str) -> tuple[str, str]:
-    """Name and value of "name=value". Raises StimdoseError for anything else."""
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise StimdoseError(f"write column=value, not {item!r}")
-    return name, value
+At = Annotated[
+    list[str] | None,
+    typer.Option("--at", help="what else is held, and at what: --at phase=chronic; usual doses and the mean if not stated"),
+]
+Benefit = Annotated[
+    float | None, typer.Option(help="an effect that is worth having, such as the minimal important difference: its smallest dose")
+]
+Cost = Annotated[
+    float, typer.Option(min=0, help="effect that one unit of the dose must earn: --cost 0.01; the best dose is net of it")
+]
+Duty = Annotated[
+    float | None, typer.Option(help="share of a session in which pulses run, above 0 to 1; by default the median of the trials")
+]
+NewStudy = Annotated[
+    bool, typer.Option("--new-study", help="of a study not seen, with what it would differ by, in place of the mean over studies")
+]
+
+
+def pairs(items: list[str] | None, form: str = "column=value") -> dict[str, str]:
+    """Values by name, of "name=value" items. Raises StimdoseError that lists all that are not, or that name one twice."""
+    split = [item.partition("=") for item in items or []]
+    names = [name for name, _, _ in split]
+    faults = [
+        f"write {form}, not {item!r}" for item, (name, equals, _) in zip(items or [], split, strict=True) if not (name and equals)
+    ]
+    faults += [f"{name} is stated more than once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    if faults:
+        raise StimdoseError("; ".join(faults))
+    return {name: value for name, _, value in split}
+
+
+def protocol(items: list[str] | None, fit) -> dict[str, float | str]:
+    """What "name=value" items state: words for the groups of a fit, numbers for all else; what is no number stays as written."""
+    return {name: value if name in fit.rows.levels else number(value) for name, value in pairs(items).items()}
+
+
+def fixed(items: list[str]) -> dict[str, float | str | None]:
+    """Doses by name, of "name=dose" items; None of a name alone."""
+    found = pairs([item if "=" in item else f"{item}=" for item in items], "a dose, or dose=number")
+    return {name: number(value) if value else None for name, value in found.items()}
+
+
+def ranges(items: list[str] | None) -> dict[str, tuple[float, float]]:
+    """Lowest and highest dose by name, of "name=low:high" items. Raises StimdoseError for anything else."""
+    found = {name: tuple(map(number, value.split(":"))) for name, value in pairs(items, "dose=low:high").items()}
+    if wrong := [name for name, ends in found.items() if len(ends) != 2 or not all(isinstance(end, float) for end in ends)]:
+        raise StimdoseError(f"write dose=low:high, such as {wrong[0]}=1:50")
+    return found
+
+
+def number(text: str) -> float | str:
+    """The number that a text is, or the text: what it is used for then says what it should be."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def read_table(source: str, constants: list[str] | None, where: list[str] | None, missing: str, **reading: str | None):
@@ -66,7 +116,7 @@ def read_table(source: str, constants: list[str] | None, where: list[str] | None
     from . import shipped
     from .reading import read_trials
 
-    given, wanted = (dict(pair(item) for item in items or []) for items in (constants, where))
+    given, wanted = pairs(constants), pairs(where)
     given |= {name: value for name, value in reading.items() if value is not None}
     path = Path(source)
     is_file = bool(path.suffix) or path.exists()
@@ -75,3 +125,29 @@ def read_table(source: str, constants: list[str] | None, where: list[str] | None
         raise StimdoseError(f"shipped tables are read as they are; for {', '.join(given)}, give the file itself: {file}")
     table = read_trials(path, missing=missing, **given) if is_file else shipped.load_dataset(source)
     return table.subset(**wanted) if wanted else table
+
+
+def model_and_table(
+    model: str,
+    trials: str,
+    outcome_sd: float | None,
+    constants: list[str] | None,
+    where: list[str] | None,
+    *,
+    missing: str,
+    allow_mixed: list[str] | None = None,
+    delta: float | None,
+    **reading: str | None,
+):
+    """The model and the trials of a fit, refused here rather than after sampling: first for faults of the table, then for the lack of
+    `delta`."""
+    from .optima import default_delta
+    from .rows import prepare
+    from .specs import load_model
+
+    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
+    table = read_table(trials, constants, where, missing="drop" if missing == "drop" else "keep", **reading)
+    _, complete = prepare(spec, table, missing, tuple(allow_mixed or ()))
+    if spec.dose and delta is None:
+        default_delta(spec, complete)
+    return spec, table

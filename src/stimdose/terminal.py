@@ -27,17 +27,24 @@ def say(text: str) -> None:
 
 
 def show(frame, title: str) -> None:
-    """Print a DataFrame without its index."""
+    """Print a DataFrame without its index, under a title as long as it is."""
     from rich.table import Table
 
-    from .doses import short
-
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     for name in frame.columns:
         table.add_column(escape(str(name)), overflow="fold")
     for record in frame.itertuples(index=False):
-        table.add_row(*(escape(short(value) if isinstance(value, float) else str(value)) for value in record))
+        table.add_row(*(escape(_cell(value)) for value in record))
+    console().print(f"[bold]{escape(title)}[/]", soft_wrap=True)
     console().print(table)
+
+
+def _cell(value) -> str:
+    from .doses import short
+
+    if not isinstance(value, float):
+        return str(value)
+    return short(value) if value == value else "–"
 
 
 def upright(table):
