@@ -202,6 +202,14 @@ def test_a_fit_writes_what_it_names_and_no_name_has_a_colon(product_fit, tmp_pat
     assert pd.read_csv(tmp_path / "optimum-frequency_hz.csv")["group"].nunique() == 6
 
 
+@pytest.mark.parametrize("name", ["optimum-frequency_hz.csv", "optimum-frequency_hz.png"])
+def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):  # noqa: F811
+    (tmp_path / name / "inside").mkdir(parents=True)
+    code, _, err = run("optimum", saved, "frequency_hz", "-o", str(tmp_path))
+    assert code == 1
+    assert re.match("Error: cannot write .*optimum-frequency_hz", err)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -58,7 +58,8 @@ At = Annotated[
     typer.Option("--at", help="what else is held, and at what: --at phase=chronic; usual doses and the mean if not stated"),
 ]
 Benefit = Annotated[
-    float | None, typer.Option(help="an effect that is worth having, such as the minimal important difference: its smallest dose")
+    float | None,
+    typer.Option(help="an effect worth having, such as the minimal important difference; prints the smallest dose that has it"),
 ]
 Cost = Annotated[
     float, typer.Option(min=0, help="effect that one unit of the dose must earn: --cost 0.01; the best dose is net of it")

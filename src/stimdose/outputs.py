@@ -184,12 +184,19 @@ def _plain(name: str) -> str:
 def _write_figure(axes, folder: Path, name: str) -> list[Path]:
     import matplotlib.pyplot as plt
 
-    written = figures.save(axes, folder / _plain(name))
-    plt.close(np.ravel(axes)[0].figure)
-    return written
+    path = folder / _plain(name)
+    try:
+        return figures.save(axes, path)
+    except OSError as error:
+        raise StimdoseError(f"cannot write the figure {path}: {error}") from None
+    finally:
+        plt.close(np.ravel(axes)[0].figure)
 
 
 def _write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
     path = folder / f"{_plain(name)}.csv"
-    table.to_csv(path, float_format="%.6g")
+    try:
+        table.to_csv(path, float_format="%.6g")
+    except OSError as error:  # as where a spreadsheet has it open
+        raise StimdoseError(f"cannot write {path}: {error}") from None
     return path
