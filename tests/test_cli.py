@@ -1,12 +1,17 @@
 """The command line, as a user calls it."""
 
 import re
+import shlex
 
 import pandas as pd
 import pytest
+import typer
 from conftest import make_table
 
-from stimdose import cli
+from stimdose import cli, terminal
+from stimdose.shapes import SHAPES
+
+COMMANDS = typer.main.get_command(cli.app).commands
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +35,24 @@ def run(capsys, monkeypatch):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"))
+    assert len(COMMANDS) == 15
+    assert all(re.search(rf"^│ {name} ", out, re.MULTILINE) for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["fit", "curve", "optimum", "check-table", "template", "datasets", "models", "demo"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_has_an_example(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
     assert re.search(rf"Examples?: stimdose {command}", out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_commands_that_exist(command):
+    lines = COMMANDS[command].epilog.split(":", 1)[1].split("\n\n")
+    for line in lines:
+        program, name, *words = shlex.split(line)
+        assert (program, name) == ("stimdose", command)
+        COMMANDS[command].make_context(name, words)
 
 
 def test_lists(run):
@@ -49,23 +64,26 @@ def test_lists(run):
     assert "lognormal" in out
 
 
-def test_optimum_leads_with_the_verdict(run, saved, tmp_path):
-    code, out, _ = run("optimum", saved, "frequency_hz", "--range", "2", "40", "-o", str(tmp_path))
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_printed_with_its_formula_and_every_prior(run, name):
+    code, out, _ = run("shapes", name, "--dose", "frequency_hz")
     assert code == 0
-    assert out.startswith("identified: the best dose lies inside the range")
-    table = pd.read_csv(tmp_path / "optimum-frequency_hz.csv")
-    assert table.loc[0, ["from", "to"]].tolist() == [2, 40]
+    shape = SHAPES[name](10.0, (1.0, 50.0))
+    assert out.startswith(f"{name}: {shape.when}\n\n{SHAPES[name].__doc__.splitlines()[0]}")
+    assert all(f"│ {parameter} " in out for parameter in (*shape.coefficients, *shape.nonlinear))
+    assert f'shape = "{name}"' in out
 
 
-def test_curve_prints_and_writes(run, saved, tmp_path):
-    code, out, _ = run("curve", saved, "sessions", "--by", "phase", "-o", str(tmp_path))
-    assert code == 0
-    assert "subacute" in out
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "curve-sessions.csv",
-        "dose-response-sessions.pdf",
-        "dose-response-sessions.png",
-    }
+def test_the_list_of_shapes_says_when_to_use_each(run):
+    out = " ".join(run("shapes")[1].replace("│", " ").split())
+    assert all(f"{name} {shape.when[:30]}" in out for name, shape in SHAPES.items())
+
+
+def test_a_shape_or_dose_that_does_not_exist_has_its_nearest_name(run):
+    code, _, err = run("shapes", "emx", "--dose", "frequency")
+    assert code == 1
+    assert "did you mean 'emax'" in err
+    assert "did you mean 'frequency_hz'" in err
 
 
 def test_check_table_of_a_good_table(run, tmp_path):
@@ -138,9 +156,9 @@ def test_many_notes_are_cut_and_the_rest_is_in_the_audit(run, tmp_path):
     table.to_csv(tmp_path / "t.csv", index=False)
     code, out, _ = run("check-table", str(tmp_path / "t.csv"), "-o", str(tmp_path))
     assert code == 0
-    assert out.count("Note: ") == cli.LISTED
+    assert out.count("Note: ") == terminal.LISTED
     (more,) = re.findall(r"and (\d+) more in .*audit\.csv", out)
-    assert int(more) + cli.LISTED == 1 + 1 + 30  # outcomes taken as different people; variances from sizes; 30 mean effects
+    assert int(more) + terminal.LISTED == 1 + 1 + 30  # outcomes taken as different people; variances from sizes; 30 mean effects
     assert len(pd.read_csv(tmp_path / "audit.csv")) == 1 + 30 + 30
     assert "and 7 more with -o DIR, in DIR/audit.csv" in run("check-table", str(tmp_path / "t.csv"))[1]
 
@@ -261,6 +279,17 @@ def test_fit_with_missing_doses(run, tmp_path):
     assert "audit.csv" in out
 
 
+@pytest.mark.parametrize("column", ["measure", "direction"])
+@pytest.mark.parametrize("command", [("fit", "-o", "x", "frequency-bell"), ("within-across", "frequency-bell")])
+def test_what_a_table_lacks_is_said_before_delta_is_asked_for(run, tmp_path, monkeypatch, command, column):
+    monkeypatch.chdir(tmp_path)
+    make_table().drop(columns=column).to_csv("t.csv", index=False)
+    code, _, err = run(*command, "t.csv", *["sessions"] * (command[0] == "within-across"))
+    assert code == 1
+    assert re.search(rf"row 2, study 'Trial 00', {column}: is empty", err)
+    assert "delta" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -270,6 +299,10 @@ def test_fit_with_missing_doses(run, tmp_path):
         (("fit", "sessions-by-phase", "stroke_therapy_hours", "-o", "x"), "does not fit"),
         (("fit", "pooled", "rtms_upper_limb_strata", "--where", "site", "-o", "x"), "column=value"),
         (("fit", "pooled", "rtms_upper_limb_strata", "--where", "site=", "-o", "x"), "no row has"),
+        (
+            ("fit", "pooled", "rtms_upper_limb_strata", "--where", "a=1", "--where", "a=2", "-o", "x"),
+            "a is stated more than once",
+        ),
         (("optimum", "missing.nc", "sessions"), "there is no file missing.nc"),
         (("curve", "missing.nc", "sessions"), "there is no file missing.nc"),
     ],

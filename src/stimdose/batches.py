@@ -109,9 +109,14 @@ def run(
     progress: a line on standard error; in a log, one line a minute.
 
     Raises BatchError at the end if tasks failed, with all of them and everything that finished, and at once if the executor broke,
-    as when a worker was killed. Raises FitError if the folder cannot be written to. An interrupt (Ctrl-C) cancels what was not
-    started. In each case every result that came back is on disk.
+    as when a worker was killed. Raises FitError for a folder or an executor that is none, and for a folder that
+    cannot be written to. An interrupt (Ctrl-C) cancels what was not started. In each case every result that came back is on disk.
     """
+    faults = [] if isinstance(folder, str | Path | None) else [f"the folder is a path, not {folder!r}"]
+    if not isinstance(executor, Executor | None):
+        faults.append(f"the executor is that of `concurrent.futures`, as `batches.pool(2)`, not {executor!r}")
+    if faults:
+        raise FitError("; ".join(faults))
     keys, first = [], {}
     for task in tasks:
         keys.append(task.key)
@@ -280,7 +285,8 @@ class _Folder:
         try:
             self.check(self.path(key))
         except Exception as error:  # whatever a reader raises at bytes that are not what it expects
-            warnings.warn(f"{self.path(key)} is damaged and is computed again: {_describe(error)}", stacklevel=4)
+            why = _describe(error).removeprefix(f"{self.path(key)} is damaged: ")
+            warnings.warn(f"{self.path(key)} is damaged and is computed again: {why}", stacklevel=4)
             return False
         return True
 

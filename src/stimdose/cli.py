@@ -1,6 +1,5 @@
 """The command line."""
 
-import itertools
 import sys
 import warnings
 from pathlib import Path
@@ -8,7 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import options as opt
 from .errors import ConvergenceWarning, StimdoseError
+from .questions import BEST, questions
+from .terminal import console, escape, grouped, say, say_written, show, show_notes, upright, warn_of
 
 app = typer.Typer(
     help="Bayesian dose-response modelling of magnetic stimulation trials.",
@@ -16,49 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-Trials = Annotated[
-    str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")
-]
-Set = Annotated[list[str] | None, typer.Option("--set", help="a column that is the same in every row: --set comparator=sham")]
-Decimal = Annotated[Literal[".", ","] | None, typer.Option(help="how a text file writes decimals: '.' if not stated")]
-Sheet = Annotated[str | None, typer.Option(help="name of the sheet of an Excel file; the first if not stated")]
-SMDVariance = Annotated[
-    Literal["mean", "printed"] | None,
-    typer.Option(
-        "--smd-variance",
-        help="evaluate the variance of standardised effects at their mean (if not stated), or at each as printed",
-    ),
-]
-TBSFrequency = Annotated[
-    Literal["burst", "carrier", "mean"] | None,
-    typer.Option("--tbs-frequency", help="the frequency of iTBS, cTBS and QPS where none is printed: 'burst' if not stated"),
-]
-Where = Annotated[list[str] | None, typer.Option("--where", help="use only rows with this value: --where outcome=FMA-UE")]
-FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="a saved fit, such as DIR/fit.nc")]
-By = Annotated[str | None, typer.Option(help="a group column of the model: one curve in each of its groups")]
-Range = Annotated[
-    tuple[float, float] | None, typer.Option("--range", help="lowest and highest dose; the observed range by default")
-]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="folder to write to")]
-Delta = Annotated[
-    float | None, typer.Option(min=1e-12, help="smallest difference in effect that matters; 0.1 for standardised effects")
-]
-
-
-LISTED = 25
-"""A command prints this many notes; audit.csv has them all."""
-BEST = [
-    "verdict",
-    "best_dose",
-    "low",
-    "high",
-    "effect_at_best",
-    "p_at_low_end",
-    "p_at_high_end",
-    "near_best_low",
-    "near_best_high",
-]
-BEST += ["prior_low", "prior_high", "contraction", "r_hat", "ess"]
+app.add_typer(questions)
 
 
 def main() -> None:
@@ -69,7 +29,7 @@ def main() -> None:
     try:
         app()
     except StimdoseError as error:
-        _console(stderr=True).print(f"[bold red]Error:[/] {_escape(str(error))}", soft_wrap=True)
+        console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(1) from None
 
 
@@ -93,18 +53,15 @@ def _options(
     "stimdose fit stimulation trials.csv -o results --decimal , --set pre_post_r=0.5 --missing impute"
 )
 def fit(
-    model: Annotated[str, typer.Argument(help="a shipped model (see `stimdose models`) or a .toml file")],
-    trials: Trials,
+    model: opt.ModelName,
+    trials: opt.TrialsName,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")],
-    seed: Annotated[int | None, typer.Option(min=0, help="the same seed gives the same numbers")] = None,
-    draws: Annotated[int, typer.Option(min=100, help="draws a chain")] = 1000,
-    tune: Annotated[int, typer.Option(min=100, help="warm-up draws a chain")] = 1000,
-    chains: Annotated[int, typer.Option(min=2)] = 4,
-    target_accept: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
-    outcome_sd: Annotated[
-        float | None,
-        typer.Option(help="one standard deviation of the outcome in the units of the effect, where it is not standardised"),
-    ] = None,
+    seed: opt.Seed = None,
+    draws: opt.Draws = 1000,
+    tune: opt.Tune = 1000,
+    chains: opt.Chains = 4,
+    target_accept: opt.TargetAccept = 0.95,
+    outcome_sd: opt.OutcomeSD = None,
     missing: Annotated[
         Literal["error", "drop", "impute"],
         typer.Option(
@@ -115,28 +72,25 @@ def fit(
     allow_mixed: Annotated[
         list[str] | None, typer.Option(help="let rows differ in measure, comparator, design, score or outcome")
     ] = None,
-    set_: Set = None,
-    where: Where = None,
-    decimal: Decimal = None,
-    sheet: Sheet = None,
-    smd_variance: SMDVariance = None,
-    tbs_frequency: TBSFrequency = None,
-    delta: Delta = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    smd_variance: opt.SMDVariance = None,
+    tbs_frequency: opt.TBSFrequency = None,
+    delta: opt.Delta = None,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Fit a model to a table; write the fit, tables and figures to a folder, and print the verdicts."""
-    from .optima import default_delta
     from .outputs import make_folder, write_fit
     from .sampling import fit as fit_model
-    from .specs import load_model
 
-    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
-    table = _read(trials, set_, where, missing="drop" if missing == "drop" else "keep", **reading)
-    if spec.dose and delta is None:
-        default_delta(spec, table)  # better refused now than after sampling
+    spec, table = opt.model_and_table(
+        model, trials, outcome_sd, set_, where, missing=missing, allow_mixed=allow_mixed, delta=delta, **reading
+    )
     folder = make_folder(out)
-    _console().print(f"Sampling {len(table)} rows ...")
+    console().print(f"Sampling {len(table)} rows ...")
     warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
     found = fit_model(
         spec,
@@ -150,44 +104,10 @@ def fit(
         allow_mixed=tuple(allow_mixed or ()),
         progress=not quiet,
     )
-    written, optima = write_fit(found, folder, delta=delta)
-    _notes(found.trials, f"in {folder / 'audit.csv'}")
-    _report(found, optima)
-    _console().print(f"Wrote to {folder}: {', '.join(path.name for path in written)}", soft_wrap=True)
-
-
-@app.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results")
-def curve(fit: FitFile, column: str, by: By = None, range_: Range = None, out: Out = None) -> None:
-    """Print a dose-response curve; with -o write it as CSV, PDF and PNG."""
-    from .curves import band
-    from .curves import curve as curve_of
-    from .outputs import make_folder, write_curve
-    from .sampling import load_fit
-
-    folder = make_folder(out) if out else None
-    found = load_fit(fit)
-    mean = curve_of(found, column, by=by, over=range_, size=9)
-    _table(band(mean), f"Mean effect by {column}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
-    _warn(found)
-    if folder:
-        _console().print("Wrote " + ", ".join(str(path) for path in write_curve(found, column, by, folder, range_)))
-
-
-@app.command(epilog="Example: stimdose optimum results/fit.nc frequency_hz --range 1 50")
-def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delta: Delta = None, out: Out = None) -> None:
-    """Print the verdict on the best dose, and its posterior; with -o write the table as CSV."""
-    from .optima import optimum as optimum_of
-    from .outputs import make_folder
-    from .sampling import load_fit
-
-    folder = make_folder(out) if out else None
-    found = optimum_of(load_fit(fit), column, by=by, over=range_, delta=delta)
-    _console().print(_escape(found.explanation), soft_wrap=True)
-    _table(_upright(found.table()), f"Best {column}")
-    if folder:
-        path = folder / f"optimum-{column}.csv"
-        found.table().to_csv(path, float_format="%.6g")
-        _console().print(f"Wrote {path}")
+    written, optima, joint = write_fit(found, folder, delta=delta)
+    show_notes(found.trials, f"in {folder / 'audit.csv'}")
+    _report(found, optima, joint)
+    say(f"Wrote to {folder}: {', '.join(path.name for path in written)}")
 
 
 @app.command(
@@ -196,14 +116,14 @@ def optimum(fit: FitFile, column: str, by: By = None, range_: Range = None, delt
     "stimdose check-table trials.csv --decimal , --set pre_post_r=0.5",
 )
 def check_table(
-    trials: Trials,
-    set_: Set = None,
-    where: Where = None,
-    decimal: Decimal = None,
-    sheet: Sheet = None,
-    smd_variance: SMDVariance = None,
-    tbs_frequency: TBSFrequency = None,
-    out: Out = None,
+    trials: opt.TrialsName,
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    smd_variance: opt.SMDVariance = None,
+    tbs_frequency: opt.TBSFrequency = None,
+    out: opt.Out = None,
 ) -> None:
     """Read a table and list what is wrong with it, what was computed, what its studies report, and which cells are empty.
 
@@ -215,20 +135,20 @@ def check_table(
     from .outputs import make_folder, write_audit
 
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
-    table = _read(trials, set_, where, missing="keep", **reading)
+    table = opt.read_table(trials, set_, where, missing="keep", **reading)
     folder = make_folder(out) if out else None
-    _console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
-    _notes(table, f"in {folder / 'audit.csv'}" if folder else "with -o DIR, in DIR/audit.csv")
+    console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
+    show_notes(table, f"in {folder / 'audit.csv'}" if folder else "with -o DIR, in DIR/audit.csv")
     for kind, values in table.mixtures().items():
-        _console().print(f"Mixed {kind}: {', '.join(values)}; one fit takes one of them (--where {kind}=...)", soft_wrap=True)
-    _console().print(_escape("\n".join(summary(table))), soft_wrap=True)
+        say(f"Mixed {kind}: {', '.join(values)}; one fit takes one of them (--where {kind}=...)")
+    say("\n".join(summary(table)))
     gaps = table.gaps(tuple(name for name in DOSES if name in table.table))
-    for line in _grouped(gaps):
-        _console().print(_escape(line), soft_wrap=True)
+    for line in grouped(gaps):
+        say(line)
     complete = len(table) - len({problem.row for problem in gaps if problem.row is not None})
-    _console().print(f"{complete} rows have everything, all doses included")
+    console().print(f"{complete} rows have everything, all doses included")
     if folder:
-        _console().print("Wrote " + ", ".join(str(path) for path in write_audit(table, folder)), soft_wrap=True)
+        say_written(write_audit(table, folder))
     if needed := table.gaps():
         raise StimdoseError(f"cells that every fit needs are empty: {len(needed)}")
 
@@ -258,7 +178,7 @@ def template(
         raise StimdoseError(f"{out} exists already, and may hold your data; choose another name") from None
     except OSError as error:
         raise StimdoseError(f"cannot write {out}: {error}") from None
-    _console().print(f"Wrote {out}")
+    say_written([out])
 
 
 @app.command(epilog="Example: stimdose datasets rtms_pain")
@@ -269,7 +189,7 @@ def datasets(name: Annotated[str | None, typer.Argument(help="print the README o
     if name:
         typer.echo((shipped.dataset_path(name).parent / "README.md").read_text(encoding="utf-8"))
     else:
-        _table(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables")
+        show(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables")
 
 
 @app.command(epilog="Example: stimdose models frequency-bell")
@@ -281,10 +201,46 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
 
     if name:
         spec = load_model(name)
-        _console().print(_escape(f"{spec.name}: {spec.description}"), soft_wrap=True)
-        _table(prior_table(spec).reset_index(), "Priors, 95 % interval, and why")
+        say(f"{spec.name}: {spec.description}")
+        show(prior_table(spec).reset_index(), "Priors, 95 % interval, and why")
     else:
-        _table(shipped_models().reset_index(), "Shipped models")
+        show(shipped_models().reset_index(), "Shipped models")
+
+
+@app.command(epilog="Examples: stimdose shapes\n\nstimdose shapes emax --dose session_min")
+def shapes(
+    name: Annotated[str | None, typer.Argument(help="print the formula, parameters and default priors of this shape")] = None,
+    dose: Annotated[str, typer.Option(help="the dose that default priors are for")] = "sessions",
+) -> None:
+    """List the dose-response shapes and when to use each, or print formula, parameters and default priors of one."""
+    import inspect
+
+    import pandas as pd
+
+    from .columns import COLUMNS, DOSES
+    from .errors import nearest
+    from .model import as_table
+    from .parts import Dose
+    from .shapes import SHAPES
+
+    if name is None:
+        lines = [(shape.name, shape.when) for shape in SHAPES.values()]
+        show(pd.DataFrame(lines, columns=["shape", "when"]), "Shapes of a dose-response")
+        return
+    faults = [f"there is no shape {name!r}{nearest(name, SHAPES)}; there are {', '.join(SHAPES)}"] * (name not in SHAPES)
+    faults += [f"there is no dose {dose!r}{nearest(dose, DOSES)}; there are {', '.join(DOSES)}"] * (dose not in DOSES)
+    if faults:
+        raise StimdoseError("\n  - ".join(["priors of a shape:", *faults]) if len(faults) > 1 else faults[0])
+    part = Dose(column=dose, shape=name)
+    say(f"{name}: {part.basis.when}\n\n{inspect.cleandoc(SHAPES[name].__doc__)}\n")
+    facts = {"zero at dose zero": part.basis.zero_at_zero, "can have its best dose inside a range": part.basis.can_peak}
+    say("\n".join(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()))
+    unit = COLUMNS[dose].unit
+    title = (
+        f"Default priors for {dose}, 95 % interval; effects in standard deviations of the outcome, at {part.reference:g} {unit}"
+    )
+    show(as_table(part.basis.default_priors()).reset_index(), title)
+    say(f'In a model file:\n\n[[dose]]\ncolumn = "{dose}"\nshape = "{name}"')
 
 
 @app.command(epilog="Example: stimdose demo -o demo-output")
@@ -294,99 +250,17 @@ def demo(
     """Fit three models to three shipped tables and draw their figures (about a minute and a half)."""
     from .demo import run_demo
 
-    run_demo(out, _console(), progress=not quiet)
+    run_demo(out, console(), progress=not quiet)
 
 
-def _read(source: str, constants: list[str] | None, where: list[str] | None, missing: str, **reading: str | None):
-    from . import shipped
-    from .reading import read_trials
-
-    given, wanted = (dict(_pair(item) for item in items or []) for items in (constants, where))
-    given |= {name: value for name, value in reading.items() if value is not None}
-    path = Path(source)
-    is_file = bool(path.suffix) or path.exists()
-    if given and not is_file:
-        file = shipped.dataset_path(source)
-        raise StimdoseError(f"shipped tables are read as they are; for {', '.join(given)}, give the file itself: {file}")
-    table = read_trials(path, missing=missing, **given) if is_file else shipped.load_dataset(source)
-    return table.subset(**wanted) if wanted else table
-
-
-def _pair(item: str) -> tuple[str, str]:
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise StimdoseError(f"write column=value, not {item!r}")
-    return name, value
-
-
-def _report(found, optima: dict) -> None:
-    console = _console()
-    _warn(found)
-    console.print(f"Sampling {_escape(found.diagnosis.message)}", soft_wrap=True)
+def _report(found, optima: dict, joint: dict) -> None:
+    warn_of(found)
+    say(f"Sampling {found.diagnosis.message}")
     for column, best in optima.items():
-        console.print(f"\n[bold]{column}[/]\n{_escape(best.explanation)}", soft_wrap=True)
+        console().print(f"\n[bold]{column}[/]\n{escape(best.explanation)}", soft_wrap=True)
         table = best.table()
-        _table(_upright(table[BEST]), f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}")
+        show(upright(table[BEST]), f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}")
+    for doses, best in joint.items():
+        console().print(f"\n[bold]{doses}[/]\n{escape(best.explanation)}", soft_wrap=True)
     if (contrast := found.more_is_better()) is not None:
-        _table(contrast, "Is more better? Highest less lowest observed dose, free intercept")
-
-
-def _upright(table):
-    """One column per group, one line per quantity."""
-    return table.rename(index={"": "value"}).T.reset_index(names="quantity")
-
-
-def _warn(found) -> None:
-    if not found.diagnosis.converged:
-        _console(stderr=True).print(f"[bold red]Warning:[/] the fit {_escape(found.diagnosis.message)}", soft_wrap=True)
-
-
-def _notes(table, rest: str) -> None:
-    """What was noticed, computed and left out, LISTED lines at most; `rest` says where the others are."""
-    lines = [f"Note: {note}" for note in table.notes] + [f"Left out: {line}" for line in _grouped(table.dropped)]
-    for line in lines[:LISTED]:
-        _console().print(_escape(line), soft_wrap=True)
-    if len(lines) > LISTED:
-        _console().print(f"and {len(lines) - LISTED} more {rest}", soft_wrap=True)
-
-
-def _grouped(problems) -> list[str]:
-    """One line for each column and rule that problems name, with the rows they name."""
-    kinds = {}
-    for problem in problems:
-        kinds.setdefault((problem.column, problem.rule), []).append(problem.row)
-    return [f"{column}: {rule}{_rows(rows)}" if column else f"{rule}{_rows(rows)}" for (column, rule), rows in kinds.items()]
-
-
-def _rows(rows: list) -> str:
-    """The lines of the file in words: " (4 rows: 2, 5 to 7)"; nothing for the whole table."""
-    rows = sorted(row for row in rows if row is not None)
-    starts = [k for k, row in enumerate(rows) if not k or row != rows[k - 1] + 1]
-    runs = [rows[first:end] for first, end in itertools.pairwise([*starts, len(rows)])]
-    named = ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
-    return f" ({'row' if len(rows) == 1 else f'{len(rows)} rows:'} {named})" if rows else ""
-
-
-def _table(frame, title: str) -> None:
-    from rich.table import Table
-
-    from .doses import short
-
-    table = Table(title=_escape(title), title_justify="left")
-    for name in frame.columns:
-        table.add_column(_escape(str(name)), overflow="fold")
-    for record in frame.itertuples(index=False):
-        table.add_row(*(_escape(short(value) if isinstance(value, float) else str(value)) for value in record))
-    _console().print(table)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _console(stderr: bool = False):
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, width=None if sys.stdout.isatty() else 120)
+        show(contrast, "Is more better? Highest less lowest observed dose, free intercept")

@@ -51,10 +51,10 @@ def run_demo(folder: str | Path, console: Console, progress: bool = True) -> Non
             warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict below says it
             found = fit(load_model(name), trials, seed=1, progress=progress)
         part = make_folder(folder / name)
-        _, optima = write_fit(found, part)
+        _, optima, _ = write_fit(found, part)
         console.print(f"Sampling {escape(found.diagnosis.message)}")
         for column, best in optima.items():
-            console.print(f"[bold]{column}[/]: {escape(best.explanation)}")
+            console.print(f"[bold]{column}[/]\n{escape(best.explanation)}")
             for group, line in best.table().iterrows():
                 dose, low, high, prior_low, prior_high, first, last = (
                     f"{line[name]:,.4g}" for name in ("best_dose", "low", "high", "prior_low", "prior_high", "from", "to")

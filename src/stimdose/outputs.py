@@ -1,14 +1,24 @@
 """A fit as a folder of files: the saved fit, tables as CSV, figures as PDF and PNG."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from . import figures
+from .averaging import Average
 from .completeness import completeness, reported
 from .curves import band, curve, points
+from .decisions import Contrast
+from .dose_space import Support, support
+from .ecology import WithinAcross
 from .errors import StimdoseError
+from .joint_optima import JointOptimum, joint_optimum
 from .optima import Optimum, optimum
+from .paths import OptimaByPath
 from .predictive import study_effects
 from .sampling import Fit
 from .trials import Trials
@@ -27,8 +37,11 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
-def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[list[Path], dict[str, Optimum]]:
-    """Write a fit and everything that is usually printed of it. Returns the paths, and the optimum of every dose."""
+def write_fit(
+    fit: Fit, folder: Path, *, delta: float | None = None
+) -> tuple[list[Path], dict[str, Optimum], dict[str, JointOptimum]]:
+    """Write a fit and everything that is usually printed of it. Returns the paths, the optimum of every dose, and the joint optimum
+    of every two doses that are multiplied."""
     written = [fit.save(folder / "fit.nc")]
     tables = {"parameters": fit.summary(), "priors": fit.prior_table(), "effects": study_effects(fit)}
     tables["audit"] = fit.trials.audit().set_index("row")
@@ -36,43 +49,154 @@ def write_fit(fit: Fit, folder: Path, *, delta: float | None = None) -> tuple[li
         tables["imputed"] = imputed.set_index("row")
     if (contrast := fit.more_is_better()) is not None:
         tables["more-is-better"] = contrast.set_index("dose")
-    written += [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
+    written += [_write_table(table, folder, name) for name, table in tables.items()]
     groups = next(iter(fit.rows.levels), None)
     if len(fit.trials) <= FOREST_ROWS:
-        written += _write_figure(figures.forest(study_effects(fit, group=groups)), folder / "forest")
-    optima = {}
+        written += _write_figure(figures.forest(study_effects(fit, group=groups)), folder, "forest")
+    optima, joint = {}, {}
     for dose in fit.model.doses:
         by = fit.model.shown_by(dose.column)
-        written += write_curve(fit, dose.column, by, folder)
+        written += write_curve(fit, dose.column, folder, by=by)
         optima[dose.column] = optimum(fit, dose.column, by=by, delta=delta)
-        written.append(_write_table(optima[dose.column].table(), folder / f"optimum-{dose.column}.csv"))
-    return written, optima
+        written += write_optimum(optima[dose.column], folder, points(fit, dose.column, by=by))
+    for dose in fit.model.dose:
+        if dose.times:
+            found = joint_optimum(fit, dose.column, dose.times.column, delta=delta)
+            joint[f"{dose.column} x {dose.times.column}"] = found
+            written += write_surface(found, folder, fit.trials)
+    if fit.model.dose and len((found := support(fit)).region) > 1:
+        written += write_support(found, folder, fit.trials)
+    return written, optima, joint
 
 
 def write_audit(trials: Trials, folder: Path) -> list[Path]:
     """Write what was done to a table on reading, and what its studies report."""
     tables = {"audit": trials.audit().set_index("row"), "completeness": completeness(trials).set_index("group")}
     tables["reported"] = reported(trials)
-    return [_write_table(table, folder / f"{name}.csv") for name, table in tables.items()]
+    return [_write_table(table, folder, name) for name, table in tables.items()]
 
 
-def write_curve(fit: Fit, column: str, by: str | None, folder: Path, over: tuple[float, float] | None = None) -> list[Path]:
+def write_curve(fit: Fit, column: str, folder: Path, *, by: str | None = None, over=None, at: dict | None = None) -> list[Path]:
     """Write one dose-response curve as CSV, PDF and PNG."""
-    mean, new = (curve(fit, column, by=by, kind=kind, over=over) for kind in ("mean", "new study"))
+    mean, new = (curve(fit, column, by=by, kind=kind, over=over, at=at) for kind in ("mean", "new study"))
     table = band(mean).merge(band(new), on=[column, *([by] if by else [])], suffixes=("", "_new_study"))
-    path = _write_table(table.set_index(column), folder / f"curve-{column}.csv")
-    axes = figures.dose_response(mean, new_study=new, points=points(fit, column, by=by))
-    return [path, *_write_figure(axes, folder / f"dose-response-{column}")]
+    path = _write_table(table.set_index(column), folder, f"curve-{column}")
+    axes = figures.dose_response(mean, new_study=new, points=trials_shown(fit, column, by=by, at=at))
+    return [path, *_write_figure(axes, folder, f"dose-response-{column}")]
 
 
-def _write_figure(axes, path: Path) -> list[Path]:
+def trials_shown(fit: Fit, column: str, *, by: str | None = None, at: dict | None = None) -> pd.DataFrame:
+    """The trials beside a curve, as `points`: those of the groups that it is held at."""
+    found = points(fit, column, by=by)
+    for name in [name for name in at or {} if name in fit.rows.levels]:
+        found = found[fit.rows.table.loc[found.index, name].map(str) == at[name]]
+    return found
+
+
+def write_optimum(best: Optimum, folder: Path, points: pd.DataFrame, name: str = "optimum") -> list[Path]:
+    """Write the table of a best dose, and the figure of it under its curve with the trials as `points`."""
+    name = f"{name}-{best.column}"
+    return [_write_table(best.table(), folder, name), *_write_figure(figures.optimum(best, points=points), folder, name)]
+
+
+def write_chances(best: Optimum, folder: Path) -> list[Path]:
+    """Write how probable each dose is to be near the best and, where a benefit is stated, to have it; and the expected loss."""
+    chances = {"near_best": best.near_best(), "expected_loss": best.expected_loss()}
+    drawn = {"near-best": figures.near_best(best)}
+    if best.benefit is not None:
+        chances["benefit"] = best.p_benefit(best.benefit)
+        drawn["benefit"] = figures.near_best(best, chance=chances["benefit"])
+    table = xr.Dataset(chances).to_dataframe().reset_index().set_index(best.column)
+    written = [_write_table(table, folder, f"near-best-{best.column}")]
+    return written + [path for name, axes in drawn.items() for path in _write_figure(axes, folder, f"{name}-{best.column}")]
+
+
+def write_paths(found: OptimaByPath, folder: Path) -> list[Path]:
+    """Write the best dose along each path, and the curves along them side by side."""
+    axes = figures.curve_families({name: best.curves for name, best in found.optima.items()})
+    path = _write_table(found.table(), folder, f"optima-by-path-{found.column}")
+    return [path, *_write_figure(axes, folder, f"curves-by-path-{found.column}")]
+
+
+def write_contrast(found: Contrast, folder: Path) -> list[Path]:
+    """Write a contrast between two protocols, which name the files."""
+    name = f"contrast-{found.label}"
+    return [_write_table(found.table(), folder, name), *_write_figure(figures.contrasts(found), folder, name)]
+
+
+def write_surface(best: JointOptimum, folder: Path, trials: Trials) -> list[Path]:
+    """Write the effect over two doses (mean, 95 % interval, whether trials were near, whether in the 95 % region of the best
+    combination), the best combination, and the figure of both."""
+    (first, second), draws = best.doses, ("chain", "draw")
+    low, high = (best.surface.quantile(q, draws).drop_vars("quantile") for q in (0.025, 0.975))
+    cells = {"mean": best.surface.mean(draws), "low": low, "high": high, "in_region": best.region()}
+    table = xr.Dataset(cells).to_dataframe()[[*cells, "visited"]]
+    axes = figures.surface(best.surface, best, points=trials.table[[first, second]])
+    return [
+        _write_table(table, folder, f"surface-{first}-{second}"),
+        _write_table(best.table(), folder, f"joint-optimum-{first}-{second}"),
+        *_write_figure(axes, folder, f"surface-{first}-{second}"),
+    ]
+
+
+def write_support(found: Support, folder: Path, trials: Trials) -> list[Path]:
+    """Write which doses trials tried together: one line per dose, one per pair that goes together, one per pair of parameters that
+    cannot be separated; and the figure of all pairs of doses of which numbers are printed."""
+    tables = {"support": found.region.assign(inflation=found.inflation), "support-pairs": found.pairs.set_index("first")}
+    if len(found.parameters):
+        tables["support-parameters"] = found.parameters.set_index("first")
+    written = [_write_table(table, folder, name) for name, table in tables.items()]
+    drawn = found.region.index[found.region["rows"] > 0]
+    if len(drawn) < 2:
+        return written
+    found = replace(found, correlation=found.correlation.loc[drawn, drawn])
+    return written + _write_figure(figures.support(found, trials.table), folder, "support")
+
+
+def write_within_across(found: WithinAcross, folder: Path) -> list[Path]:
+    """Write the slopes within and across trials, their figure, and the fit that they come from."""
+    name = f"within-across-{found.column}"
+    written = [_write_table(found.table(), folder, name), *_write_figure(figures.within_across(found), folder, name)]
+    return [*written, found.fit.save(folder / f"{_plain(name)}.nc")]
+
+
+def write_average(
+    average: Average, best: Optimum, table: pd.DataFrame, folder: Path, *, over: tuple[float, float] | None = None
+) -> list[Path]:
+    """Write an average of models: their weights, what each says of the best dose (`table`), the averaged optimum and all curves."""
+    column, by = best.column, best.by
+    shown = points(next(iter(average.fits.values())), column, by=by)
+    curves = {name: curve(fit, column, by=by, over=over) for name, fit in average.fits.items()}
+    axes = figures.curve_families(curves | {"average": best.curves}, points=shown)
+    return [
+        _write_table(average.elpd, folder, "average-models"),
+        _write_table(table, folder, f"average-{column}"),
+        *write_optimum(best, folder, shown, "average-optimum"),
+        *_write_figure(axes, folder, f"average-curves-{column}"),
+    ]
+
+
+def _plain(name: str) -> str:
+    """A name that any file system takes: Windows has no ":" in file names."""
+    return re.sub(r"[^\w.+-]+", "-", name)
+
+
+def _write_figure(axes, folder: Path, name: str) -> list[Path]:
     import matplotlib.pyplot as plt
 
-    written = figures.save(axes, path)
-    plt.close(np.atleast_1d(axes)[0].figure)
-    return written
+    path = folder / _plain(name)
+    try:
+        return figures.save(axes, path)
+    except OSError as error:
+        raise StimdoseError(f"cannot write the figure {path}: {error}") from None
+    finally:
+        plt.close(np.ravel(axes)[0].figure)
 
 
-def _write_table(table, path: Path) -> Path:
-    table.to_csv(path, float_format="%.6g")
+def _write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
+    path = folder / f"{_plain(name)}.csv"
+    try:
+        table.to_csv(path, float_format="%.6g")
+    except OSError as error:  # as where a spreadsheet has it open
+        raise StimdoseError(f"cannot write {path}: {error}") from None
     return path

@@ -158,6 +158,8 @@ class Fit:
             raise FitError("a refit takes other trials or other effects, not both")
         if unknown := [name for name in settings if name not in REFIT]:
             raise FitError(f"a refit has no setting {unknown[0]!r}{nearest(unknown[0], REFIT)}; it has {', '.join(REFIT)}")
+        if not isinstance(priors, dict | None):
+            raise FitError(f"priors are a dict of `Prior` by posterior variable name, not {priors!r}")
         if not isinstance(trials, Trials | None):
             raise FitError(f"trials are those of `read_trials`, not a {type(trials).__name__}")
         own = json.loads(self.tree.attrs["settings"])

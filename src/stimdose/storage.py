@@ -68,6 +68,8 @@ def write_arrays(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
 
 
 def _read_arrays(path: Path) -> xr.DataTree:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not a zip file")
     with np.load(path, allow_pickle=False) as file:
         header = json.loads(str(file["header"]))
         groups = {}
@@ -88,7 +90,7 @@ def check_arrays(path: str | Path) -> None:
     except (OSError, zipfile.BadZipFile) as error:
         raise FitError(f"{path} is damaged: {error}") from None
     if bad:
-        raise FitError(f"{path} is damaged: {bad}")
+        raise FitError(f"{path} is damaged: the checksum of {bad} is wrong")
 
 
 def _table_to_dataset(trials: Trials) -> xr.Dataset:

@@ -156,9 +156,16 @@ class Trials:
 
     def with_effects(self, effects, remark: str = "effects are simulated") -> "Trials":
         """The same trials with other effects (rows,), positive = benefit, in the order of the table; `remark` says what they are."""
-        effects = np.asarray(effects, float)
-        if effects.shape != (len(self),) or not np.isfinite(effects).all():
-            raise TrialsError(f"effects are {len(self)} finite numbers, one a row, not an array {effects.shape}", [])
+        try:
+            effects = np.asarray(effects, float)
+        except (TypeError, ValueError) as error:
+            raise TrialsError(f"effects are {len(self)} finite numbers, one a row: {error}", []) from None
+        if effects.shape != (len(self),):
+            raise TrialsError(f"effects are {len(self)} finite numbers, one a row, not an array of shape {effects.shape}", [])
+        if not (finite := np.isfinite(effects)).all():
+            lines = zip(self.table["row"][~finite], self.table["study"][~finite], effects[~finite], strict=True)
+            problems = [Problem(row, study, "effect", f"{value}", "is not a finite number") for row, study, value in lines]
+            raise TrialsError("these effects cannot be used:", problems)
         if "lacks" in self.table and self.table["lacks"].isin(["r", "sd"]).any():
             raise TrialsError("rows without r or standard deviation have no effect that another could stand for", [])
         sign = np.where(self.table["direction"] == "lower", -1.0, 1.0)

@@ -1,0 +1,343 @@
+"""Commands that answer a question from a fit: the curve, the best dose, one protocol against another."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from . import options as opt
+from .errors import ConvergenceWarning, StimdoseError
+from .terminal import say, say_written, show, upright, warn_of
+
+questions = typer.Typer(rich_markup_mode="rich")
+PANEL = "Answers"
+BEST = ["verdict", "best_dose", "low", "high", "effect_at_best", "p_at_low_end", "p_at_high_end"]
+BEST += ["near_best_low", "near_best_high", "prior_low", "prior_high", "contraction", "r_hat", "ess"]
+Dose = Annotated[str, typer.Argument(metavar="DOSE", help="a dose of the model, such as frequency_hz")]
+
+
+@questions.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results", rich_help_panel=PANEL)
+def curve(
+    fit: opt.FitFile, dose: Dose, by: opt.By = None, range_: opt.Range = None, at: opt.At = None, out: opt.Out = None
+) -> None:
+    """Print a dose-response curve; with -o write it as CSV, PDF and PNG."""
+    from .curves import band
+    from .curves import curve as curve_of
+    from .sampling import load_fit
+
+    folder, found = _folder(out), load_fit(fit)
+    held = opt.protocol(at, found)
+    mean = curve_of(found, dose, by=by, over=range_, at=held, size=9)
+    show(band(mean), f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
+    warn_of(found)
+    if folder:
+        from .outputs import write_curve
+
+        say_written(write_curve(found, dose, folder, by=by, over=range_, at=held))
+
+
+@questions.command(
+    epilog="Examples: stimdose optimum results/fit.nc frequency_hz --range 1 50 -o results\n\n"
+    "stimdose optimum results/fit.nc frequency_hz --fixed session_min=20 --benefit 0.3\n\n"
+    "stimdose optimum results/fit.nc session_min --cost 0.01 --at phase=chronic",
+    rich_help_panel=PANEL,
+)
+def optimum(
+    fit: opt.FitFile,
+    dose: Dose,
+    by: opt.By = None,
+    range_: opt.Range = None,
+    delta: opt.Delta = None,
+    benefit: opt.Benefit = None,
+    cost: opt.Cost = 0.0,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="of frequency_hz, session_min and pulses_per_session, what stays while the third follows "
+            "(pulses = Hz x 60 x minutes x duty cycle): --fixed session_min, or session_min=20; both others: the duty cycle follows"
+        ),
+    ] = None,
+    duty: opt.Duty = None,
+    at: opt.At = None,
+    new_group: Annotated[bool, typer.Option("--new-group", help="with --by: also of a group that no trial is of")] = False,
+    new_study: opt.NewStudy = False,
+    out: opt.Out = None,
+) -> None:
+    """Print the verdict on the best dose, and its posterior; with -o write them as CSV, with figures as PDF and PNG.
+
+    The figures are the best dose under its curve (optimum-DOSE) and how probable each dose is to be near the best (near-best-DOSE); with
+    --benefit also how probable each dose is to have it (benefit-DOSE).
+    """
+    from .optima import optimum as optimum_of
+    from .paths import protocol_path
+    from .sampling import load_fit
+
+    folder, found = _folder(out), load_fit(fit)
+    along = held = opt.protocol(at, found)
+    if fixed:
+        path = protocol_path(found, dose, fixed=opt.fixed(fixed), over=range_, size=401, duty=duty)
+        if moved := [name for name in held if name in path]:
+            raise StimdoseError(f"{', '.join(moved)} is of the path: state it as --fixed {moved[0]}=..., not as --at")
+        along, range_ = path.assign(held), None
+    elif duty is not None:
+        raise StimdoseError("a duty cycle is that of a path: state what is fixed, such as --fixed session_min")
+    best = optimum_of(
+        found,
+        dose,
+        by=by,
+        over=range_,
+        delta=delta,
+        benefit=benefit,
+        cost=cost,
+        at=along,
+        kind=_kind(new_study),
+        new_group=new_group,
+    )
+    say(best.explanation)
+    show(upright(best.table()), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}")
+    if folder:
+        from .outputs import trials_shown, write_chances, write_optimum
+
+        shown = trials_shown(found, dose, by=by, at=held)
+        say_written(write_optimum(best, folder, shown) + write_chances(best, folder))
+
+
+@questions.command(
+    epilog="Examples: stimdose paths results/fit.nc frequency_hz -o results\n\n"
+    "stimdose paths results/fit.nc frequency_hz --at session_min=20 --at pulses_per_session=1200 --duty 0.1",
+    rich_help_panel=PANEL,
+)
+def paths(
+    fit: opt.FitFile,
+    dose: Annotated[str, typer.Argument(metavar="DOSE", help="frequency_hz, session_min or pulses_per_session")],
+    by: opt.By = None,
+    range_: opt.Range = None,
+    delta: opt.Delta = None,
+    benefit: opt.Benefit = None,
+    cost: opt.Cost = 0.0,
+    duty: opt.Duty = None,
+    at: opt.At = None,
+    new_study: opt.NewStudy = False,
+    out: opt.Out = None,
+) -> None:
+    """Print the best dose at fixed pulses, in fixed sessions (or at a fixed frequency), and with all else as usual, side by side.
+
+    Frequency, minutes and pulses are tied: pulses = Hz x 60 x minutes x duty cycle. With one fixed and one moved the third follows.
+    """
+    from .paths import optima_by_path
+    from .sampling import load_fit
+
+    folder, fitted = _folder(out), load_fit(fit)
+    stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
+    found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
+    say(found.explanation)
+    table = found.table()[BEST]
+    table.index = [", ".join(filter(None, names)) for names in table.index]
+    show(upright(table), f"Best {dose} by path")
+    if folder:
+        from .outputs import write_paths
+
+        say_written(write_paths(found, folder))
+
+
+@questions.command(
+    epilog="Example: stimdose contrast results/fit.nc --first frequency_hz=10 --first session_min=20 "
+    "--second frequency_hz=1 --second session_min=20 --by phase",
+    rich_help_panel=PANEL,
+)
+def contrast(
+    fit: opt.FitFile,
+    first: Annotated[
+        list[str],
+        typer.Option(help="a dose (moderator, group) of the first protocol: --first frequency_hz=10; as many as needed"),
+    ],
+    second: Annotated[list[str], typer.Option(help="of the second protocol, which names the same: --second frequency_hz=1")],
+    by: Annotated[str | None, typer.Option(help="a group column of the model: one contrast in each of its groups")] = None,
+    delta: opt.Delta = None,
+    new_study: opt.NewStudy = False,
+    out: opt.Out = None,
+) -> None:
+    """Print the effect of one protocol less that of another; with -o write it as CSV, PDF and PNG."""
+    from .decisions import contrast as contrast_of
+    from .sampling import load_fit
+
+    folder, fitted = _folder(out), load_fit(fit)
+    protocols = [opt.protocol(items, fitted) for items in (first, second)]
+    found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
+    say(found.explanation)
+    show(upright(found.table().drop(columns="label")), found.label)
+    if folder:
+        from .outputs import write_contrast
+
+        say_written(write_contrast(found, folder))
+
+
+@questions.command(
+    epilog="Examples: stimdose surface results/fit.nc frequency_hz session_min --at phase=chronic -o results\n\n"
+    "stimdose surface results/fit.nc frequency_hz session_min --range frequency_hz=1:50 --given session_min=20",
+    rich_help_panel=PANEL,
+)
+def surface(
+    fit: opt.FitFile,
+    first: Dose,
+    second: Annotated[str, typer.Argument(metavar="DOSE", help="another dose of the model")],
+    range_: Annotated[
+        list[str] | None,
+        typer.Option("--range", help="lowest and highest dose: --range frequency_hz=1:50; the observed ones by default"),
+    ] = None,
+    at: opt.At = None,
+    given: Annotated[
+        list[str] | None, typer.Option(help="also print the best dose of one where the other is held: --given session_min=20")
+    ] = None,
+    delta: opt.Delta = None,
+    new_study: opt.NewStudy = False,
+    out: opt.Out = None,
+) -> None:
+    """Print the verdict on the best combination of two doses, and its posterior; with -o write the surface as CSV, PDF and PNG."""
+    from .joint_optima import joint_optimum
+    from .sampling import load_fit
+
+    folder, fitted = _folder(out), load_fit(fit)
+    held = opt.protocol(at, fitted)
+    best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
+    say(best.explanation)
+    show(best.table().drop(columns="verdict").T.reset_index(names="quantity"), f"Best {first} and {second}")
+    for name, dose in opt.protocol(given, fitted).items():
+        one = best.given({name: dose})
+        say(f"\n{one.explanation}")
+        show(upright(one.table()[BEST]), f"Best {one.column} where {one.curves.attrs['held']}")
+    if folder:
+        from .outputs import write_surface
+
+        levels = {name: level for name, level in held.items() if name in fitted.rows.levels}
+        say_written(write_surface(best, folder, fitted.trials.subset(**levels)))
+
+
+@questions.command(
+    epilog="Example: stimdose average linear/fit.nc emax/fit.nc bell/fit.nc session_min -o averaged", rich_help_panel=PANEL
+)
+def average(
+    fits: Annotated[list[Path], typer.Argument(metavar="FIT...", help="saved fits of different models to the same trials")],
+    dose: Annotated[str, typer.Argument(metavar="DOSE", help="a dose of all of them")],
+    by: opt.By = None,
+    range_: opt.Range = None,
+    delta: opt.Delta = None,
+    benefit: opt.Benefit = None,
+    cost: opt.Cost = 0.0,
+    out: opt.Out = None,
+) -> None:
+    """Average models by how well they predict studies left out; print the verdict of the average beside that of each model."""
+    from .averaging import average as average_of
+    from .sampling import load_fit
+
+    folder, loaded = _folder(out), [load_fit(path) for path in fits]
+    names = [fit.model.name for fit in loaded]
+    names = names if len(set(names)) == len(names) else [str(path) for path in fits]
+    found = average_of(dict(zip(names, loaded, strict=True)))
+    stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
+    best, table = found.optimum(dose, **stated), found.table(dose, **stated)
+    say(best.explanation)
+    show(found.elpd.reset_index(), "How well models predict studies left out")
+    shown = ["model", *(["group"] if by else []), "weight", "verdict", "best_dose", "low", "high"]
+    show(table.reset_index()[shown], f"Best {dose} by each model, and by their average")
+    if folder:
+        from .outputs import write_average
+
+        say_written(write_average(found, best, table, folder, over=range_))
+
+
+@questions.command(
+    epilog="Examples: stimdose support results/fit.nc -o results\n\nstimdose support trials.csv frequency_hz session_min",
+    rich_help_panel=PANEL,
+)
+def support(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="TRIALS_OR_FIT", help="a CSV or Excel file, the name of a shipped table, or a saved fit (.nc)"),
+    ],
+    doses: Annotated[
+        list[str] | None, typer.Argument(metavar="[DOSE]...", help="by default those of the model, and others that vary")
+    ] = None,
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    out: opt.Out = None,
+) -> None:
+    """Print which doses trials tried together, and what they cannot tell apart; with -o write it as CSV, PDF and PNG."""
+    from .dose_space import support as support_of
+    from .dose_space import trials_of
+    from .sampling import load_fit
+
+    folder, reading = _folder(out), {"decimal": decimal, "sheet": sheet}
+    if Path(source).suffix != ".nc":
+        given = opt.read_table(source, set_, where, missing="keep", **reading)
+    elif set_ or where or any(reading.values()):
+        raise StimdoseError("--set, --where, --decimal and --sheet are for a table: a saved fit has its own")
+    else:
+        given = load_fit(source)
+    found = support_of(given, tuple(doses) if doses else None)
+    say(found.explanation)
+    show(found.region.assign(inflation=found.inflation).reset_index(), "Doses that trials tried")
+    if folder:
+        from .outputs import write_support
+
+        say_written(write_support(found, folder, trials_of(given)))
+
+
+@questions.command(
+    "within-across",
+    epilog="Example: stimdose within-across sessions-by-phase trials.csv sessions -o results --seed 1",
+    rich_help_panel=PANEL,
+)
+def within_across(
+    model: opt.ModelName,
+    trials: opt.TrialsName,
+    dose: Dose,
+    seed: opt.Seed = None,
+    draws: opt.Draws = 1000,
+    tune: opt.Tune = 1000,
+    chains: opt.Chains = 4,
+    target_accept: opt.TargetAccept = 0.95,
+    outcome_sd: opt.OutcomeSD = None,
+    missing: Annotated[
+        Literal["error", "drop"], typer.Option(help="drop: leave out rows whose dose is not a number, or that lack anything else")
+    ] = "error",
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    delta: opt.Delta = None,
+    quiet: opt.Quiet = False,
+    out: opt.Out = None,
+) -> None:
+    """Fit a model with the dose slope within trials beside that across trials, and print whether they differ (ecological bias)."""
+    from .ecology import within_across as within_across_of
+
+    spec, table = opt.model_and_table(
+        model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet
+    )
+    folder = _folder(out)
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict says it
+    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "progress": not quiet}
+    found = within_across_of(spec, table, dose, delta=delta, missing=missing, seed=seed, **settings)
+    say(found.explanation)
+    show(found.table().reset_index(), f"Slopes of {dose}")
+    if folder:
+        from .outputs import write_within_across
+
+        say_written(write_within_across(found, folder))
+
+
+def _folder(out: Path | None) -> Path | None:
+    """The folder to write to, made before anything is computed; what draws figures is not loaded without one."""
+    if out is None:
+        return None
+    from .outputs import make_folder
+
+    return make_folder(out)
+
+
+def _kind(new_study: bool) -> str:
+    return "new study" if new_study else "mean"
