@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from scipy.optimize import minimize
 
 from stimdose import figures
+from stimdose.doses import chance
 from stimdose.figures import style
 
 GROUPS = ["acute", "chronic"]
@@ -908,7 +909,7 @@ def test_slopes_within_and_across_trials_stand_above_each_other():
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "Within trials\n(6 of 20 studies)",
         "Across trials\n(20 studies)",
-        f"Difference\n(P(above zero) {style.chance(slopes.p_differ)})",
+        f"Difference\n(P(above zero) {chance(slopes.p_differ)})",
     ]
     for row, (name, draws) in enumerate(slopes.draws.items()):
         low, middle, high = np.quantile(draws, [0.1, 0.5, 0.9])
@@ -954,7 +955,7 @@ def test_every_figure_draws_on_axes_that_are_given(draw):
 
 @pytest.mark.parametrize(("p", "text"), [(0.0, "< 0.01"), (0.0051, "0.01"), (0.994, "0.99"), (0.995, "> 0.99"), (1.0, "> 0.99")])
 def test_no_probability_is_printed_as_certain(p, text):
-    assert style.chance(p) == text
+    assert chance(p) == text
 
 
 def test_log_ticks_of_a_short_side_over_many_decades_keep_their_distance():

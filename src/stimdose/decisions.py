@@ -11,7 +11,7 @@ from .curves import Kind, curve
 from .derived import DRAWS, diagnosed, group_of, interval
 from .diagnosis import Diagnosis
 from .dose_space import confounders, visited
-from .doses import short
+from .doses import chance_of, short
 from .errors import StimdoseError, nearest
 from .grid import held_values, usual_dose
 from .optima import default_delta
@@ -57,7 +57,7 @@ class Contrast:
         """The contrast in sentences."""
         lines = [
             f"{group + ': ' if group else ''}{self.label}: {line['mean']:.2f} [{line['low']:.2f}, {line['high']:.2f}], "
-            f"P(better) = {line['p_positive']:.2f}, P(better by more than {self.delta:g}) = {line['p_above_delta']:.2f}."
+            f"{chance_of('better', line['p_positive'])}, {chance_of(f'better by more than {self.delta:g}', line['p_above_delta'])}."
             for group, line in self.table().iterrows()
         ]
         return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])

@@ -180,6 +180,16 @@ def short(value: float) -> str:
     return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
+def chance(p: float) -> str:
+    """A probability with two decimals; none is printed as certain."""
+    return "< 0.01" if p < 0.005 else "> 0.99" if p >= 0.995 else f"{p:.2f}"
+
+
+def chance_of(what: str, p: float) -> str:
+    """P(what) = 0.97, or > 0.99."""
+    return f"P({what}) {chance(p) if chance(p)[0] in '<>' else f'= {chance(p)}'}"
+
+
 def dose_text(low: float, high: float) -> str:
     """A printed dose in words: 10, 12–15, ≥21 or <5; empty where nothing is printed (NaN)."""
     if low == high:

@@ -141,9 +141,6 @@ def within_across(
 
     Raises StimdoseError where no study has several doses (nothing is known within trials) or all studies have the same mean dose.
     """
-    delta = default_delta(model, trials) if delta is None else delta
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
     if difference.family != "normal":
         raise StimdoseError(f"the prior of the difference is normal, not {difference.family}")
     mean = f"{column}_study_mean"
@@ -153,6 +150,9 @@ def within_across(
     if mean in trials.table:
         raise StimdoseError(f"the table has a column {mean!r}, which is what this adds; rename it")
     model, trials = prepare(model, trials, missing, settings.get("allow_mixed", ()))
+    delta = default_delta(model, trials) if delta is None else delta
+    if not (delta > 0 and np.isfinite(delta)):
+        raise StimdoseError(f"delta must be positive, got {delta}")
     trials = _with_numbers(trials, column, missing)
 
     (dose,) = (dose for dose in model.dose if dose.column == column)

@@ -276,6 +276,8 @@ def optimum_of(
     """
     if not (delta > 0 and np.isfinite(delta)):
         raise StimdoseError(f"delta must be positive, got {delta}")
+    if benefit is not None and not np.isfinite(benefit):
+        raise StimdoseError(f"benefit must be a number, got {benefit}")
     if cost:
         curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
         free_intercept = None if free_intercept is None else derived.net_of(free_intercept, cost)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
+from ..doses import chance
 from . import style
 
 NUMBERS = ["mean", "low", "high", "p_positive"]
@@ -109,7 +110,7 @@ def _write(ax, rows: pd.DataFrame, level: str) -> None:
     """Estimate and probability right of the Axes, in columns under their headings."""
     texts = [style.estimate(*row) for row in rows[["low", "high", "mean"]].to_numpy()]
     wide = max(style.text_width(text) for text in texts) + 8
-    for column, heading, at in ((texts, f"Mean [{level}]", wide), (rows.p_positive.map(style.chance), "P(> 0)", wide + 40)):
+    for column, heading, at in ((texts, f"Mean [{level}]", wide), (rows.p_positive.map(chance), "P(> 0)", wide + 40)):
         look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "ha": "right"}
         for y, text in enumerate(column):
             ax.annotate(text, (1, y), (at, 0), va="center", fontsize=style.SMALL, **look)

@@ -62,11 +62,6 @@ def number(value: float, digits: int | None = None) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def chance(p: float) -> str:
-    """A probability with two decimals; none is printed as certain."""
-    return "< 0.01" if p < 0.005 else "> 0.99" if p >= 0.995 else f"{p:.2f}"
-
-
 def estimate(low: float, high: float, mean: float | None = None) -> str:
     """An interval, after its mean if there is one: 0.32 [0.10, 0.55]."""
     limits = f"[{number(low, 2)}, {number(high, 2)}]"

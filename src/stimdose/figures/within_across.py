@@ -6,7 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..columns import COLUMNS
-from ..doses import short
+from ..doses import chance, short
 from . import style
 
 HEIGHT = 0.75
@@ -49,7 +49,7 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
         "effect": f"Effect of {short(slopes.reference)} {unit}",
         "within": f"Within trials\n({slopes.several} of {slopes.studies} studies)",
         "across": f"Across trials\n({slopes.studies} studies)",
-        "difference": f"Difference\n(P({_side(draws)} zero) {style.chance(slopes.p_differ)})",
+        "difference": f"Difference\n(P({_side(draws)} zero) {chance(slopes.p_differ)})",
     }
     words = style.relabelled(words, labels)
     core = np.concatenate([np.quantile(each, [0.001, 0.999]) for each in values.values()])
