@@ -165,7 +165,7 @@ sd.figures.save(axes, {str(tmp_path / "figure")!r}, formats="png")
 CHECK_INSTALLED = """
 import stimdose, sys
 assert sys.argv[1] in stimdose.__file__, stimdose.__file__
-assert len(stimdose.models()) == 5 and len(stimdose.datasets()) == 6
+assert len(stimdose.models()) == 6 and len(stimdose.datasets()) == 6
 assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
 """
 
