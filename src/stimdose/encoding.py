@@ -9,7 +9,7 @@ from .integrate import statistics_of
 from .latents import Imputation
 from .model import Model
 from .parts import Dose
-from .predictor import grouped_parameters, linear_system, prior_constants, sampled_priors, study_effects, terms
+from .predictor import combined, grouped_parameters, linear_system, prior_constants, sampled_priors, study_effects, terms
 from .program import (
     FAMILIES,
     Intervals,
@@ -48,7 +48,7 @@ class Layout:
 class _Registers:
     """Hands out registers: of all sampled variables first, then of parameters by group, then of constants.
 
-    combined: of every non-linear parameter, its registers in the combinations of groups that there are.
+    combined: of every parameter that varies by a factor, its registers in the combinations of groups that there are.
     """
 
     def __init__(self):
@@ -100,11 +100,8 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
         spread, normals = registers.sampled[f"{name}_between_{by}"], registers.sampled[f"{name}_by_{by}_z"]
         registers.grouped[f"{name}_by_{by}"] = registers.group(np.full(len(normals), registers.sampled[name]), spread, normals)
 
-    for dose in model.doses:
-        combinations = _combinations(dose, rows)[0]
-        registers.combined |= {
-            f"{dose.column}_{name}": _parameter(dose, name, combinations, registers) for name in dose.nonlinear
-        }
+    for name in dict.fromkeys(name for name, _ in by_group):
+        registers.combined[name] = _combined(name, [by for other, by in by_group if other == name], rows, registers)
 
     ends = list(accumulate(uncertain.values(), initial=0))
     log_doses = {name: np.arange(*pair) for name, pair in zip(uncertain, pairwise(ends), strict=True)}
@@ -140,11 +137,15 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     """The arguments of the likelihood; columns that no parameter moves come first."""
     values = {name: np.ones_like(place, float) for name, place in (registers.sampled | registers.grouped).items()}
     values |= {name: np.ones(len(place)) for name, place in log_doses.items()}
-    slots = {name: Register(place) for name, place in registers.sampled.items() if place.shape == ()}
-    system = linear_system(terms(model, rows, rows.points, values), rows, prior_constants(model, rows) | slots)
+    slots = {
+        name: Register(place) for name, place in registers.sampled.items() if place.shape == () and name not in registers.combined
+    }
+    system = linear_system(terms(model, rows, rows.points, values), rows, values | prior_constants(model, rows) | slots)
     moves = lambda dose: dose.nonlinear or len(rows.points.doses[dose.column].uncertain)
     doses = [dose for part in model.dose if any(map(moves, part.factors)) for dose in part.factors]
     source = _sources(model, [dose.column for dose in doses])
+    by_factor = lambda coefficient: coefficient.group is not None and coefficient.name in registers.combined
+    mean_of = lambda c: registers.combined[c.name][c.group] if by_factor(c) else registers.of(c.mean)
     order = sorted(range(len(system)), key=lambda k: system[k].name in source)
     fixed = [system[k].column for k in order if system[k].name not in source]
     moving = [system[k] for k in order[len(fixed) :]]
@@ -154,7 +155,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         effect=rows.effect,
         variance=rows.variance,
         fixed=np.array(fixed, float).reshape(len(fixed), len(rows.effect)),
-        mean=np.array([registers.of(system[k].mean) for k in order]),
+        mean=np.array([mean_of(system[k]) for k in order]),
         sd=np.array([registers.of(system[k].sd) for k in order]),
         spread=np.array([slots[spread] for _, spread in study.values()]),
         within=np.array([slots["within_study"]] if rows.has_within_study else [], int),
@@ -169,23 +170,25 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         likelihood = likelihood._replace(statistics=statistics_of(rows.effect, likelihood.fixed, rows.variance, rows.start))
     row_group, columns = np.full((len(moving), len(rows.effect)), NOWHERE), np.empty((len(moving), 5), int)
     for k, coefficient in enumerate(moving):
-        place, grouping = source[coefficient.name]
+        place, groups = source[coefficient.name]
         columns[k] = *place, NOWHERE if coefficient.group is None else coefficient.group
-        row_group[k] = rows.points.groups[grouping] if grouping else NOWHERE
+        if coefficient.group is not None:
+            index = [rows.points.groups[name] for name in groups]
+            row_group[k] = combined(index)[1] if by_factor(coefficient) else index[0]
     return likelihood, _moving(doses, rows, registers, log_doses, columns, row_group)
 
 
-def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...], str | None]]:
-    """Of every coefficient whose column moves, by posterior variable: dose and column, the same of the dose that multiplies it, and its
-    grouping."""
+def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+    """Of every coefficient whose column moves, by posterior variable: dose and column, the same of the dose that multiplies it, and the
+    groupings over which it varies."""
     found = {}
     for part in (part for part in model.dose if part.column in doses):
         own, other = doses.index(part.column), doses.index(part.times.column) if part.times else NOWHERE
         others = range(len(part.times.basis.coefficients)) if part.times else [NOWHERE]
         places = [(own, j, other, k) for j in range(len(part.basis.coefficients)) for k in others]
         for name, place in zip(part.coefficients, places, strict=True):
-            found[f"{part.column}_{name}"] = place, None
-            found |= {f"{part.column}_{name}_by_{group}": (place, group) for group in part.groups}
+            found[f"{part.column}_{name}"] = place, part.groups
+            found |= {f"{part.column}_{name}_by_{group}": (place, (group,)) for group in part.groups}
     return found
 
 
@@ -224,7 +227,7 @@ def _points(dose: Dose, rows: Rows, registers: _Registers, log_doses: dict) -> t
     Printed doses that occur in several rows (of one combination of groups) are one point.
     """
     points, column = rows.points.doses[dose.column], dose.column
-    group = _combinations(dose, rows)[1]
+    group = combined([rows.points.groups[name] for name in dose.nonlinear_groups] or [np.zeros(len(rows.effect), int)])[1]
     strata = np.unique(points.row_of_node)
     printed = np.setdiff1d(np.arange(len(rows.effect)), np.concatenate([points.uncertain, strata]))
     pairs, inverse = np.unique(np.column_stack([points.values[printed], group[printed]]), axis=0, return_inverse=True)
@@ -243,28 +246,21 @@ def _points(dose: Dose, rows: Rows, registers: _Registers, log_doses: dict) -> t
     point_group = np.concatenate([pairs[:, 1].astype(int), group[points.uncertain], group[points.row_of_node]])
     places = np.empty((len(x), len(dose.basis.nonlinear)), int)
     for k, name in enumerate(dose.basis.nonlinear):
-        is_fixed = name in dose.fixed
-        places[:, k] = registers.of(dose.fixed[name]) if is_fixed else registers.combined[f"{column}_{name}"][point_group]
+        if name in dose.fixed:
+            places[:, k] = registers.of(dose.fixed[name])
+        else:
+            variable = f"{column}_{name}"
+            places[:, k] = registers.combined[variable][point_group] if dose.nonlinear_groups else registers.sampled[variable]
     return x, weight, entry, number, places, row_entry
 
 
-def _combinations(dose: Dose, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The combinations of groups (combinations, groupings) in which a dose has parameters of its own, and the one of each row."""
-    groups = [rows.points.groups[name] for name in dose.nonlinear_groups]
-    found, of_row = np.unique(np.column_stack([np.zeros(len(rows.effect), int), *groups]), axis=0, return_inverse=True)
-    return found[:, 1:], of_row.ravel()
-
-
-def _parameter(dose: Dose, name: str, combinations: np.ndarray, registers: _Registers) -> np.ndarray:
-    """The register of a non-linear parameter in every combination of groups."""
-    variable = f"{dose.column}_{name}"
-    if not dose.nonlinear_groups:
-        return np.full(len(combinations), registers.sampled[variable])
-    first, *others = dose.nonlinear_groups
-    found = registers.grouped[f"{variable}_by_{first}"][combinations[:, 0]]
-    for k, by in enumerate(others, 1):
-        normals = registers.sampled[f"{variable}_by_{by}_z"][combinations[:, k]]
-        found = registers.group(found, registers.sampled[f"{variable}_between_{by}"], normals)
+def _combined(name: str, groups: list[str], rows: Rows, registers: _Registers) -> np.ndarray:
+    """The register of a parameter in every combination of groups."""
+    combinations, _ = combined([rows.points.groups[by] for by in groups])
+    found = registers.grouped[f"{name}_by_{groups[0]}"][combinations[:, 0]]
+    for k, by in enumerate(groups[1:], 1):
+        normals = registers.sampled[f"{name}_by_{by}_z"][combinations[:, k]]
+        found = registers.group(found, registers.sampled[f"{name}_between_{by}"], normals)
     return found
 
 

@@ -123,7 +123,10 @@ class Model(Part):
         sd, found = self.outcome_sd or 1.0, {}
         if self.intercept:
             found["intercept"] = self.intercept.prior.scaled(sd)
-            found |= {f"intercept_between_{group}": self.intercept.spread.scaled(sd) for group in self.intercept.groups}
+            found |= {
+                f"intercept_between_{group}": self.intercept.spread.scaled(1.0 if self.intercept.prior.is_positive else sd)
+                for group in self.intercept.groups
+            }
         for dose in self.dose:
             found |= dose.resolved_priors(sd)
         for moderator in self.moderator:

@@ -21,6 +21,10 @@ _INTERCEPT = Prior(
 _SPREAD = Prior(
     "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
 )
+_FACTOR_SPREAD = Prior("halfnormal", sigma=0.5, why="positive effects of groups rarely differ by more than a factor of three")
+_FACTOR_CROSSED = Prior(
+    "halfnormal", sigma=0.25, why="positive effects of crossed groups differ from the product of the two by less"
+)
 _WAVE_SPREAD = Prior("halfnormal", sigma=0.5, why="curves of groups differ by less than the curve itself strays from its level")
 _CROSSED = Prior(
     "halfnormal", sigma=0.15, why="crossed groups differ from the sum of the two by less than these differ among themselves"
@@ -118,7 +122,8 @@ class Intercept(Part):
 class Dose(Part):
     """One dose column and the shape of its effect.
 
-    by: groups that get coefficients and non-linear parameters of their own, partially pooled (see `By`).
+    by: groups that get coefficients and non-linear parameters of their own, partially pooled (see `By`): coefficients differ from those of
+        the population by N(0, spread^2), non-linear parameters and positive coefficients by a factor, exp of that.
     by_study: let the coefficients vary by study where studies carry several doses.
     reference: the dose at which effect priors are stated, and `usual` the range of doses in use (dose units); both have
         defaults for the doses of the vocabulary.
@@ -277,8 +282,10 @@ class Dose(Part):
         some = next(own[name] for name in self.basis.coefficients)
         found = {name: own.get(name, some) for name in self.coefficients} | found
         for group in self.groups:
-            spread = _CROSSED if ":" in group else _SPREAD
-            found |= {self.spread(name, group): spread if self.basis.named else _WAVE_SPREAD for name in self.coefficients}
+            for name in self.coefficients:
+                additive = (_CROSSED if ":" in group else _SPREAD) if self.basis.named else _WAVE_SPREAD
+                factor = _FACTOR_CROSSED if ":" in group else _FACTOR_SPREAD
+                found[self.spread(name, group)] = factor if self.priors.get(name, found[name]).is_positive else additive
         for group in self.nonlinear_groups:
             found |= {f"{name}_between_{group}": _LOG_CROSSED if ":" in group else _LOG_SPREAD for name in self.nonlinear}
         if self.by_study:
@@ -293,10 +300,14 @@ class Dose(Part):
         """All priors of this dose, and of the one that multiplies it, by posterior variable name; effects in the units of the table."""
         effects = [name for name in self.basis.on_effect_scale if name not in self.basis.coefficients]
         effects += self.coefficients if not effects else []
+        priors = self._defaults() | self.priors
+        factors = {self.spread(name, group) for name in self.coefficients if priors[name].is_positive for group in self.groups}
         on_effect_scale = (*effects, *(f"{name}_between_" for name in effects))
         found = {
-            f"{self.column}_{name}": prior.scaled(outcome_sd) if name.startswith(on_effect_scale) else prior
-            for name, prior in (self._defaults() | self.priors).items()
+            f"{self.column}_{name}": prior.scaled(outcome_sd)
+            if name.startswith(on_effect_scale) and name not in factors
+            else prior
+            for name, prior in priors.items()
         }
         if self.times:
             other = self.times

@@ -31,7 +31,8 @@ class Term:
     """A coefficient, which may vary over groups, times a column.
 
     column: (..., points). name: posterior variable of the population coefficient; None for a moderator of words, which has
-    deviations only. is_gaussian: the population coefficient has a normal prior and can be integrated out.
+    deviations only. is_gaussian: the population coefficient has a normal prior and can be integrated out, with the deviations of
+    groups; else it is positive, and groups differ by a factor.
     """
 
     column: object
@@ -41,6 +42,8 @@ class Term:
 
     def contribution(self, values: dict):
         """Contribution to the mean effect (..., points), given the coefficients."""
+        if not self.is_gaussian:
+            return varying(self.name, {grouping.name: grouping.index for grouping in self.groupings}, values) * self.column
         by_group = [values[grouping.variable][..., grouping.index] for grouping in self.groupings]
         if len(by_group) == 1:
             return by_group[0] * self.column
@@ -113,13 +116,13 @@ class Grouped(NamedTuple):
 
 def grouped_parameters(model: Model) -> list[Grouped]:
     """Every parameter that varies over groups."""
-    groups = model.intercept.groups if model.intercept else ()
-    found = [Grouped("intercept", group, False, f"intercept_between_{group}") for group in groups]
+    found, level = [], model.intercept
+    if level:
+        found += [Grouped("intercept", group, level.prior.is_positive, f"intercept_between_{group}") for group in level.groups]
     for part in model.dose:
-        pairs = [(name, group) for group in part.groups for name in part.coefficients]
-        found += [
-            Grouped(f"{part.column}_{name}", group, False, f"{part.column}_{part.spread(name, group)}") for name, group in pairs
-        ]
+        for name, group in [(name, group) for group in part.groups for name in part.coefficients]:
+            spread = f"{part.column}_{part.spread(name, group)}"
+            found.append(Grouped(f"{part.column}_{name}", group, part.prior(name).is_positive, spread))
     for dose in model.doses:
         pairs = [(f"{dose.column}_{name}", group) for group in dose.nonlinear_groups for name in dose.nonlinear]
         found += [Grouped(name, group, True, f"{name}_between_{group}") for name, group in pairs]
@@ -143,16 +146,16 @@ def array_library(*arrays):
 
 def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     """The terms of the mean effect at `points`; non-linear parameters come from `values`."""
-    ones, varying = np.ones(points.size), [grouped for grouped in grouped_parameters(model) if not grouped.is_factor]
+    ones, grouped = np.ones(points.size), grouped_parameters(model)
     found = []
     if model.intercept:
-        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, varying, points))
+        found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, grouped, points))
     for dose in model.dose:
         columns = dose_columns(dose, points, values)
         if dose.times:
             columns = [own * other for own in columns for other in dose_columns(dose.times, points, values)]
         for name, column in zip(dose.coefficients, columns, strict=True):
-            found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, varying, points))
+            found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, grouped, points))
     for moderator in model.moderator:
         if moderator.is_numeric:
             found.append(Term(points.moderators[moderator.column], f"{moderator.column}_effect", moderator.prior.is_gaussian))
@@ -162,9 +165,9 @@ def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     return found
 
 
-def _term(name: str, column, is_gaussian: bool, varying: list[Grouped], points: Points) -> Term:
-    own = [grouped for grouped in varying if grouped.name == name]
-    groupings = [Grouping(grouped.group, points.groups[grouped.group], grouped.variable, grouped.spread) for grouped in own]
+def _term(name: str, column, is_gaussian: bool, grouped: list[Grouped], points: Points) -> Term:
+    own = [one for one in grouped if one.name == name]
+    groupings = [Grouping(one.group, points.groups[one.group], one.variable, one.spread) for one in own]
     return Term(column, name, is_gaussian, tuple(groupings))
 
 
@@ -182,12 +185,12 @@ def dose_columns(dose: Dose, points: Points, values: dict) -> list:
         parts.append(np.broadcast_to(at.nodes, (*lead, len(at.nodes))))
     x = parts[0] if len(parts) == 1 else array_library(*parts).concatenate(parts, axis=-1)
     groups = {group: points.groups[group][at.row_of_point] for group in dose.nonlinear_groups}
-    nonlinear = {name: _nonlinear(f"{dose.column}_{name}", groups, values) for name in dose.nonlinear}
+    nonlinear = {name: varying(f"{dose.column}_{name}", groups, values) for name in dose.nonlinear}
     return [_rows(column, at) for column in dose.basis.columns(x, **nonlinear, **dose.fixed)]
 
 
-def _nonlinear(name: str, groups: dict[str, np.ndarray], values: dict):
-    """A non-linear parameter (..., points): that of the population, times what the groups of each point differ by."""
+def varying(name: str, groups: dict[str, np.ndarray], values: dict):
+    """A positive parameter (..., points): that of the population, times what the groups of each point differ by."""
     by_group = [values[f"{name}_by_{group}"][..., index] for group, index in groups.items()]
     if len(by_group) == 1:
         return by_group[0]
@@ -212,7 +215,9 @@ class Coefficient:
     """One coefficient of y = X beta + ...: its column (..., rows), and the mean and standard deviation of beta (0 where it is
     sampled).
 
-    name: posterior variable of a population coefficient, or of the coefficients by group, with `group` the group's number.
+    name: posterior variable of a population coefficient, or of the coefficients by group, with `group` the group's number. Of a positive
+    coefficient that varies over groups, `name` is that of the population, and `group` the number of the combination of groups; its
+    population column has the coefficient 0, and is there for what varies by study.
     """
 
     column: object
@@ -226,6 +231,15 @@ def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficie
     """The coefficients of X: for every term its population coefficient, then the deviations of the groups of each grouping."""
     system = []
     for term in found:
+        if term.groupings and not term.is_gaussian:
+            combinations, of_row = combined([grouping.index for grouping in term.groupings])
+            levels = {grouping.name: combinations[:, k] for k, grouping in enumerate(term.groupings)}
+            means = varying(term.name, levels, values)
+            system.append(Coefficient(term.column, 0.0, 0.0, term.name))
+            system += [
+                Coefficient(term.column * (of_row == k), means[..., k], 0.0, term.name, k) for k in range(len(combinations))
+            ]
+            continue
         if term.name is not None:
             mean, sd = (
                 (values[f"{term.name}_prior_mu"], values[f"{term.name}_prior_sigma"])
@@ -238,6 +252,12 @@ def linear_system(found: list[Term], rows: Rows, values: dict) -> list[Coefficie
                 column = term.column * (grouping.index == group)
                 system.append(Coefficient(column, 0.0, values[grouping.spread], grouping.variable, group))
     return system
+
+
+def combined(indices: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The combinations of groups (combinations, groupings) that rows have, and the one of each row, given their groups (rows,)."""
+    found, of_row = np.unique(np.column_stack(indices), axis=0, return_inverse=True)
+    return found, of_row.ravel()
 
 
 def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]:
@@ -254,7 +274,7 @@ def coefficients(found: list[Term], system: list[Coefficient], beta: np.ndarray)
     """Posterior variables from draws beta (draws, p) of the coefficients of `linear_system`; group totals, not deviations."""
     drawn = {coefficient.name: beta[:, k] for k, coefficient in enumerate(system) if coefficient.group is None}
     for term in found:
-        for grouping in term.groupings:
+        for grouping in term.groupings if term.is_gaussian else ():
             deviations = beta[:, [k for k, coefficient in enumerate(system) if coefficient.name == grouping.variable]]
             drawn[grouping.variable] = deviations if term.name is None else drawn[term.name][:, None] + deviations
     return drawn
