@@ -160,35 +160,34 @@ def trials_of(name: str, number: int) -> sd.Trials:
     return sd.read_trials(table.assign(effect=effect), direction="higher", measure="SMD", comparator="sham", design="parallel")
 
 
+def of_one_dose(fit: sd.Fit, truth: Truth) -> dict[str, dict]:
+    """By group: the verdict, those that the draws and the prior alone would give, and the best dose."""
+    best = sd.optimum(fit, *truth.asked, by=truth.by)
+    prior = sd.curve(fit, *truth.asked, by=truth.by, group="prior", size=best.curves.sizes[best.column])
+    drawn, by_prior = (verdicts.verdicts(curves, best.delta) for curves in (best.curves, prior))
+    numbers = best.table()[["best_dose", "low", "high", "contraction"]].round(3).T.to_dict()
+    return {
+        group: {"verdict": word, "drawn": drawn[group], "prior": by_prior[group]} | numbers[group]
+        for group, word in best.verdicts.items()
+    }
+
+
+def of_two_doses(fit: sd.Fit, truth: Truth) -> dict[str, dict]:
+    """The same of a combination; the numbers are those of the first dose."""
+    best = sd.joint_optimum(fit, *truth.asked)
+    drawn, prior = (", ".join(joint_verdicts.verdicts(one, best.delta)) for one in (best.surface, best.prior_surface))
+    low, middle, high = best.doses[truth.asked[0]].quantile([0.025, 0.5, 0.975]).values.round(3).tolist()
+    return {"": {"verdict": best.verdict, "drawn": drawn, "prior": prior, "best_dose": middle, "low": low, "high": high}}
+
+
 def judged(name: str, number: int, request: sd.Request) -> list[dict]:
     """What is said of one table: a record for each group."""
     truth, started = TRUTHS[name], time.perf_counter()
     fit = request.run(cores=1)
+    found = of_one_dose(fit, truth) if len(truth.asked) == 1 else of_two_doses(fit, truth)
     common = {"truth": name, "table": number, "converged": fit.diagnosis.converged}
-    if len(truth.asked) == 2:
-        best = sd.joint_optimum(fit, *truth.asked)
-        drawn, prior = (", ".join(joint_verdicts.verdicts(one, best.delta)) for one in (best.surface, best.prior_surface))
-        found = [common | {"group": "", "verdict": best.verdict, "drawn": drawn, "prior": prior}]
-        lines = {"": dict(zip(("low", "high"), np.quantile(best.doses[truth.asked[0]], [0.025, 0.975]), strict=True))}
-    else:
-        best = sd.optimum(fit, *truth.asked, by=truth.by)
-        drawn = verdicts.verdicts(best.curves, best.delta)
-        prior = verdicts.verdicts(sd.curve(fit, *truth.asked, by=truth.by, group="prior", size=401), best.delta)
-        lines = best.table()[["best_dose", "low", "high", "contraction"]]
-        ends = best.curves.isel({truth.asked[0]: [0, -1]})
-        beaten = (best.value - ends > best.delta).mean(("chain", "draw"))
-        for end, name_of in enumerate(("beats_low_end", "beats_high_end")):
-            lines[name_of] = np.atleast_1d(beaten.isel({truth.asked[0]: end}))
-        lines = lines.T.to_dict()
-        found = [
-            common | {"group": group, "verdict": word, "drawn": drawn[group], "prior": prior[group]}
-            for group, word in best.verdicts.items()
-        ]
-    seconds = time.perf_counter() - started
-    return [
-        record | {key: round(float(value), 3) for key, value in (lines[record["group"]] | {"seconds": seconds}).items()}
-        for record in found
-    ]
+    common["seconds"] = round(time.perf_counter() - started, 3)
+    return [common | {"group": group} | said for group, said in found.items()]
 
 
 def outcomes(name: str, tables: int, run: Callable = map) -> Iterator[list[dict]]:
