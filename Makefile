@@ -28,10 +28,12 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/robustness.py --model stimulation
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/missing_doses.py
+	$(BIN)/python benchmarks/operating.py
 
 bench-smoke: .venv/ready
 	@set -e; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py --smoke" >&2; $(BIN)/python benchmarks/$$name.py --smoke; done
 	$(BIN)/python benchmarks/missing_doses.py 1 "at random, truth from the prior"
+	$(BIN)/python benchmarks/operating.py --smoke flat "two phases, one peaked" "product, flat"
 
 bench-brms: .venv/ready
 	$(BIN)/python benchmarks/vs_brms.py
