@@ -581,12 +581,13 @@ def dense_log_density(model: sd.Model, table: pd.DataFrame, point: dict, levels:
     minutes[np.isnan(minutes)] = np.exp(log_true)
     same = {name: np.equal.outer(*[table[name].to_numpy()] * 2) for name in ("study", "phase", "site")}
     by = lambda name, group: value[f"{name}_by_{group}_z"][[levels[group].index(level) for level in table[group]]]
-    peak, width = value["frequency_hz_peak"], value["frequency_hz_width"]
+    peak, width, amplitude = (value[f"frequency_hz_{name}"] for name in ("peak", "width", "amplitude"))
     if model is TWIN_MODEL:
         gain, between_gain = np.log2(1 + minutes / 20), value["session_min_slope_between_study"]
     else:
         peak = peak * np.exp(value["frequency_hz_peak_between_site"] * by("frequency_hz_peak", "site"))
         width = width * np.exp(value["frequency_hz_width_between_site"] * by("frequency_hz_width", "site"))
+        amplitude = amplitude * np.exp(value["frequency_hz_amplitude_between_site"] * by("frequency_hz_amplitude", "site"))
         ed50 = value["session_min_ed50"] * np.exp(value["session_min_ed50_between_phase"] * by("session_min_ed50", "phase"))
         gain, between_gain = minutes / (ed50 + minutes), value["session_min_maximum_between_study"]
     bell = np.exp(-0.5 * (np.log(table["frequency_hz"].to_numpy() / peak) / width) ** 2)
@@ -598,9 +599,8 @@ def dense_log_density(model: sd.Model, table: pd.DataFrame, point: dict, levels:
     if model is TWIN_MODEL:
         K = K + same["phase"] * value["intercept_between_phase"] ** 2 + same["site"] * value["between_site"] ** 2
     else:
-        K = K + same["site"] * np.outer(bell, bell) * value["frequency_hz_amplitude_between_site"] ** 2
         K = K + same["phase"] * np.outer(gain, gain) * value["session_min_maximum_between_phase"] ** 2
-    return total + stats.multivariate_normal(value["frequency_hz_amplitude"] * bell, K).logpdf(table["effect"])
+    return total + stats.multivariate_normal(amplitude * bell, K).logpdf(table["effect"])
 
 
 @pytest.mark.parametrize("model", [TWIN_MODEL, GROUPED_MODEL], ids=lambda model: model.name)
