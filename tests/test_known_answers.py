@@ -542,7 +542,7 @@ def test_integrated_and_explicit_posteriors_agree_whatever_the_order_of_rows():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_integrated_and_explicit_posteriors_agree_for_every_shape(shape, by):
     """Takes about five minutes, most of it for compiling the explicit forms."""
-    dose = sd.Dose(column="frequency_hz" if shape == "bell" else "session_min", shape=shape, by=by)
+    dose = sd.Dose(column="frequency_hz" if shape in ("bell", "gaussian-process") else "session_min", shape=shape, by=by)
     model = sd.Model(name=shape, intercept=sd.Intercept(), dose=[dose])
     forms = integrated_and_explicit(model, target_accept=0.98, progress=False)
     assert_same_posterior(f"{shape}, {by}", *forms)
