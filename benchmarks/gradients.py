@@ -24,7 +24,7 @@ def seconds_a_gradient(model: sd.Model, trials: sd.Trials, at_least: float = 0.3
 
     At 16 positions around the middle of the prior, so that no branch is favoured.
     """
-    rows = rows_of(model, prepare(model, trials))
+    rows = rows_of(*prepare(model, trials))
     program, _ = encode(model, rows)
     start = start_of(program, False)
     positions = np.array([start(seed) for seed in range(16)])

@@ -255,3 +255,10 @@ def test_support_of_a_fit_names_parameters_of_groups_and_rivals_that_the_model_l
     found = support(replace(bell_fit, trials=trials))
     assert found.unmodelled == (("frequency_hz", "pulses_per_session"),)
     assert "it books what pulses_per_session does as frequency_hz" in found.explanation
+
+
+def test_a_table_in_which_no_dose_varies_has_nothing_to_compare():
+    one = pd.DataFrame({"study": ["A"], "effect": [0.1], "se": [0.2], "frequency_hz": [10.0]})
+    trials = sd.read_trials(one, direction="higher", measure="SMD", comparator="sham", design="parallel")
+    with pytest.raises(sd.StimdoseError, match="no dose of this table varies"):
+        sd.support(trials)

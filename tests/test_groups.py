@@ -133,3 +133,20 @@ def test_spreads_that_are_not_there_cannot_be_varied(bell_fit, by_hemisphere):
         sd.vary_spread(bell_fit, "frequency_hz")
     with pytest.raises(sd.StimdoseError, match="positive numbers, not 0"):
         sd.vary_spread(by_hemisphere, "frequency_hz", factors=(0, 1))
+
+
+def test_a_product_does_not_say_that_more_is_better():
+    """Minutes do nothing here; the product is nothing at zero minutes, and so it must rise with them."""
+    mean = lambda t: 0.1 + 0.8 * bell(t["frequency_hz"], 8)
+    trials = sd.read_trials(table(mean, 40, 11, frequency_hz=FREQUENCIES, session_min=[8.0, 12, 16, 20, 25]))
+    dose = sd.Dose(column="frequency_hz", shape="bell", times=sd.Dose(column="session_min", shape="linear"))
+    fit = sd.fit(sd.Model(name="product", intercept=sd.Intercept(), dose=[dose]), trials, seed=1, progress=False)
+    best = sd.optimum(fit, "session_min")
+    assert best.verdict == "not identified"
+    assert "cannot show that more is better" in best.explanation
+    assert "cannot show that more is better" in sd.contrast(fit, {"session_min": 25}, {"session_min": 8}).explanation
+    assert not sd.optimum(fit, "frequency_hz").curves.attrs["tied"]
+    joint = sd.joint_optimum(fit, "frequency_hz", "session_min")
+    assert "still rising in session_min" not in joint.verdict
+    with pytest.raises(sd.StimdoseError, match="held at a number, not at 'a'"):
+        joint.given({"session_min": "a"})

@@ -149,6 +149,15 @@ def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
             "a product has the coefficients of frequency_hz",
         ),
         ({"dose": [BELL | {"times": SESSIONS}, SESSIONS]}, "used more than once: sessions"),
+        (
+            {
+                "dose": [
+                    BELL
+                    | {"shape": "gaussian-process", "times": SESSIONS | {"shape": "gaussian-process", "fixed": {"amplitude": 2}}}
+                ]
+            },
+            "a surface has one amplitude",
+        ),
         ({"dose": [{"column": "sessions", "shape": "gaussian-process", "by_study": True}]}, "cannot vary by study"),
         ({"outcome_sd": -1}, "greater than 0"),
         ({"intercept": {"by": "study"}}, "'study' cannot be the name"),

@@ -57,7 +57,8 @@ def curve(
 
     Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). Its coordinate `visited` (<column>) says
     whether a trial was near that dose and the other doses in `at`, all at once (see the function `visited`). attrs: dose, unit,
-    kind, held, observed, log_axis, effect_label, `remarks` of a path, and `warning` where the fit did not converge.
+    kind, held, observed, log_axis, effect_label, tied (1 where a product makes the curve
+    start at zero), `remarks` of a path, and `warning` where the fit did not converge.
 
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
@@ -99,6 +100,7 @@ def curve(
         "observed": list(observed),
         "log_axis": int(min(grid[0], observed[0]) > 0 and grid[-1] / grid[0] >= 5),
         "effect_label": effect_label(fit),
+        "tied": int(model.is_tied(column)),
     }
     if by:
         attrs["observed_by_group"] = json.dumps(

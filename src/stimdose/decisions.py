@@ -18,6 +18,7 @@ from .optima import default_delta
 from .rows import Rows
 from .sampling import Fit
 from .trials import Trials
+from .verdicts import PRODUCT
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def contrast(
             "the columns free_ of the table have the difference with a free intercept"
         )
     remarks += [line for protocol in (first, second) for line in _about_protocol(fit, protocol, by)]
+    remarks += [PRODUCT.format(doses=column) for column in moved if fit.model.is_tied(column)]
     for column in moved:
         remarks += about_rivals(column, tuple(rival for rival in confounders(fit, column) if rival.column not in first))
         remarks += about_groups(fit, column, by, list(fit.rows.levels[by]) if by else [])

@@ -169,6 +169,8 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
     trials = trials_of(source)
     _check(source, tuple(columns or ()))
     columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
+    if not columns:
+        raise StimdoseError("no dose of this table varies: there is nothing to compare")
     logs, r, rows = _correlations(trials, columns)
     ends = [ends_of(trials, column) for column in columns]
     low, high = (pd.DataFrame(dict(zip(columns, side, strict=True))) for side in zip(*ends, strict=True))

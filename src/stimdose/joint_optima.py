@@ -1,6 +1,7 @@
 """The best combination of two doses as a posterior, led by a verdict."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,8 @@ class JointOptimum:
         if len(at) != 1:
             raise StimdoseError(f"one dose is held, and the other follows: give one of {', '.join(self.doses)}")
         ((held, dose),) = at.items()
+        if not (isinstance(dose, Real) and np.isfinite(dose)):
+            raise StimdoseError(f"{held} is held at a number, not at {dose!r}")
         other, grid = self._other(held), self.surface[held].values
         if not grid[0] <= dose <= grid[-1]:
             raise StimdoseError(f"{held} = {dose:g} is outside the surface, which spans {short(grid[0])} to {short(grid[-1])}")

@@ -5,7 +5,7 @@ import xarray as xr
 
 from .dose_space import Confounder
 from .surfaces import argmax_counts, best_cells, best_doses, flat
-from .verdicts import ANCHOR, CERTAINTY, PRIOR
+from .verdicts import ANCHOR, CERTAINTY, PRIOR, PRODUCT
 
 WORDS = {
     "did not converge": "the chains disagree about the best doses; sample longer before reading anything below",
@@ -34,9 +34,11 @@ def judge(
     free = found if free_intercept is None else verdicts(free_intercept, delta)
     from_prior = [word for word in found if word in by_prior and word != "not identified"]
     from_anchor = [word for word in found if word not in (*free, *from_prior, "not identified")]
-    kept = [word for word in found if word not in from_prior + from_anchor]
+    tied = [name for name, is_tied in zip(surface.attrs["doses"], surface.attrs.get("tied", (0, 0)), strict=True) if is_tied]
+    from_product = [word for word in found if word in [f"still rising in {name}" for name in tied]]
+    kept = [word for word in found if word not in from_prior + from_anchor + from_product]
     judged = dict.fromkeys(said for word in kept for said in _confounded(word, rivals))
-    held_back = [(PRIOR, from_prior), (ANCHOR, from_anchor)]
+    held_back = [(PRIOR, from_prior), (ANCHOR, from_anchor), (PRODUCT.format(doses=" and ".join(tied)), from_product)]
     remarks = [f"{why} ({', '.join(words)})" for why, words in held_back if words]
     return tuple(judged) or ("not identified",), remarks
 

@@ -95,6 +95,15 @@ class Model(Part):
         """Every dose of the model; those that multiply another come after it."""
         return tuple(factor for dose in self.dose for factor in dose.factors)
 
+    def is_tied(self, column: str) -> bool:
+        """Whether a product is nothing at dose zero of this dose, and so rises with it as soon as the other one works."""
+        products = [part for part in self.dose if part.times]
+        return any(
+            dose.column == column and dose.basis.zero_at_zero and dose.is_a_true_dose
+            for part in products
+            for dose in part.factors
+        )
+
     def shown_by(self, column: str) -> str | None:
         """The grouping that tables and figures of a dose show: combinations of columns where there are any, else the first."""
         part = next(dose for dose in self.dose if column in [factor.column for factor in dose.factors])

@@ -202,6 +202,8 @@ class Dose(Part):
         if other.column == self.column:
             raise ValueError(f"{self.column} cannot multiply itself")
         if self.shape == other.shape == "gaussian-process":  # a surface has one amplitude, and a column for every pair of waves
+            if other.fixed.get("amplitude", 1.0) != 1.0:
+                raise ValueError(f"a surface has one amplitude, that of {self.column}: leave out that of {other.column}")
             other = other.model_copy()
             other._set(fixed=other.fixed | {"amplitude": 1.0}, waves=other.waves or WAVES_OF_SURFACE)
             self._set(times=other, waves=self.waves or WAVES_OF_SURFACE)
@@ -268,9 +270,12 @@ class Dose(Part):
     @property
     def has_true_zero(self) -> bool:
         """Whether dose zero is no stimulation, and the shape gives it no effect; of a product, either of its doses."""
-        return any(
-            dose.basis.zero_at_zero and (dose.column not in COLUMNS or COLUMNS[dose.column].true_zero) for dose in self.factors
-        )
+        return any(dose.basis.zero_at_zero and dose.is_a_true_dose for dose in self.factors)
+
+    @property
+    def is_a_true_dose(self) -> bool:
+        """Whether zero of the column is no stimulation, as it is for minutes and not for a frequency."""
+        return self.column not in COLUMNS or COLUMNS[self.column].true_zero
 
     def prior(self, name: str) -> Prior:
         """Prior of a parameter by its name within this dose; effects in units of the model's outcome_sd."""

@@ -127,12 +127,14 @@ class Fit:
         intercept.
 
         An anchored slope asks whether treatment works; this asks whether more is better. One line per dose and group of the
-        model; None where the model has an intercept.
+        model; none of a product with a dose whose zero makes it nothing. None where the model has an intercept.
         """
         if "free_intercept" not in self.tree:
             return None
         model, rows, values, records = self.group_model("free_intercept"), self.rows, self.values("free_intercept"), []
         for dose in model.doses:
+            if model.is_tied(dose.column):
+                continue  # what a free intercept does not free
             low, high = observed_range(rows, dose.column)
             by = model.shown_by(dose.column)
             held = held_values(model, rows, dose.column, by, {})

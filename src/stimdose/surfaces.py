@@ -82,6 +82,7 @@ def surface(
         "log_axes": [int(values[0] > 0 and values[-1] / values[0] >= 5) for values in axes.values()],
         "effect_label": effect_label(fit),
         "every": every,
+        "tied": [int(model.is_tied(name)) for name in axes],
     }
     if not fit.diagnosis.converged:
         attrs["warning"] = "did not converge"

@@ -28,6 +28,10 @@ ANCHOR = (
     "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
     "with a free intercept these trials do not show that more is better"
 )
+PRODUCT = (
+    "A product is nothing at dose zero of {doses}, so it rises with that as soon as the other dose works: "
+    "this model cannot show that more is better; a model that adds the two doses can"
+)
 PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 
 
@@ -55,17 +59,19 @@ def judge(
     free = found if free_intercept is None else verdicts(free_intercept, delta)
     from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
     from_anchor = [group for group, word in found.items() if word != free[group] and word != "not identified"]
+    from_product = [group for group, word in found.items() if word == "still rising" and curves.attrs.get("tied")]
     is_confounded = not all(rival.in_model for rival in rivals)
     judged = {}
     for group, word in found.items():
         if group in failing:
             word = "did not converge"
-        elif group in from_prior + from_anchor:
+        elif group in from_prior + from_anchor + from_product:
             word = "not identified"
         elif is_confounded and word in MOVES:
             word = "confounded"
         judged[group] = word
     held_back = [(PRIOR, from_prior), (ANCHOR, [group for group in from_anchor if group not in from_prior])]
+    held_back.append((PRODUCT.format(doses=curves.attrs["dose"]), from_product))
     return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
 
 
