@@ -96,9 +96,9 @@ class JointOptimum:
         if len(at) != 1:
             raise StimdoseError(f"one dose is held, and the other follows: give one of {', '.join(self.doses)}")
         ((held, dose),) = at.items()
+        other, grid = self._other(held), self.surface[held].values
         if not (isinstance(dose, Real) and np.isfinite(dose)):
             raise StimdoseError(f"{held} is held at a number, not at {dose!r}")
-        other, grid = self._other(held), self.surface[held].values
         if not grid[0] <= dose <= grid[-1]:
             raise StimdoseError(f"{held} = {dose:g} is outside the surface, which spans {short(grid[0])} to {short(grid[-1])}")
         seen = self.surface["visited"].sel({held: dose}, method="nearest")
