@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import stimdose as sd
+from stimdose import cli
 
 matplotlib.use("Agg")
 
@@ -76,3 +77,21 @@ def strata_fit() -> sd.Fit:
     return sd.fit(
         sd.load_model("sessions-by-phase"), sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions"), seed=11
     )
+
+
+@pytest.fixture(scope="session")
+def saved(bell_fit, tmp_path_factory):
+    return str(bell_fit.save(tmp_path_factory.mktemp("fit") / "fit.nc"))
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Call the command line; gives exit code, standard output and standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["stimdose", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code or 0, *capsys.readouterr()
+
+    return call

@@ -14,24 +14,6 @@ from stimdose.shapes import SHAPES
 COMMANDS = typer.main.get_command(cli.app).commands
 
 
-@pytest.fixture(scope="module")
-def saved(bell_fit, tmp_path_factory):
-    return str(bell_fit.save(tmp_path_factory.mktemp("fit") / "fit.nc"))
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Call the command line; gives exit code, standard output and standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["stimdose", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return stopped.value.code or 0, *capsys.readouterr()
-
-    return call
-
-
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0

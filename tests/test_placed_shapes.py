@@ -1,9 +1,12 @@
 """Shapes whose knots, range or waves are stated or come from a table: splines, monotone curves, Gaussian processes."""
 
+import re
+
 import numpy as np
 import pytest
 from test_shapes import CASES, REFERENCE, SHARES, USUAL, hmisc, some_parameters
 
+import stimdose as sd
 from stimdose import Prior
 from stimdose.shapes import SHAPES
 from stimdose.shapes.processes import BOUNDARY
@@ -122,14 +125,17 @@ def test_waves_equal_those_of_pymc():
 
 def test_too_few_waves_are_refused_with_the_number_that_suffices():
     wide = {"between": (0.2, 250.0)}
-    PROCESS(REFERENCE, USUAL, **wide).check(PROCESS(REFERENCE, USUAL, **wide).default_priors())
+    assert PROCESS(REFERENCE, USUAL, **wide).misfit(PROCESS(REFERENCE, USUAL, **wide).default_priors()) is None
     short = {"lengthscale": Prior("lognormal", interval=(0.5, 2))}
-    PROCESS(REFERENCE, USUAL).check(short)  # not placed yet
-    with pytest.raises(ValueError, match=r"12 waves cannot follow a lengthscale of 0.5 .* set waves = 25"):
-        PROCESS(REFERENCE, USUAL, **wide).check(short)
-    PROCESS(REFERENCE, USUAL, **wide, waves=25).check(short)
-    with pytest.raises(ValueError, match=r"lengthscale of 0.5 .* set waves = 25"):
-        PROCESS(REFERENCE, USUAL, **wide).check({"lengthscale": 0.5})
+    assert PROCESS(REFERENCE, USUAL).misfit(short) is None  # not placed yet
+    words = r"12 waves cannot follow a lengthscale of 0.5 .* set waves = 25"
+    assert re.match(words, PROCESS(REFERENCE, USUAL, **wide).misfit(short))
+    assert PROCESS(REFERENCE, USUAL, **wide, waves=25).misfit(short) is None
+    assert re.match(words, PROCESS(REFERENCE, USUAL, **wide).misfit({"lengthscale": 0.5}))
+    with pytest.raises(sd.ModelError, match=words):
+        sd.Model(
+            name="m", intercept=sd.Intercept(), dose=[{"column": "sessions", "shape": "gaussian-process", "priors": short} | wide]
+        )
     with pytest.raises(ValueError, match="two different positive doses"):
         PROCESS(REFERENCE, USUAL).place(np.array([0.0, 10, 10]))
 

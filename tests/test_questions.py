@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_table
-from test_cli import run, saved  # noqa: F401
 
 import stimdose as sd
 from stimdose import outputs
@@ -50,7 +49,7 @@ def figure(name: str) -> set[str]:
     return {f"{name}.pdf", f"{name}.png"}
 
 
-def test_curve_prints_and_writes(run, saved, tmp_path):  # noqa: F811
+def test_curve_prints_and_writes(run, saved, tmp_path):
     code, out, _ = run("curve", saved, "sessions", "--by", "phase", "--at", "site=nerve", "-o", str(tmp_path))
     assert code == 0
     assert "subacute" in out
@@ -58,7 +57,7 @@ def test_curve_prints_and_writes(run, saved, tmp_path):  # noqa: F811
     assert written(tmp_path) == {"curve-sessions.csv"} | figure("dose-response-sessions")
 
 
-def test_optimum_leads_with_the_verdict_and_writes_what_it_returns(run, saved, bell_fit, tmp_path):  # noqa: F811
+def test_optimum_leads_with_the_verdict_and_writes_what_it_returns(run, saved, bell_fit, tmp_path):
     words = ("--range", "2", "40", "--delta", "0.05", "--benefit", "0.6", "--cost", "0.01", "--at", "phase=chronic")
     code, out, err = run("optimum", saved, "frequency_hz", *words, "-o", str(tmp_path))
     assert code == 0, err
@@ -84,14 +83,14 @@ def test_trials_beside_a_curve_of_one_group_are_those_of_the_group(bell_fit):
     assert sorted(shown["effect"]) == pytest.approx(sorted(acute["effect"]))
 
 
-def test_optimum_of_a_new_group(run, saved, tmp_path):  # noqa: F811
+def test_optimum_of_a_new_group(run, saved, tmp_path):
     code, out, err = run("optimum", saved, "sessions", "--by", "phase", "--new-group", "-o", str(tmp_path))
     assert code == 0, err
     assert pd.read_csv(tmp_path / "optimum-sessions.csv")["group"].tolist() == ["acute", "subacute", "chronic", "new group"]
     assert "new group" in out
 
 
-def test_optimum_along_a_path_is_that_of_the_path(run, saved, bell_fit, tmp_path):  # noqa: F811
+def test_optimum_along_a_path_is_that_of_the_path(run, saved, bell_fit, tmp_path):
     words = ("--fixed", "session_min=20", "--duty", "0.5", "--at", "sessions=15", "--range", "2", "40")
     code, out, err = run("optimum", saved, "frequency_hz", *words, "-o", str(tmp_path))
     assert code == 0, err
@@ -100,7 +99,7 @@ def test_optimum_along_a_path_is_that_of_the_path(run, saved, bell_fit, tmp_path
     assert "session_min fixed at 20, pulses_per_session follows (duty 0.5)" in out
 
 
-def test_paths_stand_side_by_side(run, saved, bell_fit, tmp_path):  # noqa: F811
+def test_paths_stand_side_by_side(run, saved, bell_fit, tmp_path):
     words = ("--at", "session_min=20", "--at", "pulses_per_session=1200", "--duty", "0.1")
     code, out, err = run("paths", saved, "frequency_hz", *words, "-o", str(tmp_path))
     assert code == 0, err
@@ -110,7 +109,7 @@ def test_paths_stand_side_by_side(run, saved, bell_fit, tmp_path):  # noqa: F811
     assert written(tmp_path) == {"optima-by-path-frequency_hz.csv"} | figure("curves-by-path-frequency_hz")
 
 
-def test_contrast_leads_with_the_answer_and_turned_round_it_changes_sign(run, saved, bell_fit, tmp_path):  # noqa: F811
+def test_contrast_leads_with_the_answer_and_turned_round_it_changes_sign(run, saved, bell_fit, tmp_path):
     high, low = ["frequency_hz=12", "phase=acute"], ["frequency_hz=1", "phase=acute"]
 
     def call(first, second, folder) -> pd.DataFrame:
@@ -129,7 +128,7 @@ def test_contrast_leads_with_the_answer_and_turned_round_it_changes_sign(run, sa
     assert one["low"][0] == -other["high"][0]
 
 
-def test_surface_prints_and_writes_the_surface_and_its_optimum(run, saved_product, product_fit, tmp_path):  # noqa: F811
+def test_surface_prints_and_writes_the_surface_and_its_optimum(run, saved_product, product_fit, tmp_path):
     words = ("--at", "phase=acute", "--range", "frequency_hz=2:40", "--given", "sessions=10", "--delta", "0.05")
     code, out, err = run("surface", saved_product, "frequency_hz", "sessions", *words, "-o", str(tmp_path))
     assert code == 0, err
@@ -147,7 +146,7 @@ def test_surface_prints_and_writes_the_surface_and_its_optimum(run, saved_produc
     assert figure("surface-frequency_hz-sessions") < written(tmp_path)
 
 
-def test_average_of_saved_fits(run, saved, saved_product, bell_fit, product_fit, tmp_path):  # noqa: F811
+def test_average_of_saved_fits(run, saved, saved_product, bell_fit, product_fit, tmp_path):
     code, out, err = run("average", saved, saved_product, "frequency_hz", "--range", "1", "40", "-o", str(tmp_path))
     assert code == 0, err
     found = sd.average([bell_fit, product_fit])
@@ -158,7 +157,7 @@ def test_average_of_saved_fits(run, saved, saved_product, bell_fit, product_fit,
     assert figure("average-optimum-frequency_hz") | figure("average-curves-frequency_hz") < written(tmp_path)
 
 
-def test_support_of_a_table_and_of_a_fit(run, saved, bell_fit, tmp_path):  # noqa: F811
+def test_support_of_a_table_and_of_a_fit(run, saved, bell_fit, tmp_path):
     make_table().to_csv(tmp_path / "t.csv", index=False)
     wanted = sd.support(bell_fit)
     for source, folder in ((saved, tmp_path / "fit"), (str(tmp_path / "t.csv"), tmp_path / "table")):
@@ -178,7 +177,7 @@ def test_a_dose_without_a_number_stays_out_of_the_figure_of_support(tmp_path):
     assert len(outputs.write_support(found, tmp_path, trials)) == 2
 
 
-def test_within_across_says_whether_slopes_differ(run, tmp_path):  # noqa: F811
+def test_within_across_says_whether_slopes_differ(run, tmp_path):
     make_table().to_csv(tmp_path / "t.csv", index=False)
     words = ("--seed", "2", "--tune", "500", "-q", "-o", str(tmp_path / "out"))
     code, out, err = run("within-across", "frequency-bell", str(tmp_path / "t.csv"), "frequency_hz", *words)
@@ -203,7 +202,7 @@ def test_a_fit_writes_what_it_names_and_no_name_has_a_colon(product_fit, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["optimum-frequency_hz.csv", "optimum-frequency_hz.png"])
-def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):  # noqa: F811
+def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):
     (tmp_path / name / "inside").mkdir(parents=True)
     code, _, err = run("optimum", saved, "frequency_hz", "-o", str(tmp_path))
     assert code == 1
@@ -245,7 +244,7 @@ def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):  # 
         (("within-across", "frequency-bell", "TABLE", "session"), "no dose 'session'"),
     ],
 )
-def test_what_is_wrong_is_one_message_and_exit_code_1(run, saved, strata_fit, tmp_path, words, message):  # noqa: F811
+def test_what_is_wrong_is_one_message_and_exit_code_1(run, saved, strata_fit, tmp_path, words, message):
     places = {"FIT": saved, "TABLE": str(tmp_path / "t.csv"), "STRATA": str(tmp_path / "strata.nc")}
     if "TABLE" in words:
         make_table().to_csv(places["TABLE"], index=False)

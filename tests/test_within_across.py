@@ -124,6 +124,25 @@ def test_a_shape_that_is_no_line_is_replaced_and_groups_are_averaged(trials, bel
     assert "average over phase" in grouped.explanation
 
 
+def test_positive_slopes_of_crossed_groups_are_averaged_as_the_rows_have_them():
+    rows = make_rows(3, 0.3, 0.3)
+    words = {"phase": ["acute", "chronic", "chronic"], "site": ["nerve", "muscle"]}
+    rows = rows.assign(**{name: np.resize(levels, len(rows)) for name, levels in words.items()})
+    positive = {"slope": sd.Prior("lognormal", mu=-1.5, sigma=0.5)}
+    dose = sd.Dose(column="sessions", shape="log-linear", by=("phase", "site"), priors=positive)
+    model = sd.Model(name="positive", intercept=sd.Intercept(), dose=[dose])
+    found = compare(rows, model)
+    values, table = found.fit.values(), found.fit.rows.table
+    one = values["sessions_slope"]
+    by_hand = np.zeros(len(one))
+    for phase, site in zip(table["phase"], table["site"], strict=True):
+        own = values["sessions_slope_by_phase"][:, found.fit.rows.levels["phase"].index(phase)]
+        other = values["sessions_slope_by_site"][:, found.fit.rows.levels["site"].index(site)]
+        by_hand += own * other / one / len(table)
+    np.testing.assert_allclose(found.draws["within"].values.ravel(), by_hand, rtol=1e-10)
+    assert (found.draws["within"] > 0).all()
+
+
 def made(difference: np.ndarray, failing: bool = False) -> sd.WithinAcross:
     values = difference.reshape(4, -1) + (np.arange(4)[:, None] if failing else 0)
     parts = {"within": 0 * values, "across": values, "difference": values}

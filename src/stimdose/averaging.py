@@ -74,7 +74,8 @@ class Average:
             grid = parts[0][column].values if parts and not isinstance(at, xr.Dataset) else grid
             parts.append(curve(fit, column, by=by, grid=grid, at=_held(fit, at), group=source, **arguments))
         warning = {"warning": "did not converge"} if self.fit_warning else {}
-        return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | {"averaged": ", ".join(self.fits)})
+        own = {"averaged": ", ".join(self.fits), "tied": max(part.attrs["tied"] for part in parts)}
+        return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | own)
 
     def optimum(
         self,

@@ -12,6 +12,7 @@ from .doses import dose_text, short
 from .errors import ModelError, Problem, StimdoseError, TrialsError
 from .model import Dose, Model, Moderator
 from .optima import default_delta
+from .predictor import terms
 from .priors import Prior
 from .rows import prepare
 from .sampling import Fit, fit
@@ -169,12 +170,13 @@ def within_across(
     moderator = Moderator(column=mean, prior=difference, center=float(means.mean()), per=1.0)
     found = fit(model.replace(moderator=(*model.moderator, moderator)), trials, seed=seed, **settings)
     posterior = found.tree["posterior"].to_dataset()
-    within = posterior[f"{column}_slope"]
-    for group in dose.groups:
-        share = found.rows.table[group].astype(str).value_counts(normalize=True)
-        weight = xr.DataArray([share.get(level, 0.0) for level in posterior[group].values], dims=group)
-        within = within + ((posterior[f"{column}_slope_by_{group}"] - posterior[f"{column}_slope"]) * weight).sum(group)
-        remarks.append(f"The slope within trials is the average over {group}, weighted by rows")
+    (slope,) = (
+        term for term in terms(found.model, found.rows, found.rows.points, found.values()) if term.name == f"{column}_slope"
+    )
+    by_row = replace(slope, column=1.0).contribution(found.values())  # that of the groups of each row
+    within = posterior[slope.name].copy(data=by_row.mean(axis=-1).reshape(posterior[slope.name].shape))
+    if dose.groups:
+        remarks.append(f"The slope within trials is the average over {' and '.join(dose.groups)}, weighted by rows")
     apart = posterior[f"{mean}_effect"]
     draws = xr.Dataset({"within": within, "across": within + apart, "difference": apart})
     diagnosis = diagnose(draws, found.diagnosis.divergences)

@@ -227,7 +227,9 @@ class Dose(Part):
         for name in self.nonlinear:
             if name in self.priors and self.priors[name].family != "lognormal":
                 raise ValueError(f"the prior of {name!r} is lognormal, so that groups can vary by a factor")
-        self.basis.check({name: self.fixed.get(name) or self.prior(name) for name in self.basis.nonlinear})
+        nonlinear = {name: self.fixed.get(name) or self.prior(name) for name in self.basis.nonlinear}
+        if misfit := self.basis.misfit(nonlinear):
+            raise ValueError(misfit)
 
     @cached_property
     def basis(self) -> Shape:

@@ -46,19 +46,20 @@ class Shape(ABC):
 
     def __init__(self, reference: float, usual: tuple[float, float], **options):
         self.reference, self.usual = reference, usual
+        self.complete(options)
+
+    def complete(self, options: dict) -> None:
+        """Take the options as attributes; shapes that have any check them, and fill in their defaults. Raises ValueError."""
         for name in self.options:
             setattr(self, name, options.get(name))
-        self.complete()
-
-    def complete(self) -> None:  # noqa: B027
-        """Check the options and fill in their defaults. Raises ValueError."""
 
     def place(self, doses: np.ndarray) -> dict:
         """Options that take their values from a table, by name, given the doses of its rows (dose units)."""
         return {}
 
-    def check(self, nonlinear: dict[str, Prior | float]) -> None:  # noqa: B027
-        """Check the placed shape against the prior, or the known value, of each non-linear parameter. Raises ValueError."""
+    def misfit(self, nonlinear: dict[str, Prior | float]) -> str | None:
+        """What of the placed shape cannot go with the prior, or the known value, of a non-linear parameter; None if nothing."""
+        return None
 
     @property
     def constants(self) -> np.ndarray:

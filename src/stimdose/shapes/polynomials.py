@@ -76,7 +76,8 @@ class FractionalPolynomial(Shape):
     POWERS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
     when = "a curve of few parameters that bends early or late; try several powers and compare"
 
-    def complete(self):
+    def complete(self, options):
+        super().complete(options)
         self.powers = (0.5,) if self.powers is None else tuple(float(power) for power in self.powers)
         if not 1 <= len(self.powers) <= 2 or set(self.powers) - set(self.POWERS):
             raise ValueError(

@@ -27,7 +27,8 @@ class GaussianProcess(Shape):
     by_group, by_study, named = False, False, False
     when = "a curve of any form over a wide range of doses; among few trials its prior decides"
 
-    def complete(self):
+    def complete(self, options):
+        super().complete(options)
         self.waves = 12 if self.waves is None else self.waves
         if self.waves != int(self.waves) or self.waves < 1:
             raise ValueError(f"waves must be a whole number of 1 or more, got {self.waves}")
@@ -45,19 +46,20 @@ class GaussianProcess(Shape):
             raise ValueError("a Gaussian process needs two different positive doses; state its range, as in between = [1, 50]")
         return {"between": (float(positive[0]), float(positive[-1]))}
 
-    def check(self, nonlinear):
+    def misfit(self, nonlinear):
         """By the rule of Riutort-Mayol and others (2023), at the 2.5 % quantile of the lengthscale."""
         if self.between is None:
-            return
+            return None
         lengthscale = nonlinear["lengthscale"]
         shortest = float(lengthscale.distribution.ppf(0.025) if isinstance(lengthscale, Prior) else lengthscale)
         needed = int(np.ceil(PER_WAVE * half_range(self.between) / shortest - 1e-6))
-        if self.waves < needed:
-            low, high = self.between
-            raise ValueError(
-                f"{self.waves} waves cannot follow a lengthscale of {shortest:.2g} (log dose; the 2.5 % quantile of a prior) "
-                f"between {low:g} and {high:g}: set waves = {needed}, or a prior of longer lengthscales"
-            )
+        if self.waves >= needed:
+            return None
+        low, high = self.between
+        return (
+            f"{self.waves} waves cannot follow a lengthscale of {shortest:.2g} (log dose; the 2.5 % quantile of a prior) "
+            f"between {low:g} and {high:g}: set waves = {needed}, or a prior of longer lengthscales"
+        )
 
     @property
     def domain(self):

@@ -18,7 +18,8 @@ class RestrictedCubicSpline(Shape):
     can_peak = True
     when = "a smooth curve of unknown form, among doses that many trials cover"
 
-    def complete(self):
+    def complete(self, options):
+        super().complete(options)
         self.knots = 3 if self.knots is None else several(self.knots)
         number = count(self.knots)
         if not 3 <= number <= 7:
@@ -86,7 +87,8 @@ class Monotone(Shape):
     by_group = False
     when = "more is never worse, or never better, and nothing else is known"
 
-    def complete(self):
+    def complete(self, options):
+        super().complete(options)
         self.knots = 3 if self.knots is None else several(self.knots)
         self.between = None if self.between is None else several(tuple(self.between))
         number = count(self.knots)
