@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import checked, whole_from
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
 from .dose_space import Confounder, confounders
@@ -59,6 +60,7 @@ class Average:
         found = {name: fit_warning(fit) for name, fit in self.fits.items()}
         return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
 
+    @checked
     def curve(
         self, column: str, *, by: str | None = None, at: Mapping | None = None, group: str = "posterior", grid=None, **arguments
     ) -> xr.DataArray:
@@ -77,6 +79,7 @@ class Average:
         own = {"averaged": ", ".join(self.fits), "tied": max(part.attrs["tied"] for part in parts)}
         return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | own)
 
+    @checked(size=whole_from(3))
     def optimum(
         self,
         column: str,
@@ -116,6 +119,7 @@ class Average:
             remarks=tuple(dict.fromkeys((*self.remarks, *remarks))),
         )
 
+    @checked
     def table(
         self, column: str, *, by: str | None = None, at: Mapping | None = None, prob: float = 0.95, **arguments
     ) -> pd.DataFrame:

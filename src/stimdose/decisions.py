@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import NOT_NEGATIVE, checked, is_number
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
 from .derived import DRAWS, diagnosed, group_of, interval
@@ -67,6 +68,7 @@ class Contrast:
         """Equal-tailed interval of the difference, dimension `bound` (low, high)."""
         return interval(self.draws, prob)
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), prior_low, prior_high,
         contraction (1 - posterior / prior variance: near 0 the trials say nothing), r_hat and ess; of an anchored model also mean, low,
@@ -88,6 +90,7 @@ class Contrast:
         return pd.DataFrame(records).set_index("group")
 
 
+@checked(delta=NOT_NEGATIVE.or_none())
 def contrast(
     fit: Fit, first: dict, second: dict, *, by: str | None = None, delta: float | None = None, kind: Kind = "mean"
 ) -> Contrast:
@@ -104,8 +107,6 @@ def contrast(
     """
     _check(fit, first, second, by)
     delta = default_delta(fit.model, fit.trials) if delta is None else float(delta)
-    if not (delta >= 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be 0 or more, got {delta}")
 
     def difference(group: str) -> xr.DataArray:
         found = _effect(fit, first, by, kind, group) - _effect(fit, second, by, kind, group)
@@ -200,8 +201,7 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
 def _problem(rows: Rows, doses: list[str], name: str, value) -> str:
     if name in rows.levels:
         return "" if value in rows.levels[name] else f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}"
-    is_number = isinstance(value, (int, float, np.number)) and np.isfinite(value)
-    return "" if is_number and (value >= 0 or name not in doses) else f"{name} cannot be {value!r}"
+    return "" if is_number(value) and (value >= 0 or name not in doses) else f"{name} cannot be {value!r}"
 
 
 def _summary(draws: np.ndarray, prob: float) -> dict[str, float]:

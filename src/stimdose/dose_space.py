@@ -4,11 +4,14 @@ Doses are compared by their logarithms, so that units change nothing.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from . import arguments
+from .arguments import checked
 from .columns import DOSES
 from .doses import short
 from .errors import StimdoseError, nearest
@@ -51,6 +54,7 @@ class Confounder:
     in_model: bool
 
 
+@checked
 def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
     """The rivals of a dose, strongest first: doses of the table, in the model or not, with |r| of the log doses >= 0.6 over at least
     10 rows. What measures the same by definition (SAME) is none, nor are total pulses beside the pulses per session they are made of.
@@ -74,13 +78,14 @@ def same_thing(one: str, other: str) -> bool:
     return any({one, other} <= names for names in SAME)
 
 
+@checked(doses=arguments.NUMBERS_BY_DOSE)
 def visited(source: Fit | Trials | Rows, doses: dict[str, np.ndarray]) -> np.ndarray:
     """Whether trials were near a point of the dose space: some row lies within a factor of 1.5 of it in every dose named.
 
     doses: arrays that broadcast against each other (dose units), by column. An interval counts from end to end, an open one with the
     end that is printed, and a row that does not print all of these doses not at all. Returns booleans of the broadcast shape.
 
-    Raises StimdoseError for doses that the table does not have.
+    Raises StimdoseError for doses that the table does not have, and arrays that do not broadcast.
     """
     trials = trials_of(source)
     _check(source, tuple(doses))
@@ -154,10 +159,11 @@ class Support:
         return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
 
 
-def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Support:
+@checked(columns=arguments.NAMES.or_none())
+def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) -> Support:
     """What trials tried together, and what they cannot tell apart.
 
-    columns: doses; by default those of the model, and all others that at least 10 rows print and that vary. What measures the same
+    columns: doses, or one; by default those of the model, and all others that at least 10 rows print and that vary. What measures the same
         as one before it (SAME) stays out of the pairs and of what follows from all together.
 
     Two doses go together if |r| of their logarithms is 0.6 or more over at least 10 rows. Two parameters of different doses cannot be
@@ -167,8 +173,9 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
     Raises StimdoseError for doses that the table does not have.
     """
     trials = trials_of(source)
-    _check(source, tuple(columns or ()))
-    columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
+    columns = tuple(dict.fromkeys([columns] if isinstance(columns, str) else columns or ()))
+    _check(source, columns)
+    columns = columns or _comparable(source)
     if not columns:
         raise StimdoseError("no dose of this table varies: there is nothing to compare")
     logs, r, rows = _correlations(trials, columns)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import derived
+from . import arguments, derived
+from .arguments import checked
 from .caveats import about_groups, about_rivals, fit_warning
 from .columns import STANDARDISED_MEASURES
 from .curves import Kind, curve
@@ -97,6 +98,7 @@ class Optimum:
         """P(the effect at a dose is within delta of the best), by dose."""
         return derived.near_best(self.curves, self.delta)
 
+    @checked(prob=arguments.SHARE)
     def near_best_range(self, prob: float = 0.5) -> pd.DataFrame:
         """Lowest and highest dose that are within delta of the best with at least `prob`, by group; NaN where no dose is.
 
@@ -112,6 +114,7 @@ class Optimum:
             )
         return pd.DataFrame(records).set_index("group")
 
+    @checked
     def p_benefit(self, threshold: float) -> xr.DataArray:
         """P(the effect exceeds threshold (effect units)), by dose."""
         return (self.curves > threshold).mean(("chain", "draw")).assign_attrs(threshold=threshold)
@@ -131,6 +134,7 @@ class Optimum:
         """
         return self._with_warning(derived.effective_dose(self.curves, share))
 
+    @checked(benefit=arguments.NUMBER)
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
         """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has.
 
@@ -142,6 +146,7 @@ class Optimum:
         failing = derived.diagnosed(xr.Dataset({self.column: draws}), self.diagnosis.divergences).failing
         return draws.assign_attrs(warning="did not converge") if failing else draws
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group, led by the verdict; doses in dose units, effects in effect units.
 
@@ -199,6 +204,7 @@ class Optimum:
         return pd.DataFrame(records).set_index("group")
 
 
+@checked(size=arguments.whole_from(3))
 def optimum(
     fit: Fit,
     column: str,
@@ -254,6 +260,7 @@ def optimum(
     )
 
 
+@checked(delta=arguments.POSITIVE)
 def optimum_of(
     curves: xr.DataArray,
     prior_curves: xr.DataArray,
@@ -274,10 +281,6 @@ def optimum_of(
     delta, benefit, cost: as of `optimum`. rivals: doses that go with this one across trials.
     divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
     """
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
-    if benefit is not None and not np.isfinite(benefit):
-        raise StimdoseError(f"benefit must be a number, got {benefit}")
     if cost:
         curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
         free_intercept = None if free_intercept is None else derived.net_of(free_intercept, cost)

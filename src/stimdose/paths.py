@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import checked, is_number, whole_from
 from .curves import Kind
 from .dose_space import ends_of, trials_of
 from .doses import short
@@ -29,6 +30,7 @@ OUTSIDE = 0.1
 """Probability of a best dose at which no trial was near, from which a reader is told."""
 
 
+@checked(size=whole_from(2))
 def protocol_path(
     source: Fit | Trials,
     column: str,
@@ -111,6 +113,7 @@ class OptimaByPath:
         return pd.concat(tables, names=["path", "group"])
 
 
+@checked(size=whole_from(3))
 def optima_by_path(
     fit: Fit,
     column: str,
@@ -219,14 +222,14 @@ def _range(source: Fit | Trials, column: str, over: tuple[float, float] | None) 
 def _checked(column: str, fixed, duty: float | None) -> dict[str, float | None]:
     """What is fixed, by name, with the dose if one is stated. Raises StimdoseError that lists all faults."""
     _check_column(column)
+    if not isinstance(fixed, str | list | tuple | Mapping):
+        raise StimdoseError(f"what is fixed is a dose, several, or doses by name, such as {{'session_min': 20}}, not {fixed!r}")
     names = [fixed] if isinstance(fixed, str) else list(fixed)
     found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(names)
     others = [name for name in TIED if name != column]
-    faults = [f"{name!r} cannot be fixed{nearest(name, others)}" for name in names if name not in others]
+    faults = [f"{name!r} cannot be fixed{nearest(str(name), others)}" for name in names if name not in others]
     faults += [] if names else ["nothing is fixed"]
     faults += [f"{n} cannot be fixed at {x!r}" for n, x in found.items() if x is not None and not _is_dose(x)]
-    if duty is not None and not (_is_dose(duty) and duty <= 1):
-        faults.append(f"a duty cycle is a share above 0, at most 1, not {duty!r}")
     if duty is not None and len(set(names)) > 1:
         faults.append("with both others fixed the duty cycle follows: leave duty out")
     if faults:
@@ -240,7 +243,7 @@ def _check_column(column: str) -> None:
 
 
 def _is_dose(value) -> bool:
-    return isinstance(value, int | float | np.number) and 0 < value < np.inf
+    return is_number(value) and value > 0
 
 
 def _lacking(fit: Fit, column: str, follower: str) -> list[str]:

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..columns import axis_label
 from ..doses import short
+from ..errors import FigureError
 from . import panels, style
 
 STEPS = 30
@@ -40,7 +41,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
 
     Raises
     ------
-    ValueError for what `dose_response` refuses, and for draws of a best dose that are missing or outside the range.
+    FigureError for what `dose_response` refuses, and for draws of a best dose that are missing or outside the range.
     """
     level, own, curve, log = style.percent(prob), ax is None, best.curves, panels.is_log(best.curves)
     (dose, group), names = panels.dims_of(curve), panels.groups_of(curve)
@@ -87,7 +88,7 @@ def _edges(doses: np.ndarray, log: bool) -> np.ndarray:
 def _draws(dose, group: str | None, edges: np.ndarray) -> list[np.ndarray]:
     """Draws of the best dose, one array per group."""
     if dose.isnull().any() or (dose < edges[1]).any() or (dose > edges[-2]).any():
-        raise ValueError(
+        raise FigureError(
             f"draws of the best dose must lie within the range of the curve, {short(edges[1])} to {short(edges[-2])}"
         )
     dims = ["chain", "draw", *([group] if group else [])]

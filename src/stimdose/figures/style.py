@@ -14,6 +14,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from ..errors import FigureError
+
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
 
@@ -69,9 +71,9 @@ def estimate(low: float, high: float, mean: float | None = None) -> str:
 
 
 def percent(prob: float) -> str:
-    """0.95 as "95 %"; ValueError unless 0 < prob < 1."""
+    """0.95 as "95 %"; FigureError unless 0 < prob < 1."""
     if not 0 < prob < 1:
-        raise ValueError(f"prob = {prob}: the probability of an interval lies between 0 and 1, such as 0.95")
+        raise FigureError(f"prob = {prob}: the probability of an interval lies between 0 and 1, such as 0.95")
     return f"{100 * prob:.10g} %"
 
 
@@ -155,16 +157,16 @@ def panel_axes(count: int, height: float, columns: int) -> np.ndarray:
 
 
 def given_axes(ax, count: int) -> np.ndarray:
-    """The caller's Axes, shape (count,); ValueError if they are more or fewer."""
+    """The caller's Axes, shape (count,); FigureError if they are more or fewer."""
     if np.size(ax) != count:
-        raise ValueError(f"this figure needs {count} Axes, got {np.size(ax)}")
+        raise FigureError(f"this figure needs {count} Axes, got {np.size(ax)}")
     return np.ravel(ax)
 
 
 def relabelled(words: dict[str, str], labels: dict | None) -> dict[str, str]:
-    """The texts of a figure, with the caller's in place of some. ValueError for one that the figure does not have."""
+    """The texts of a figure, with the caller's in place of some. FigureError for one that the figure does not have."""
     if unknown := set(labels or ()) - set(words):
-        raise ValueError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
+        raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
     return words | dict(labels or {})
 
 
@@ -267,7 +269,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
 
     Raises
     ------
-    FileNotFoundError if the folder does not exist; ValueError for an unknown format (nothing is then written).
+    FileNotFoundError if the folder does not exist; FigureError for an unknown format (nothing is then written).
     """
     path = Path(path)
     figure = (figure if isinstance(figure, FigureBase) else np.ravel(figure)[0]).get_figure(root=True)
@@ -276,7 +278,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
     formats = [formats] if isinstance(formats, str) else list(formats)
     known = figure.canvas.get_supported_filetypes()
     if unknown := [name for name in formats if name not in known]:
-        raise ValueError(f"cannot save figure as {', '.join(unknown)}; known formats: {', '.join(sorted(known))}")
+        raise FigureError(f"cannot save figure as {', '.join(unknown)}; known formats: {', '.join(sorted(known))}")
     saved = []
     for name in formats:
         target = path.with_name(f"{path.name}.{name}")
