@@ -139,7 +139,7 @@ def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
         ({"dose": [BELL | {"fixed": {"peak": -1.0}}]}, "'peak' is positive"),
         (
             {"dose": [BELL | {"fixed": {"peak": 9.0}, "priors": {"peak": {"family": "lognormal", "mu": 0, "sigma": 1}}}]},
-            "no 'peak'",
+            "'peak' is fixed, and so has no prior",
         ),
         ({"dose": [BELL | {"times": BELL}]}, "frequency_hz cannot multiply itself"),
         ({"dose": [BELL | {"times": SESSIONS | {"shape": "quadratic"}}]}, "several coefficients, and cannot multiply"),

@@ -99,7 +99,9 @@ NUMBERS_BY_DOSE = Rule(
 )
 MODEL = _instance(Model, "a `Model`")
 PRIOR = _instance(Prior, "a `Prior`")
-CURVE = Rule(lambda value: isinstance(value, xr.DataArray) and {"chain", "draw"} <= set(value.dims), "a DataArray, as `curve` returns it")
+CURVE = Rule(
+    lambda value: isinstance(value, xr.DataArray) and {"chain", "draw"} <= set(value.dims), "a DataArray, as `curve` returns it"
+)
 
 RULES = {
     "fit": FIT,
@@ -118,7 +120,7 @@ RULES = {
     "benefit": NUMBER.or_none(),
     "threshold": NUMBER,
     "cost": NOT_NEGATIVE,
-    "duty": SHARE.or_none(),
+    "duty": NUMBER.or_none(),
     "prob": PROBABILITY,
     "share": SHARE,
 }

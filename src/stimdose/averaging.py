@@ -8,9 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from .arguments import checked, whole_from
-from .caveats import about_groups, about_rivals, fit_warning
+from .caveats import about_groups, about_knots, about_rivals, fit_warning
 from .curves import Kind, curve
-from .dose_space import Confounder, confounders
+from .dose_space import Confounder, confounders, related
 from .errors import StimdoseError
 from .optima import Optimum, about_shape, default_delta, optimum, optimum_of, require_shape_by_study
 from .sampling import Fit
@@ -105,7 +105,8 @@ class Average:
         groups = list(curves[by].values) if by else []
         shapes = [about_shape(fit, column, cost) for fit in fits]
         remarks = [line for lines in shapes for line in lines] if all(shapes) else []
-        remarks += about_rivals(column, rivals) + [line for fit in fits for line in about_groups(fit, column, by, groups)]
+        remarks += about_rivals(column, (*rivals, *self._rivals(column, related)))
+        remarks += [line for fit in fits for line in (*about_knots(fit, column), *about_groups(fit, column, by, groups))]
         return optimum_of(
             curves,
             curves_of("prior"),
@@ -138,9 +139,9 @@ class Average:
         ]
         return pd.DataFrame(records).set_index("model")
 
-    def _rivals(self, column: str) -> tuple[Confounder, ...]:
+    def _rivals(self, column: str, found_in=confounders) -> tuple[Confounder, ...]:
         """Doses that go with a dose; one counts as in the model only if every model has it."""
-        found = {rival.column: rival for fit in self.fits.values() for rival in confounders(fit, column)}
+        found = {rival.column: rival for fit in self.fits.values() for rival in found_in(fit, column)}
         return tuple(
             Confounder(name, rival.r, rival.rows, all(name in _names(fit) for fit in self.fits.values()))
             for name, rival in found.items()

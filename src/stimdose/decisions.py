@@ -11,10 +11,10 @@ from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
 from .derived import DRAWS, diagnosed, group_of, interval
 from .diagnosis import Diagnosis
-from .dose_space import confounders, visited
+from .dose_space import confounders, related, visited
 from .doses import chance_of, short
 from .errors import StimdoseError, nearest
-from .grid import held_values, usual_dose
+from .grid import base_levels, held_values, usual_dose
 from .optima import default_delta
 from .rows import Rows
 from .sampling import Fit
@@ -132,7 +132,9 @@ def contrast(
     remarks += [line for protocol in (first, second) for line in _about_protocol(fit, protocol, by)]
     remarks += [PRODUCT.format(doses=column) for column in moved if fit.model.is_tied(column)]
     for column in moved:
-        remarks += about_rivals(column, tuple(rival for rival in confounders(fit, column) if rival.column not in first))
+        remarks += about_rivals(
+            column, tuple(rival for rival in (*confounders(fit, column), *related(fit, column)) if rival.column not in first)
+        )
         remarks += about_groups(fit, column, by, list(fit.rows.levels[by]) if by else [])
     held = {doses[0]: usual_dose(fit.rows, doses[0])} | held_values(fit.model, fit.rows, doses[0], by, {})
     held = {name: value for name, value in held.items() if name not in first}
@@ -178,9 +180,11 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
     if not (isinstance(first, dict) and isinstance(second, dict) and first):
         raise StimdoseError('a protocol is a dict of doses and groups: contrast(fit, {"frequency_hz": 10}, {"frequency_hz": 1})')
     rows, doses = fit.rows, [dose.column for dose in fit.model.doses]
-    known, problems = (*doses, *rows.scales, *rows.levels), []
+    known, problems = (*doses, *rows.scales, *base_levels(rows)), []
     for name in dict.fromkeys((*first, *second)):
-        if name not in known:
+        if name in rows.levels and name not in known:
+            problems.append(f"{name} is named by its parts, {' and '.join(name.split(':'))}")
+        elif name not in known:
             problems.append(f"the model has no {name!r}{nearest(str(name), known)}; it has {', '.join(known)}")
         elif name not in first or name not in second:
             problems.append(f"only the {'first' if name in first else 'second'} names {name}: state it in both")

@@ -68,9 +68,14 @@ def first_dose_reaching(curves: xr.DataArray, level: xr.DataArray | float) -> xr
 def net_of(curves: xr.DataArray, cost: float) -> xr.DataArray:
     """Net benefit: the effect less `cost` (effect units per unit of dose) times the dose."""
     dose = curves.attrs["dose"]
-    label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost:g} per {curves.attrs.get('unit') or dose}"
+    label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost_in_words(curves, cost)}"
     net = (curves - cost * curves[dose]).transpose(*curves.dims)
     return net.assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
+
+
+def cost_in_words(curves: xr.DataArray, cost: float) -> str:
+    """0.01 per minute."""
+    return f"{cost:g} per {(curves.attrs.get('unit') or curves.attrs['dose']).removesuffix('s')}"
 
 
 def expected_loss(curves: xr.DataArray) -> xr.DataArray:

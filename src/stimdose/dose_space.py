@@ -24,6 +24,9 @@ CORRELATED = 0.6
 Ecography 36:27-46, doi 10.1111/j.1600-0587.2012.07348.x)."""
 FEWEST_ROWS = 10
 """Of two unrelated doses, r over fewer rows than this reaches CORRELATED more than one time in fifteen."""
+RELATED, CHANCE = 0.4, 1.83
+"""|r| from which two doses are worth a remark, if unrelated doses would reach it over so many rows less than one time in fifteen:
+|atanh(r)| sqrt(rows - 3) from CHANCE (Fisher's z), which is 10 rows for r = 0.6 and 22 for 0.4."""
 INFLATED = 10.0
 """Variance inflation factor from which a dose follows from others together: they explain 90 % of it (Dormann et al. 2013)."""
 NEAR = 1.5
@@ -61,6 +64,16 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
 
     Raises StimdoseError for a dose that the table does not have.
     """
+    return _going_with(fit, column, CORRELATED)
+
+
+def related(fit: Fit, column: str) -> tuple[Confounder, ...]:
+    """Doses that go with one less than rivals do, strongest first: |r| of the log doses from 0.4 to 0.6. They are worth a remark, and
+    change no verdict."""
+    return tuple(found for found in _going_with(fit, column, RELATED) if abs(found.r) < CORRELATED)
+
+
+def _going_with(fit: Fit, column: str, least: float) -> tuple[Confounder, ...]:
     _check(fit, (column,))
     own, table = _own(fit), fit.trials.table
     _, r, rows = _correlations(
@@ -68,7 +81,7 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
     )
     found = [
         Confounder(name, float(r.loc[name, column]), int(rows.loc[name, column]), name in own)
-        for name in _rivals(r, rows, column, own)
+        for name in _rivals(r, rows, column, own, least)
     ]
     return tuple(sorted(found, key=lambda rival: -abs(rival.r)))
 
@@ -195,6 +208,12 @@ def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) ->
     entangled = {frozenset(pair) for pair in zip(pairs["first"], pairs["second"], strict=True)}
     entangled |= {frozenset(pair) for pair in itertools.combinations(inflation.index[inflation >= INFLATED], 2)}
     remarks = [f"{name} is the same wherever it is printed" for name in columns if logs[name].nunique() == 1]
+    remarks += [
+        f"{one} and {other} go together to some extent: r = {r.loc[one, other]:.2f} over {rows.loc[one, other]} rows"
+        for one, other in itertools.combinations(columns, 2)
+        if abs(r.loc[one, other]) < CORRELATED and other in _rivals(r, rows, one, _own(source), RELATED)
+        if one in _rivals(r, rows, other, _own(source), RELATED)
+    ]
     if inflation.isna().all():
         remarks.append(
             f"{rows_in_words(complete)} print all of {_and(inflation.index)}, too few to say what follows from them together"
@@ -290,15 +309,22 @@ def _correlations(trials: Trials, columns: tuple[str, ...]) -> tuple[pd.DataFram
     return logs, logs.corr(min_periods=2), printed.T @ printed
 
 
-def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...]) -> list[str]:
-    """The doses that go with one, by the correlations of log doses and their numbers of rows; `own` are those of the model."""
+def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...], least: float = CORRELATED) -> list[str]:
+    """The doses that go with one, |r| from `least`, by the correlations of log doses and their numbers of rows; `own` are those of
+    the model."""
     found = [
         name
         for name in r.index
-        if rows.loc[name, column] >= FEWEST_ROWS and abs(r.loc[name, column]) >= CORRELATED and not same_thing(name, column)
+        if not same_thing(name, column) and _go_together(r.loc[name, column], rows.loc[name, column], least)
     ]
     derived = [] if "total_pulses" in own or "pulses_per_session" not in found else ["total_pulses"]
     return [name for name in found if name not in (column, *derived)]
+
+
+def _go_together(r: float, rows: int, least: float) -> bool:
+    if rows < FEWEST_ROWS or not abs(r) >= least:
+        return False
+    return abs(r) >= CORRELATED or abs(np.arctanh(r)) * np.sqrt(rows - 3) >= CHANCE
 
 
 def ends_of(trials: Trials, column: str) -> np.ndarray:

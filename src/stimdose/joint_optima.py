@@ -11,7 +11,7 @@ from .arguments import checked
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind
 from .diagnosis import Diagnosis, diagnose
-from .dose_space import NEAR, Confounder, confounders
+from .dose_space import NEAR, Confounder, confounders, related
 from .doses import short
 from .errors import StimdoseError
 from .grid import best_dose
@@ -230,8 +230,14 @@ def joint_optimum(
         rivals={name: confounders(fit, name) for name in (first, second)},
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
-        remarks=tuple(by_group),
+        remarks=(*by_group, *_about_others(fit, first, second)),
     )
+
+
+def _about_others(fit: Fit, first: str, second: str) -> list[str]:
+    """Remarks on doses that go with one of the two less than rivals do; with each other they do so once."""
+    others = tuple(found for found in related(fit, second) if found.column != first)
+    return about_rivals(first, related(fit, first)) + about_rivals(second, others)
 
 
 @checked(delta=arguments.POSITIVE)

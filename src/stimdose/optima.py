@@ -9,11 +9,11 @@ import xarray as xr
 
 from . import arguments, derived
 from .arguments import checked
-from .caveats import about_groups, about_rivals, fit_warning
+from .caveats import about_groups, about_knots, about_rivals, fit_warning
 from .columns import STANDARDISED_MEASURES
 from .curves import Kind, curve
 from .diagnosis import Diagnosis
-from .dose_space import Confounder, confounders
+from .dose_space import Confounder, confounders, related
 from .errors import StimdoseError
 from .model import Model
 from .sampling import Fit
@@ -225,7 +225,7 @@ def optimum(
         measures.
     benefit: an effect that is worth having (effect units), as a minimal important difference, for the minimal effective dose.
     cost: of one unit of the dose, in effect units (0.01 per minute): what is optimised is then the net benefit, the effect less cost
-        times dose.
+        times dose. The verdict is that of the effect all the same: what a cost takes away is no effect of the dose.
     kind: "mean", or "new study" where the dose effect varies by study. Other arguments as for `curve`.
 
     The verdict is "identified" only if P(the best dose was tried, and the effect there exceeds that at both ends of the range,
@@ -256,7 +256,12 @@ def optimum(
         rivals=rivals,
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
-        remarks=(*about_shape(fit, column, cost), *about_rivals(column, rivals), *about_groups(fit, column, by, groups)),
+        remarks=(
+            *about_shape(fit, column, cost),
+            *about_knots(fit, column),
+            *about_rivals(column, (*rivals, *related(fit, column))),
+            *about_groups(fit, column, by, groups),
+        ),
     )
 
 
@@ -281,10 +286,11 @@ def optimum_of(
     delta, benefit, cost: as of `optimum`. rivals: doses that go with this one across trials.
     divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
     """
+    effects, prior_effects = curves, prior_curves
     if cost:
         curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
-        free_intercept = None if free_intercept is None else derived.net_of(free_intercept, cost)
-        remarks = (f"Effects are net of a cost of {cost:g} per {curves.attrs.get('unit') or curves.attrs['dose']}", *remarks)
+        words = f"net of a cost of {derived.cost_in_words(curves, cost)}"
+        remarks = (f"The verdict is on the effect itself; the best dose, and the effect there, are {words}", *remarks)
     dose, value = derived.best_of(curves)
     draws = {"best_dose": dose, "effect_at_best": value}
     draws |= {name: derived.effective_dose(curves, share) for name, share in (("ed50", 0.5), ("ed90", 0.9))}
@@ -292,8 +298,11 @@ def optimum_of(
         draws["minimal_effective_dose"] = derived.first_dose_reaching(curves, benefit)
     draws = xr.Dataset(draws)
     diagnosis = derived.diagnosed(draws, divergences)
-    failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
-    verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, rivals, failing)
+    failing = {*diagnosis.failing}
+    if cost:  # the verdict has a best dose of its own
+        failing |= {*derived.diagnosed(xr.Dataset({"best_dose": derived.best_of(effects)[0]}), divergences).failing}
+    failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in failing}
+    verdicts, held_back = judge(effects, delta, prior_effects, free_intercept, rivals, failing)
     unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     remarks = (*unconverged, *held_back, *remarks, *curves.attrs.get("remarks", "").splitlines(), *beyond(curves))
     prior_dose = derived.best_of(prior_curves)[0]

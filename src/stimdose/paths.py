@@ -70,7 +70,7 @@ def protocol_path(
         is_cut, side = (limit < high, "above") if column == PULSES else (limit > low, "below")
         if is_cut:
             low, high = (low, limit) if column == PULSES else (limit, high)
-            remarks.append(f"{column} {side} {short(limit)} would need a duty cycle above 1: these doses are left out")
+            remarks.append(f"Doses of {column} {side} {short(limit)} would need a duty cycle above 1 and are left out")
         if not low < high:
             raise StimdoseError(f"no dose of {column} is possible with {_in_words(doses)}: the duty cycle would be above 1")
     grid = dose_grid(low, high, size)
@@ -161,7 +161,8 @@ def _unvisited(best: Optimum) -> list[str]:
     outside = 1 - near.mean(("chain", "draw"))
     groups = outside[best.by].values if best.by else [""]
     return [
-        f"{group + ': ' if group else ''}with probability {share:.2f} the best dose lies where no trial was near these doses together"
+        (f"{group}: with" if group else "With")
+        + f" probability {share:.2f} the best dose lies where no trial was near these doses together"
         for group, share in zip(groups, np.atleast_1d(outside.values), strict=True)
         if share > OUTSIDE
     ]
@@ -192,7 +193,7 @@ def _usual_duty(trials: Trials) -> tuple[float, str]:
     if duty > 1 + TOLERANCE:
         raise StimdoseError(f"the rows imply a duty cycle of {short(duty)}, more than 1: correct them, or state duty")
     spread = f"from {short(implied.min())} to {short(implied.max())}"
-    return min(duty, 1.0), f"the duty cycle {short(duty)} is the median of {rows_in_words(len(found))}, {spread}"
+    return min(duty, 1.0), f"The duty cycle {short(duty)} is the median of {rows_in_words(len(found))}, {spread}"
 
 
 def _usual(source: Fit | Trials, name: str) -> float:
@@ -230,6 +231,8 @@ def _checked(column: str, fixed, duty: float | None) -> dict[str, float | None]:
     faults = [f"{name!r} cannot be fixed{nearest(str(name), others)}" for name in names if name not in others]
     faults += [] if names else ["nothing is fixed"]
     faults += [f"{n} cannot be fixed at {x!r}" for n, x in found.items() if x is not None and not _is_dose(x)]
+    if duty is not None and not (_is_dose(duty) and duty <= 1):
+        faults.append(f"a duty cycle is a share above 0, at most 1, not {duty!r}")
     if duty is not None and len(set(names)) > 1:
         faults.append("with both others fixed the duty cycle follows: leave duty out")
     if faults:
@@ -251,7 +254,7 @@ def _lacking(fit: Fit, column: str, follower: str) -> list[str]:
     own = [dose.column for dose in fit.model.doses]
     if follower in own:
         return []
-    words = f"the model has no {follower}: it books what {follower} does as {column}"
+    words = f"The model has no {follower}: it books what {follower} does as {column}"
     return [words if any(name in own for name in TIED if name != column) else f"{words}, and all paths are one curve"]
 
 

@@ -53,7 +53,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
             panels.frame(each, style.padded(panel.doses, log), (0.0, 1.2), log, zero=False)
             _draw(each, panel._replace(mean=chance[:, index]), at_least)
             each.set(xlabel=words["dose"], ylabel=words["chance"], yticks=[0, 0.25, 0.5, 0.75, 1])
-            style.verdict_above(each, panels.heading(panel, words), best.verdicts[names[index] or ""])
+            style.verdict_above(each, panels.heading(panel, words), panels.verdict(best, names[index]))
         handle = Line2D([], [], color=MARK, linewidth=4, label=f"Doses with a probability of {level} or more")
         style.legend(axes, own, [handle], curve.attrs.get("held", ""), 1)
         if warning := best.fit_warning or curve.attrs.get("warning"):

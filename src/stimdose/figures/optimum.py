@@ -58,7 +58,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
         x_limits, y_limits = panels.dose_limits(parts, points, log), panels.effect_limits(parts)
         x_limits = min(x_limits[0], edges[0]), max(x_limits[1], edges[-1])
         for index, (above, below) in enumerate(axes.T):
-            panel, verdict = parts[index], best.verdicts[names[index] or ""]
+            panel, verdict = parts[index], panels.verdict(best, names[index])
             for each, limits in ((above, y_limits), (below, (0.0, 1.4 * highest))):
                 panels.frame(each, x_limits, limits, log, zero=each is above)
             panels.draw(above, panel, None if points is None else points.se.min())

@@ -199,6 +199,11 @@ def heading(panel: Panel, words: dict[str, str]) -> str:
     return words[panel.group] + count
 
 
+def verdict(best, group: str | None) -> str:
+    """The verdict on the best dose of a group; where curves are net of a cost, it is on the effect without it."""
+    return best.verdicts[group or ""] + " (without the cost)" * bool(best.curves.attrs.get("cost"))
+
+
 def handles(level: str, has_new: bool = False, has_points: bool = False) -> list:
     """What a legend says of a curve; level: probability of the intervals in words."""
     found = [

@@ -100,16 +100,23 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 
 def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.ndarray:
     """Doses to mark on a log axis of so many points: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+    def fit(ticks: np.ndarray) -> bool:
+        at = points * np.log(ticks / low) / np.log(high / low)
+        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
+        return bool(np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4))
+
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(decades, 2), (decades[::2], 2)]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
-        at = points * np.log(ticks / low) / np.log(high / low)
-        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
-        if len(ticks) >= least and np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4):
+        if len(ticks) >= least and fit(ticks):
             return ticks
-    ticks = MaxNLocator(4).tick_values(low, high)
-    return ticks[(ticks >= low) & (ticks <= high)]
+    for count in (4, 3, 2, 1):
+        ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if fit(ticks):
+            break
+    return ticks
 
 
 def padded(doses: np.ndarray, log: bool) -> tuple[float, float]:
@@ -235,7 +242,7 @@ def entitle(ax, text: str, **look) -> None:
 
 def verdict_above(ax, heading: str, verdict: str) -> None:
     """The verdict on an optimum as the title, after the group it is on; in red where the chains disagree about it."""
-    color = RED if verdict == "did not converge" else "black"
+    color = RED if verdict.startswith("did not converge") else "black"
     entitle(ax, f"{heading}:\n{verdict}" if heading else f"Verdict: {verdict}", fontweight="bold", color=color)
 
 

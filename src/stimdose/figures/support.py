@@ -66,7 +66,8 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
             r = found.correlation.loc[first, second]
             text = f"r = {style.number(r, 2) if np.isfinite(r) else '?'} ({found.rows.loc[first, second]} rows)"
             each.set_title(text, fontsize=style.SMALL, parse_math=False)
-            each.set(xlabel=style.wrap(words[first], 100), ylabel=style.wrap(words[second], 100))
+            width = min(100.0, 0.9 * each.get_window_extent().width * 72 / each.figure.dpi)
+            each.set(xlabel=style.wrap(words[first], width), ylabel=style.wrap(words[second], 100))
             if duty_limit:
                 _limit(each, first, second, values)
             if own and row < size:

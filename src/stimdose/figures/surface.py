@@ -80,11 +80,17 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
             _draw_best(ax, surface, optimum, prob)
             handles.append(Line2D([], [], **REGION, label=f"{level} region of the best combination"))
             handles.append(Line2D([], [], **RIDGE, label=f"Best {_plain(words[second])} for each {_plain(words[first])}"))
-            style.verdict_above(ax, "", optimum.verdict)
+            style.verdict_above(ax, "", _in_words(optimum.verdict, {name: words[name] for name in (first, second)}))
         style.legend([ax], own, handles, surface.attrs.get("held", ""), 2)
         if warning := getattr(optimum, "fit_warning", "") or surface.attrs.get("warning"):
             style.warn_above(ax, warning, own)
     return ax
+
+
+def _in_words(verdict: str, words: dict[str, str]) -> str:
+    """A verdict with the words of the axes in place of the names of doses."""
+    parts = [part.partition(" in ") for part in verdict.split(", ")]
+    return ", ".join(f"{word} in {words[dose][0].lower()}{words[dose][1:]}" if dose else word for word, _, dose in parts)
 
 
 def _plain(label: str) -> str:
