@@ -100,6 +100,7 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 
 def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.ndarray:
     """Doses to mark on a log axis of so many points: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+
     def fit(ticks: np.ndarray) -> bool:
         at = points * np.log(ticks / low) / np.log(high / low)
         sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
