@@ -62,7 +62,8 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
             for each, limits in ((above, y_limits), (below, (0.0, 1.4 * highest))):
                 panels.frame(each, x_limits, limits, log, zero=each is above)
             panels.draw(above, panel, None if points is None else points.se.min())
-            above.set_ylabel(words["effect"])
+            height = 0.8 * above.get_window_extent().height * 72 / above.figure.dpi
+            above.set_ylabel(style.wrap(words["effect"], height))
             style.verdict_above(above, panels.heading(panel, words), verdict)
             _draw_shares(below, edges, posterior[index], prior[index])
             _draw_interval(below, _draws(best.dose, group, edges)[index], prob)
