@@ -231,7 +231,7 @@ def test_delta_must_be_stated_for_effects_in_points(bell_fit):
     points = sd.Fit(bell_fit.model, sd.Trials(table), bell_fit.tree, bell_fit.diagnosis)
     with pytest.raises(sd.StimdoseError, match="state delta"):
         sd.optimum(points, "frequency_hz")
-    with pytest.raises(sd.StimdoseError, match="positive"):
+    with pytest.raises(sd.StimdoseError, match="delta is a number above 0"):
         sd.optimum(bell_fit, "frequency_hz", delta=0)
 
 

@@ -272,7 +272,10 @@ def test_few_groups_and_groups_of_one_study_say_so(bell_fit):
 def test_a_group_not_seen_has_an_optimum_that_says_so(bell_fit):
     best = sd.optimum(bell_fit, "sessions", by="phase", new_group=True)
     assert list(best.verdicts) == ["acute", "subacute", "chronic", "new group"]
-    assert "new group: no study; its curve is predicted from the other groups" in best.explanation
+    assert (
+        "new group: no study; its curve is predicted from the other groups, and with 3 of them a prior decides how far it may lie "
+        "from these." in best.explanation
+    )
     assert "one study" not in best.explanation
 
 
@@ -376,3 +379,19 @@ def test_a_contrast_of_an_unconverged_fit_says_so(bell_fit):
     apart = np.random.default_rng(0).normal(size=(4, 500)) + np.arange(4)[:, None]
     bad = sd.Fit(bell_fit.model, bell_fit.trials, bell_fit.tree, diagnose(xr.Dataset({"x": (("chain", "draw"), apart)}), 0))
     assert sd.contrast(bad, {"sessions": 20}, {"sessions": 5}).explanation.startswith("Warning: the fit did not converge")
+
+
+def test_a_loss_by_cost_is_no_effect_of_the_dose():
+    """Flat effects with a cost are best at the lowest dose, and still flat; a rise stays a rise though its best dose moves inside."""
+    flat = as_curves(lambda x, rng: 0 * x + rng.normal(0.5, 0.1))
+    best = optimum_of(flat, PRIOR, delta=0.1, cost=0.05)
+    assert best.verdict == optimum_of(flat, PRIOR, delta=0.1).verdict == "flat"
+    assert (best.dose == best.curves[best.column].values[0]).all()
+    assert (
+        "The verdict is on the effect itself; the best dose, and the effect there, are net of a cost of 0.05 per Hz."
+        in best.explanation
+    )
+    rising = as_curves(lambda x, rng: rng.normal(1, 0.05) * x / (10 + x))
+    best = optimum_of(rising, PRIOR, delta=0.1, cost=0.02)
+    assert best.verdict == "still rising"
+    assert (best.dose < best.curves[best.column].values[-1]).mean() > 0.9

@@ -11,8 +11,9 @@ from conftest import make_table
 from scipy.stats import pearsonr
 
 import stimdose as sd
+from stimdose.caveats import about_knots, about_rivals
 from stimdose.diagnosis import Diagnosis
-from stimdose.dose_space import NEAR, SAME, _parameters, confounders, support, visited
+from stimdose.dose_space import NEAR, SAME, _parameters, confounders, related, support, visited
 
 
 def model_of(*columns: str) -> sd.Model:
@@ -262,3 +263,72 @@ def test_a_table_in_which_no_dose_varies_has_nothing_to_compare():
     trials = sd.read_trials(one, direction="higher", measure="SMD", comparator="sham", design="parallel")
     with pytest.raises(sd.StimdoseError, match="no dose of this table varies"):
         sd.support(trials)
+
+
+def going_with(doses: np.ndarray, r: float) -> np.ndarray:
+    """Doses whose logarithms have correlation r with those of others, exactly."""
+    x = np.log(doses) - np.log(doses).mean()
+    noise = np.random.default_rng(3).standard_normal(len(x))
+    noise -= noise.mean()
+    noise -= x * (x @ noise) / (x @ x)
+    return 20 * np.exp(r * x / x.std() + np.sqrt(1 - r**2) * noise / noise.std())
+
+
+def correlated(r: float, rows: int) -> pd.DataFrame:
+    frequency = 10 * np.exp(np.random.default_rng(2).standard_normal(rows))
+    return make_table(rows).iloc[:rows].assign(frequency_hz=frequency, session_min=going_with(frequency, r))
+
+
+@pytest.mark.parametrize(
+    ("r", "rows", "named"),
+    [
+        (0.39, 60, False),
+        (0.41, 60, True),
+        (-0.59, 30, True),
+        (0.41, 24, True),
+        (0.41, 20, False),
+        (0.5, 15, True),
+        (0.5, 14, False),
+    ],
+)
+def test_looser_correlations_are_remarks_and_no_rivals(r, rows, named):
+    fit = fit_of(correlated(r, rows), "frequency_hz")
+    assert confounders(fit, "frequency_hz") == ()
+    found = [other for other in related(fit, "frequency_hz") if other.column == "session_min"]
+    assert [(other.column, round(other.r, 6), other.rows) for other in found] == [("session_min", r, rows)] * named
+    together = f"frequency_hz and session_min go together to some extent: r = {r:.2f} over {rows} rows"
+    assert (together in support(fit.trials, ["frequency_hz", "session_min"]).remarks) == named
+    if named:
+        (line,) = about_rivals("frequency_hz", tuple(found))
+        assert line.startswith(
+            f"session_min goes with frequency_hz across trials to some extent (r = {r:.2f} of the logarithms, "
+        )
+
+
+def test_a_rival_is_not_related_as_well():
+    fit = fit_of(correlated(0.65, 30), "frequency_hz")
+    assert [rival.column for rival in confounders(fit, "frequency_hz")] == ["session_min"]
+    assert "session_min" not in [other.column for other in related(fit, "frequency_hz")]
+
+
+def test_a_looser_correlation_is_said_with_the_optimum_and_changes_no_verdict(bell_fit):
+    table = bell_fit.trials.table
+    fit = replace(bell_fit, trials=sd.Trials(table.assign(session_min=going_with(table["frequency_hz"].to_numpy(), 0.5))))
+    best = sd.optimum(fit, "frequency_hz")
+    assert best.verdict == sd.optimum(bell_fit, "frequency_hz").verdict == "identified"
+    assert "session_min goes with frequency_hz across trials to some extent (r = 0.50" in best.explanation
+    assert "which books some of its effect as that of frequency_hz" in best.explanation
+
+
+def test_knots_beyond_the_doses_of_the_table_are_a_remark(bell_fit):
+    """Sessions of 5 to 20 were tried; a monotone curve may rise from 0, where no trial was."""
+    for shape, options, words in (
+        ("restricted-cubic-spline", {"knots": (5, 10, 20)}, []),
+        ("restricted-cubic-spline", {"knots": (10, 20, 60)}, ["The knot of sessions at 60 lies beyond"]),
+        ("restricted-cubic-spline", {"knots": (2, 10, 60)}, ["Knots of sessions at 2, 60 lie beyond"]),
+        ("monotone", {"knots": (2, 10), "between": (0, 20)}, []),
+        ("monotone", {"knots": (10, 30), "between": (0, 40)}, ["The knot of sessions at 30 lies beyond"]),
+    ):
+        dose = sd.Dose(column="sessions", shape=shape, **options)
+        found = about_knots(replace(bell_fit, model=bell_fit.model.replace(dose=(bell_fit.model.dose[0], dose))), "sessions")
+        assert [line.partition(" the doses")[0] for line in found] == words

@@ -965,3 +965,43 @@ def test_log_ticks_of_a_short_side_over_many_decades_keep_their_distance():
     assert len(ticks) >= 2
     assert np.all(np.diff(at) > (widths[1:] + widths[:-1]) / 2)
     assert len(style.log_ticks(90, 120_000, 90, "y")) > len(ticks)
+
+
+def test_ticks_of_support_do_not_touch_with_six_doses():
+    names = ("pulses_per_session", "total_pulses", "frequency_hz", "session_min", "intensity_percent_rmt", "sessions")
+    rng = np.random.default_rng(0)
+    choices = [(900, 1200, 1500, 1800), (10000, 12000, 30000), (1, 5, 50), (5, 20, 40), (80, 100, 120), (5, 10, 20)]
+    doses = pd.DataFrame({name: rng.choice(values, 40) for name, values in zip(names, choices, strict=True)})
+    found = SimpleNamespace(correlation=np.log(doses).corr(), rows=doses.notna().T.astype(int) @ doses.notna(), fit_warning="")
+    axes = figures.support(found, doses)
+    figure = axes[-1, 0].figure
+    figure.canvas.draw()
+    for ax in axes[-1]:
+        low, high = ax.get_xlim()
+        boxes = [t.get_window_extent() for t, x in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True) if low <= x <= high]
+        assert boxes
+        assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+    labels = [ax.xaxis.label.get_window_extent() for ax in axes[-1]]
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(labels))
+
+
+def test_titles_of_surfaces_use_the_words_of_the_axes():
+    surface = make_surface()
+    region = np.ones(surface.shape[2:], bool)
+    verdict = "still rising in frequency_hz, confounded in session_min"
+    ax = figures.surface(surface, make_joint(surface, region, verdict), prob=0.9, labels={"session_min": "Minutes a session"})
+    title = " ".join(ax.get_title().split())
+    assert title == "Verdict: still rising in frequency (Hz), confounded in minutes a session"
+
+
+def test_a_verdict_beside_curves_net_of_a_cost_is_said_to_be_without_it():
+    for cost, words in ((0.0, "Verdict: flat"), (0.01, "Verdict: flat (without the cost)")):
+        curve = make_curve(cost=cost)
+        best = SimpleNamespace(
+            curves=curve,
+            near_best=lambda curve=curve: 0 * curve.mean(("chain", "draw")),
+            delta=0.1,
+            verdicts={"": "flat"},
+            fit_warning="",
+        )
+        assert " ".join(figures.near_best(best).get_title().split()) == words

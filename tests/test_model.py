@@ -139,7 +139,7 @@ def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
         ({"dose": [BELL | {"fixed": {"peak": -1.0}}]}, "'peak' is positive"),
         (
             {"dose": [BELL | {"fixed": {"peak": 9.0}, "priors": {"peak": {"family": "lognormal", "mu": 0, "sigma": 1}}}]},
-            "no 'peak'",
+            "'peak' is fixed, and so has no prior",
         ),
         ({"dose": [BELL | {"times": BELL}]}, "frequency_hz cannot multiply itself"),
         ({"dose": [BELL | {"times": SESSIONS | {"shape": "quadratic"}}]}, "several coefficients, and cannot multiply"),
@@ -239,3 +239,87 @@ def test_mixed_estimands_need_a_word():
     with pytest.raises(sd.TrialsError, match="comparator"):
         prepare(bell(), trials)
     assert len(prepare(bell(), trials, allow_mixed=("comparator",))[1]) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("make", "lines"),
+    [
+        (
+            lambda: sd.Prior("halfnormal", mu=1.0),
+            ["prior is not valid:", "  - a halfnormal prior takes sigma, or an interval; it was given ['mu']"],
+        ),
+        (lambda: sd.Intercept(bye="phase"), ["intercept is not valid:", "  - bye: unknown entry (did you mean 'by'?)"]),
+        (
+            lambda: sd.Dose(column="sessions", shape="liner"),
+            ["dose 'sessions' is not valid:", "  - unknown shape 'liner' (did you mean"],
+        ),
+        (
+            lambda: sd.Moderator(column="age", per="10"),
+            ["moderator 'age' is not valid:", "  - per: numbers are wanted here, not '10'"],
+        ),
+        (
+            lambda: sd.Dose(column="sessions", shape="linear", refrence=5, by_study="perhaps"),
+            ["dose 'sessions' is not valid:", "  - by_study: ", "  - refrence: unknown entry (did you mean 'reference'?)"],
+        ),
+    ],
+)
+def test_a_part_alone_says_what_is_wrong_as_a_model_does(make, lines):
+    with pytest.raises(sd.ModelError) as caught:
+        make()
+    found = str(caught.value).splitlines()
+    assert len(found) == len(lines)
+    assert all(map(str.startswith, found, lines))
+
+
+def test_a_model_gathers_the_faults_of_all_its_parts():
+    with pytest.raises(sd.ModelError) as caught:
+        sd.Model(
+            name="m",
+            outcome_sd="1",
+            intercept={"bye": "phase"},
+            dose=[BELL | {"shape": "bel"}, SESSIONS | {"priors": {"slope": {"family": "normal", "mu": 0}}}],
+            between_study={"family": "halfnormal", "sgima": 1},
+        )
+    headline, *faults = str(caught.value).splitlines()
+    assert headline == "model 'm' is not valid:"
+    assert [fault.partition(":")[0].strip(" -") for fault in faults] == [
+        "outcome_sd",
+        "intercept.bye",
+        "dose.0",
+        "dose.1.priors.slope",
+        "between_study.sgima",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dose", "words"),
+    [
+        (SESSIONS | {"by": ("phase:site", "site:phase")}, "phase:site and site:phase are the same groups"),
+        (SESSIONS | {"by": ("phase*site", "site:phase")}, "phase:site and site:phase are the same groups"),
+        (SESSIONS | {"shape": "restricted-cubic-spline", "knots": "5"}, "knots: numbers are wanted here, not '5'"),
+        (SESSIONS | {"shape": "restricted-cubic-spline", "knots": True}, "knots: numbers are wanted here, not True"),
+        (SESSIONS | {"shape": "restricted-cubic-spline", "knots": (5, "10", 20)}, "knots: numbers are wanted here"),
+        (SESSIONS | {"usual": (20, 5)}, "usual is the range of doses in use"),
+        (BELL | {"fixed": {"peak": 1e4}}, "peak = 10000 is more than 10 times beyond the doses of frequency_hz in use, 1 to"),
+        (
+            SESSIONS | {"shape": "emax", "fixed": {"ed50": 1e-3}},
+            "ed50 = 0.001 is more than 10 times beyond the doses of sessions",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(dose, words):
+    with pytest.raises(sd.ModelError, match=words):
+        sd.Dose(**dose)
+
+
+def test_one_order_of_a_combination_in_the_whole_model():
+    with pytest.raises(sd.ModelError, match="site:phase and phase:site are the same groups: name them in one order"):
+        sd.Model(
+            name="m", intercept=sd.Intercept(by="phase:site"), dose=[sd.Dose(column="sessions", shape="linear", by="site:phase")]
+        )
+
+
+def test_a_fixed_dose_may_lie_somewhat_beyond_the_usual_ones_and_far_beyond_if_these_are_stated():
+    assert sd.Dose(column="frequency_hz", shape="bell", fixed={"peak": 100.0}).fixed == {"peak": 100.0}
+    wide = sd.Dose(column="frequency_hz", shape="bell", usual=(100, 5000), fixed={"peak": 10000.0})
+    assert wide.nonlinear == ("width",)

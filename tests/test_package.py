@@ -18,14 +18,24 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = """
     errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
-    covariance trials reading completeness template shipped priors shapes group_terms parts model specs missing latents unknowns rows
-    predictor grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit
-    engine posterior chains diagnosis results files storage batches settings sampling dose_space curves derived caveats verdicts
-    optima paths decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo
-    terminal options questions cli __main__
+    covariance trials reading completeness template shipped validity priors shapes group_terms parts model specs missing latents
+    unknowns rows predictor grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op
+    pymc_model explicit engine posterior chains diagnosis results files storage batches settings sampling arguments dose_space curves
+    derived caveats verdicts optima paths decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive
+    assumptions figures outputs demo terminal options questions cli __main__
 """.split()
 PUBLIC = {
-    *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
+    *(
+        "COLUMNS",
+        "Problem",
+        "StimdoseError",
+        "TrialsError",
+        "ModelError",
+        "FitError",
+        "FigureError",
+        "BatchError",
+        "ConvergenceWarning",
+    ),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *(

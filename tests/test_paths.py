@@ -95,7 +95,7 @@ def test_with_both_others_fixed_the_duty_cycle_follows_and_ends_at_one(fit, colu
     end, side = (-1, "above") if column == "pulses_per_session" else (0, "below")
     assert path[column].values[end] == pytest.approx(limit)
     words = {"frequency_hz": "1.5", "session_min": "3", "pulses_per_session": "3000"}[column]
-    assert path.attrs["remarks"] == f"{column} {side} {words} would need a duty cycle above 1: these doses are left out"
+    assert path.attrs["remarks"] == f"Doses of {column} {side} {words} would need a duty cycle above 1 and are left out"
     assert path.attrs["held"].endswith("duty follows")
 
 
@@ -237,7 +237,7 @@ def test_what_is_asked_of_an_optimum_is_asked_along_every_path(fit):
 def test_a_best_dose_where_no_trial_was_near_is_said(fit):
     at = {"session_min": 100.0, "pulses_per_session": 200.0}
     found = sd.optima_by_path(fit, "frequency_hz", at=at)
-    assert "with probability 1.00 the best dose lies where no trial was near" in found.optima["session_min fixed"].explanation
+    assert "With probability 1.00 the best dose lies where no trial was near" in found.optima["session_min fixed"].explanation
     fine = sd.optima_by_path(fit, "frequency_hz", at={"session_min": 20.0})
     assert "no trial was near" not in fine.optima["session_min fixed"].explanation
 
@@ -250,7 +250,7 @@ def test_a_model_of_frequency_alone_says_that_all_paths_are_one():
         np.testing.assert_allclose(curve["frequency_hz"][[0, -1]], curves[0]["frequency_hz"][[0, -1]])
     np.testing.assert_array_equal(found.optima["session_min fixed"].dose, found.optima["pulses_per_session fixed"].dose)
     words = (
-        "the model has no pulses_per_session: it books what pulses_per_session does as frequency_hz, and all paths are one curve"
+        "The model has no pulses_per_session: it books what pulses_per_session does as frequency_hz, and all paths are one curve"
     )
     assert words in found.optima["session_min fixed"].explanation
     assert found.paths["all else as usual"] is None

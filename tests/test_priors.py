@@ -3,9 +3,8 @@
 import numpy as np
 import pymc as pm
 import pytest
-from pydantic import ValidationError
 
-from stimdose import Prior
+from stimdose import ModelError, Prior
 
 PRIORS = [
     Prior("normal", mu=0.3, sigma=2.0),
@@ -58,5 +57,5 @@ def test_scaled_is_the_prior_of_the_scaled_quantity(prior, factor):
     ],
 )
 def test_an_impossible_prior_is_refused(fields, words):
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ModelError, match=words):
         Prior(**fields)

@@ -11,6 +11,7 @@ from conftest import make_table
 import stimdose as sd
 from stimdose import outputs
 from stimdose.options import fixed, pairs, ranges
+from stimdose.terminal import show, upright
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +265,13 @@ def test_words_of_a_user():
         sd.StimdoseError, match="write column=value, not 'a'; write column=value, not '=2'; b is stated more than once"
     ):
         pairs(["a", "=2", "b=1", "b=2"])
+
+
+def test_a_probability_is_never_printed_as_certain(capsys):
+    table = pd.DataFrame({"p_benefit": [0.9996], "p_gain": [1.0], "p_at_low_end": [0.0004], "best_dose": [1.0]}, index=["value"])
+    show(upright(table), "Best dose")
+    printed = capsys.readouterr().out
+    cells = dict(re.findall(r"│ (\w+) +│ (\S.*?) +│", printed))
+    assert cells == {"p_benefit": "> 0.99", "p_gain": "> 0.99", "p_at_low_end": "< 0.01", "best_dose": "1"}
+    show(pd.DataFrame({"slope": ["within"], "p_positive": [0.9999]}), "Slopes")
+    assert "> 0.99" in capsys.readouterr().out

@@ -111,7 +111,7 @@ def test_the_joint_optimum_of_an_additive_model_is_made_of_two_optima(bell_fit):
     assert "sessions_slope_between_phase" in acute.explanation
     with pytest.raises(sd.StimdoseError, match="three doses"):
         sd.joint_optimum(bell_fit, "frequency_hz", "sessions", size=(2, 5))
-    with pytest.raises(sd.StimdoseError, match="delta must be positive"):
+    with pytest.raises(sd.StimdoseError, match="delta is a number above 0"):
         sd.joint_optimum(bell_fit, "frequency_hz", "sessions", delta=0)
 
 

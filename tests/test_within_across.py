@@ -191,7 +191,7 @@ def test_questions_that_have_no_answer():
         compare(same)
     with pytest.raises(sd.StimdoseError, match="no dose 'minutes'"):
         compare(rows, column="minutes")
-    with pytest.raises(sd.StimdoseError, match="delta must be positive"):
+    with pytest.raises(sd.StimdoseError, match="delta is a number above 0"):
         compare(rows, delta=-1)
     with pytest.raises(sd.StimdoseError, match="is normal, not halfnormal"):
         compare(rows, difference=sd.Prior("halfnormal", sigma=1))

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .caveats import about_groups, about_rivals, fit_warning
+from .arguments import checked, whole_from
+from .caveats import about_groups, about_knots, about_rivals, fit_warning
 from .curves import Kind, curve
-from .dose_space import Confounder, confounders
+from .dose_space import Confounder, confounders, related
 from .errors import StimdoseError
 from .optima import Optimum, about_shape, default_delta, optimum, optimum_of, require_shape_by_study
 from .sampling import Fit
@@ -59,6 +60,7 @@ class Average:
         found = {name: fit_warning(fit) for name, fit in self.fits.items()}
         return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
 
+    @checked
     def curve(
         self, column: str, *, by: str | None = None, at: Mapping | None = None, group: str = "posterior", grid=None, **arguments
     ) -> xr.DataArray:
@@ -76,6 +78,7 @@ class Average:
         warning = {"warning": "did not converge"} if self.fit_warning else {}
         return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | {"averaged": ", ".join(self.fits)})
 
+    @checked(size=whole_from(3))
     def optimum(
         self,
         column: str,
@@ -101,7 +104,8 @@ class Average:
         groups = list(curves[by].values) if by else []
         shapes = [about_shape(fit, column, cost) for fit in fits]
         remarks = [line for lines in shapes for line in lines] if all(shapes) else []
-        remarks += about_rivals(column, rivals) + [line for fit in fits for line in about_groups(fit, column, by, groups)]
+        remarks += about_rivals(column, (*rivals, *self._rivals(column, related)))
+        remarks += [line for fit in fits for line in (*about_knots(fit, column), *about_groups(fit, column, by, groups))]
         return optimum_of(
             curves,
             curves_of("prior"),
@@ -115,6 +119,7 @@ class Average:
             remarks=tuple(dict.fromkeys((*self.remarks, *remarks))),
         )
 
+    @checked
     def table(
         self, column: str, *, by: str | None = None, at: Mapping | None = None, prob: float = 0.95, **arguments
     ) -> pd.DataFrame:
@@ -133,9 +138,9 @@ class Average:
         ]
         return pd.DataFrame(records).set_index("model")
 
-    def _rivals(self, column: str) -> tuple[Confounder, ...]:
+    def _rivals(self, column: str, found_in=confounders) -> tuple[Confounder, ...]:
         """Doses that go with a dose; one counts as in the model only if every model has it."""
-        found = {rival.column: rival for fit in self.fits.values() for rival in confounders(fit, column)}
+        found = {rival.column: rival for fit in self.fits.values() for rival in found_in(fit, column)}
         return tuple(
             Confounder(name, rival.r, rival.rows, all(name in _names(fit) for fit in self.fits.values()))
             for name, rival in found.items()

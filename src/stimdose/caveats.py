@@ -1,6 +1,8 @@
 """What a reader of an answer must know of the fit behind it: convergence, doses that go together, groups with few studies."""
 
-from .dose_space import Confounder
+from .dose_space import CORRELATED, Confounder
+from .doses import short
+from .grid import observed_range
 from .sampling import Fit
 
 FEW_GROUPS = 3
@@ -13,16 +15,32 @@ def fit_warning(fit: Fit) -> str:
 
 
 def about_rivals(column: str, rivals: tuple[Confounder, ...]) -> list[str]:
-    """One remark for each dose that goes with `column` across trials."""
-    return [
-        f"{rival.column} goes with {column} across trials (r = {rival.r:.2f} of the logarithms, {rival.rows} rows) "
-        + (
-            "and is in the model too: how the effect is divided between the two owes something to their priors"
-            if rival.in_model
-            else f"and is not in the model, which books its effect as that of {column}: add it to the model"
+    """One remark for each dose that goes with `column` across trials, as a rival or less."""
+    found = []
+    for rival in rivals:
+        less = abs(rival.r) < CORRELATED
+        if rival.in_model:
+            what = "and is in the model too: how the effect is divided between the two owes something to their priors"
+        else:
+            what = f"and is not in the model, which books {'some of ' if less else ''}its effect as that of {column}: add it to the model"
+        how = " to some extent" if less else ""
+        found.append(
+            f"{rival.column} goes with {column} across trials{how} (r = {rival.r:.2f} of the logarithms, {rival.rows} rows) {what}"
         )
-        for rival in rivals
-    ]
+    return found
+
+
+def about_knots(fit: Fit, column: str) -> list[str]:
+    """A remark on knots beyond the doses of the table, where nothing but a prior says how the curve bends."""
+    dose = next(dose for dose in fit.model.doses if dose.column == column)
+    low, high = observed_range(fit.rows, column)
+    lowest = min(low, *(dose.between or (low,)))  # a monotone curve may rise from a dose below those tried
+    knots = dose.knots if isinstance(dose.knots, tuple) else ()
+    beyond = [short(knot) for knot in knots if not lowest <= knot <= high]
+    if not beyond:
+        return []
+    are = f"Knots of {column} at {', '.join(beyond)} lie" if len(beyond) > 1 else f"The knot of {column} at {beyond[0]} lies"
+    return [f"{are} beyond the doses of the table, {short(low)} to {short(high)}: only a prior says how the curve bends there"]
 
 
 def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> list[str]:
@@ -37,7 +55,10 @@ def about_groups(fit: Fit, column: str, by: str | None, groups: list[str]) -> li
     studies = table["study"].groupby(table[by].astype(str)).nunique()
     for group in groups:
         if studies.get(group, 0) == 0:
-            found.append(f"{group}: no study; its curve is predicted from the other groups")
+            few = f", and with {len(studies)} of them a prior decides how far it may lie from these" * (
+                len(studies) <= FEW_GROUPS
+            )
+            found.append(f"{group}: no study; its curve is predicted from the other groups{few}")
         elif studies[group] == 1:
             found.append(f"{group}: one study; its curve leans on the other groups")
     if len(studies) <= FEW_GROUPS:

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from . import arguments
+from .arguments import checked
 from .columns import COLUMNS, axis_label
 from .dose_space import visited
-from .errors import StimdoseError
+from .errors import StimdoseError, nearest
 from .grid import curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import reported_effects
@@ -29,6 +31,7 @@ def effect_label(fit: Fit) -> str:
     return f"{fit.trials.measure} (positive = benefit)"
 
 
+@checked
 def curve(
     fit: Fit,
     column: str,
@@ -61,8 +64,6 @@ def curve(
 
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
-    if kind not in ("mean", "new study"):
-        raise StimdoseError(f"kind is 'mean' or 'new study', not {kind!r}")
     if group not in fit.tree:
         raise StimdoseError(f"the fit has no draws called {group!r}")
     if new_group and by is None:
@@ -76,7 +77,7 @@ def curve(
         if over is not None or grid is not None:
             raise StimdoseError(f"a path brings its own doses of {column}: leave out over and grid")
         grid = along
-    grid = dose_grid(*dose_range(column, over or observed), size) if grid is None else checked_grid(column, grid)
+    grid = dose_grid(*(observed if over is None else map(float, over)), size) if grid is None else np.asarray(grid, float)
     doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.doses]}
     if wrong := [name for name, value in doses.items() if np.shape(value) not in ((), grid.shape)]:
         raise StimdoseError(f"{', '.join(wrong)} must be a number, or as many as the {len(grid)} doses of {column}")
@@ -113,13 +114,20 @@ def curve(
     )
 
 
+@checked
 def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study
     and group. A dose that is not printed stands at its posterior median and 95 % interval, and is marked in `imputed`.
 
     Effects are as reported, aligned to benefit; they are not adjusted for the other doses.
+
+    Raises StimdoseError for a dose that the model does not have, or a column that the table does not have.
     """
-    table = fit.rows.table
+    table, doses = fit.rows.table, [dose.column for dose in fit.model.doses]
+    if column not in doses:
+        raise StimdoseError(f"the model has no dose {column!r}{nearest(column, doses)}; it has {', '.join(doses) or 'none'}")
+    if by is not None and by not in table:
+        raise StimdoseError(f"the table has no column {by!r}{nearest(by, table.columns)}")
     low, high = (
         table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan)
         for end in ("low", "high")
@@ -144,26 +152,13 @@ def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     return frame.assign(**{by: table[by].astype(str)}) if by else frame
 
 
+@checked(draws=arguments.CURVE)
 def band(draws: xr.DataArray, prob: float = 0.95) -> pd.DataFrame:
     """Mean and equal-tailed interval of a curve, one line per dose and group."""
     over = ("chain", "draw")
     low, high = (draws.quantile(q, over) for q in ((1 - prob) / 2, (1 + prob) / 2))
     parts = {"mean": draws.mean(over), "low": low.drop_vars("quantile"), "high": high.drop_vars("quantile")}
     return xr.Dataset(parts).drop_vars("visited", errors="ignore").to_dataframe().reset_index()
-
-
-def dose_range(column: str, over: tuple[float, float]) -> tuple[float, float]:
-    low, high = map(float, over)
-    if not (np.isfinite(low) and np.isfinite(high) and 0 <= low < high):
-        raise StimdoseError(f"the range of {column} must be two doses, low < high, got {low:g} to {high:g}")
-    return low, high
-
-
-def checked_grid(column: str, grid) -> np.ndarray:
-    values = np.asarray(grid, float)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0 or (np.diff(values) <= 0).any():
-        raise StimdoseError(f"the grid of {column} must be one row of increasing doses")
-    return values
 
 
 def _held(model: Model, column: str, at: Mapping | None) -> tuple[dict, np.ndarray | None]:

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import NOT_NEGATIVE, checked, is_number
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
 from .derived import DRAWS, diagnosed, group_of, interval
 from .diagnosis import Diagnosis
-from .dose_space import confounders, visited
+from .dose_space import confounders, related, visited
 from .doses import chance_of, short
 from .errors import StimdoseError, nearest
-from .grid import held_values, usual_dose
+from .grid import base_levels, held_values, usual_dose
 from .optima import default_delta
 from .rows import Rows
 from .sampling import Fit
@@ -67,6 +68,7 @@ class Contrast:
         """Equal-tailed interval of the difference, dimension `bound` (low, high)."""
         return interval(self.draws, prob)
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), prior_low, prior_high,
         contraction (1 - posterior / prior variance: near 0 the trials say nothing), r_hat and ess; of an anchored model also mean, low,
@@ -88,6 +90,7 @@ class Contrast:
         return pd.DataFrame(records).set_index("group")
 
 
+@checked(delta=NOT_NEGATIVE.or_none())
 def contrast(
     fit: Fit, first: dict, second: dict, *, by: str | None = None, delta: float | None = None, kind: Kind = "mean"
 ) -> Contrast:
@@ -104,8 +107,6 @@ def contrast(
     """
     _check(fit, first, second, by)
     delta = default_delta(fit.model, fit.trials) if delta is None else float(delta)
-    if not (delta >= 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be 0 or more, got {delta}")
 
     def difference(group: str) -> xr.DataArray:
         found = _effect(fit, first, by, kind, group) - _effect(fit, second, by, kind, group)
@@ -129,7 +130,9 @@ def contrast(
         )
     remarks += [line for protocol in (first, second) for line in _about_protocol(fit, protocol, by)]
     for column in moved:
-        remarks += about_rivals(column, tuple(rival for rival in confounders(fit, column) if rival.column not in first))
+        remarks += about_rivals(
+            column, tuple(rival for rival in (*confounders(fit, column), *related(fit, column)) if rival.column not in first)
+        )
         remarks += about_groups(fit, column, by, list(fit.rows.levels[by]) if by else [])
     held = {doses[0]: usual_dose(fit.rows, doses[0])} | held_values(fit.model, fit.rows, doses[0], by, {})
     held = {name: value for name, value in held.items() if name not in first}
@@ -175,9 +178,11 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
     if not (isinstance(first, dict) and isinstance(second, dict) and first):
         raise StimdoseError('a protocol is a dict of doses and groups: contrast(fit, {"frequency_hz": 10}, {"frequency_hz": 1})')
     rows, doses = fit.rows, [dose.column for dose in fit.model.doses]
-    known, problems = (*doses, *rows.scales, *rows.levels), []
+    known, problems = (*doses, *rows.scales, *base_levels(rows)), []
     for name in dict.fromkeys((*first, *second)):
-        if name not in known:
+        if name in rows.levels and name not in known:
+            problems.append(f"{name} is named by its parts, {' and '.join(name.split(':'))}")
+        elif name not in known:
             problems.append(f"the model has no {name!r}{nearest(str(name), known)}; it has {', '.join(known)}")
         elif name not in first or name not in second:
             problems.append(f"only the {'first' if name in first else 'second'} names {name}: state it in both")
@@ -198,8 +203,7 @@ def _check(fit: Fit, first: dict, second: dict, by: str | None) -> None:
 def _problem(rows: Rows, doses: list[str], name: str, value) -> str:
     if name in rows.levels:
         return "" if value in rows.levels[name] else f"{name} has no level {value!r}; it has {', '.join(rows.levels[name])}"
-    is_number = isinstance(value, (int, float, np.number)) and np.isfinite(value)
-    return "" if is_number and (value >= 0 or name not in doses) else f"{name} cannot be {value!r}"
+    return "" if is_number(value) and (value >= 0 or name not in doses) else f"{name} cannot be {value!r}"
 
 
 def _summary(draws: np.ndarray, prob: float) -> dict[str, float]:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import checked
 from .diagnosis import Diagnosis, diagnose
-from .errors import StimdoseError
 from .grid import best_dose
 
 DRAWS = ("chain", "draw")
@@ -19,6 +19,7 @@ def group_of(curves: xr.DataArray) -> str | None:
     return next((str(dim) for dim in curves.dims if dim not in (*DRAWS, curves.attrs.get("dose"))), None)
 
 
+@checked
 def interval(draws: xr.DataArray, prob: float) -> xr.DataArray:
     """Equal-tailed interval of draws (chain, draw[, group]), dimension `bound` (low, high)."""
     found = draws.quantile([(1 - prob) / 2, (1 + prob) / 2], DRAWS).rename(quantile="bound")
@@ -39,11 +40,10 @@ def near_best(curves: xr.DataArray, delta: float) -> xr.DataArray:
     return (curves >= curves.max(curves.attrs["dose"]) - delta).mean(DRAWS).assign_attrs(delta=delta)
 
 
+@checked
 def effective_dose(curves: xr.DataArray, share: float) -> xr.DataArray:
     """Lowest dose that reaches `share` of the gain from the low end of the range to the best dose; NaN in draws without any
     gain, because their best dose is the low end."""
-    if not 0 < share <= 1:
-        raise StimdoseError(f"share must be between 0 and 1, got {share}")
     column = curves.attrs["dose"]
     first, best = curves.isel({column: 0}, drop=True), curves.max(column)
     return first_dose_reaching(curves, np.minimum(first + share * (best - first), best)).where(best > first)
@@ -64,14 +64,18 @@ def first_dose_reaching(curves: xr.DataArray, level: xr.DataArray | float) -> xr
     return level.copy(data=np.where(reached.any(-1), x[before] + share * (x[k] - x[before]), np.nan))
 
 
+@checked
 def net_of(curves: xr.DataArray, cost: float) -> xr.DataArray:
     """Net benefit: the effect less `cost` (effect units per unit of dose) times the dose."""
-    if not (cost >= 0 and np.isfinite(cost)):
-        raise StimdoseError(f"cost is an amount of effect per unit of dose, 0 or more, got {cost}")
     dose = curves.attrs["dose"]
-    label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost:g} per {curves.attrs.get('unit') or dose}"
+    label = f"{curves.attrs.get('effect_label', 'effect')}, less {cost_in_words(curves, cost)}"
     net = (curves - cost * curves[dose]).transpose(*curves.dims)
     return net.assign_attrs(curves.attrs | {"cost": cost, "effect_label": label})
+
+
+def cost_in_words(curves: xr.DataArray, cost: float) -> str:
+    """0.01 per minute."""
+    return f"{cost:g} per {(curves.attrs.get('unit') or curves.attrs['dose']).removesuffix('s')}"
 
 
 def expected_loss(curves: xr.DataArray) -> xr.DataArray:

@@ -4,11 +4,14 @@ Doses are compared by their logarithms, so that units change nothing.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from . import arguments
+from .arguments import checked
 from .columns import DOSES
 from .doses import short
 from .errors import StimdoseError, nearest
@@ -21,6 +24,9 @@ CORRELATED = 0.6
 Ecography 36:27-46, doi 10.1111/j.1600-0587.2012.07348.x)."""
 FEWEST_ROWS = 10
 """Of two unrelated doses, r over fewer rows than this reaches CORRELATED more than one time in fifteen."""
+RELATED, CHANCE = 0.4, 1.83
+"""|r| from which two doses are worth a remark, if unrelated doses would reach it over so many rows less than one time in fifteen:
+|atanh(r)| sqrt(rows - 3) from CHANCE (Fisher's z), which is 10 rows for r = 0.6 and 22 for 0.4."""
 INFLATED = 10.0
 """Variance inflation factor from which a dose follows from others together: they explain 90 % of it (Dormann et al. 2013)."""
 NEAR = 1.5
@@ -51,12 +57,23 @@ class Confounder:
     in_model: bool
 
 
+@checked
 def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
     """The rivals of a dose, strongest first: doses of the table, in the model or not, with |r| of the log doses >= 0.6 over at least
     10 rows. What measures the same by definition (SAME) is none, nor are total pulses beside the pulses per session they are made of.
 
     Raises StimdoseError for a dose that the table does not have.
     """
+    return _going_with(fit, column, CORRELATED)
+
+
+def related(fit: Fit, column: str) -> tuple[Confounder, ...]:
+    """Doses that go with one less than rivals do, strongest first: |r| of the log doses from 0.4 to 0.6. They are worth a remark, and
+    change no verdict."""
+    return tuple(found for found in _going_with(fit, column, RELATED) if abs(found.r) < CORRELATED)
+
+
+def _going_with(fit: Fit, column: str, least: float) -> tuple[Confounder, ...]:
     _check(fit, (column,))
     own, table = _own(fit), fit.trials.table
     _, r, rows = _correlations(
@@ -64,7 +81,7 @@ def confounders(fit: Fit, column: str) -> tuple[Confounder, ...]:
     )
     found = [
         Confounder(name, float(r.loc[name, column]), int(rows.loc[name, column]), name in own)
-        for name in _rivals(r, rows, column, own)
+        for name in _rivals(r, rows, column, own, least)
     ]
     return tuple(sorted(found, key=lambda rival: -abs(rival.r)))
 
@@ -74,13 +91,14 @@ def same_thing(one: str, other: str) -> bool:
     return any({one, other} <= names for names in SAME)
 
 
+@checked(doses=arguments.NUMBERS_BY_DOSE)
 def visited(source: Fit | Trials | Rows, doses: dict[str, np.ndarray]) -> np.ndarray:
     """Whether trials were near a point of the dose space: some row lies within a factor of 1.5 of it in every dose named.
 
     doses: arrays that broadcast against each other (dose units), by column. An interval counts from end to end, an open one with the
     end that is printed, and a row that does not print all of these doses not at all. Returns booleans of the broadcast shape.
 
-    Raises StimdoseError for doses that the table does not have.
+    Raises StimdoseError for doses that the table does not have, and arrays that do not broadcast.
     """
     trials = trials_of(source)
     _check(source, tuple(doses))
@@ -154,10 +172,11 @@ class Support:
         return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines + [f"{remark}." for remark in self.remarks])
 
 
-def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Support:
+@checked(columns=arguments.NAMES.or_none())
+def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) -> Support:
     """What trials tried together, and what they cannot tell apart.
 
-    columns: doses; by default those of the model, and all others that at least 10 rows print and that vary. What measures the same
+    columns: doses, or one; by default those of the model, and all others that at least 10 rows print and that vary. What measures the same
         as one before it (SAME) stays out of the pairs and of what follows from all together.
 
     Two doses go together if |r| of their logarithms is 0.6 or more over at least 10 rows. Two parameters of different doses cannot be
@@ -167,8 +186,9 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
     Raises StimdoseError for doses that the table does not have.
     """
     trials = trials_of(source)
-    _check(source, tuple(columns or ()))
-    columns = tuple(dict.fromkeys(columns)) if columns else _comparable(source)
+    columns = tuple(dict.fromkeys([columns] if isinstance(columns, str) else columns or ()))
+    _check(source, columns)
+    columns = columns or _comparable(source)
     if not columns:
         raise StimdoseError("no dose of this table varies: there is nothing to compare")
     logs, r, rows = _correlations(trials, columns)
@@ -188,6 +208,12 @@ def support(source: Fit | Trials, columns: tuple[str, ...] | None = None) -> Sup
     entangled = {frozenset(pair) for pair in zip(pairs["first"], pairs["second"], strict=True)}
     entangled |= {frozenset(pair) for pair in itertools.combinations(inflation.index[inflation >= INFLATED], 2)}
     remarks = [f"{name} is the same wherever it is printed" for name in columns if logs[name].nunique() == 1]
+    remarks += [
+        f"{one} and {other} go together to some extent: r = {r.loc[one, other]:.2f} over {rows.loc[one, other]} rows"
+        for one, other in itertools.combinations(columns, 2)
+        if abs(r.loc[one, other]) < CORRELATED and other in _rivals(r, rows, one, _own(source), RELATED)
+        if one in _rivals(r, rows, other, _own(source), RELATED)
+    ]
     if inflation.isna().all():
         remarks.append(
             f"{rows_in_words(complete)} print all of {_and(inflation.index)}, too few to say what follows from them together"
@@ -283,15 +309,22 @@ def _correlations(trials: Trials, columns: tuple[str, ...]) -> tuple[pd.DataFram
     return logs, logs.corr(min_periods=2), printed.T @ printed
 
 
-def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...]) -> list[str]:
-    """The doses that go with one, by the correlations of log doses and their numbers of rows; `own` are those of the model."""
+def _rivals(r: pd.DataFrame, rows: pd.DataFrame, column: str, own: tuple[str, ...], least: float = CORRELATED) -> list[str]:
+    """The doses that go with one, |r| from `least`, by the correlations of log doses and their numbers of rows; `own` are those of
+    the model."""
     found = [
         name
         for name in r.index
-        if rows.loc[name, column] >= FEWEST_ROWS and abs(r.loc[name, column]) >= CORRELATED and not same_thing(name, column)
+        if not same_thing(name, column) and _go_together(r.loc[name, column], rows.loc[name, column], least)
     ]
     derived = [] if "total_pulses" in own or "pulses_per_session" not in found else ["total_pulses"]
     return [name for name in found if name not in (column, *derived)]
+
+
+def _go_together(r: float, rows: int, least: float) -> bool:
+    if rows < FEWEST_ROWS or not abs(r) >= least:
+        return False
+    return abs(r) >= CORRELATED or abs(np.arctanh(r)) * np.sqrt(rows - 3) >= CHANCE
 
 
 def ends_of(trials: Trials, column: str) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import MODEL, PRIOR, checked
 from .columns import COLUMNS
 from .diagnosis import Diagnosis, diagnose
 from .doses import dose_text, short
@@ -91,6 +92,7 @@ class WithinAcross:
         ]
         return "\n".join(lines + [f"{remark}." for remark in self.remarks])
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line each for the slope within trials, across trials, and their difference: mean, sd, equal-tailed interval of
         probability `prob` (effect of one reference dose), P(> 0), R-hat and ESS."""
@@ -113,6 +115,7 @@ class WithinAcross:
         return pd.DataFrame(records).set_index("slope")
 
 
+@checked(model=MODEL, difference=PRIOR)
 def within_across(
     model: Model,
     trials: Trials,
@@ -152,8 +155,6 @@ def within_across(
         raise StimdoseError(f"the table has a column {mean!r}, which is what this adds; rename it")
     model, trials = prepare(model, trials, missing, settings.get("allow_mixed", ()))
     delta = default_delta(model, trials) if delta is None else delta
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
     trials = _with_numbers(trials, column, missing)
 
     (dose,) = (dose for dose in model.dose if dose.column == column)

@@ -54,6 +54,10 @@ class FitError(StimdoseError):
     """A fit, or a saved fit, that cannot give what was asked of it."""
 
 
+class FigureError(StimdoseError, ValueError):
+    """What a figure was given that it cannot draw."""
+
+
 class Failure(NamedTuple):
     """One task of a batch that gave no result; `traceback` is the text of where it failed, for whoever looks for the cause."""
 

@@ -1,6 +1,7 @@
 """Which groups of trials have parameters of their own."""
 
 import itertools
+from collections.abc import Iterable
 
 By = str | tuple[str, ...] | None
 """Columns whose groups have parameters of their own, each a deviation that is added: "phase"; ("phase", "site"); "phase:site", every
@@ -23,6 +24,15 @@ def check_groupings(by: By) -> None:
         parts = name.split(":")
         if not all(parts) or len(set(parts)) < len(parts) or len(parts) > 2:
             raise ValueError(f"by = {by!r} names no groups: write 'phase', 'phase:site' or 'phase*site', of two columns at most")
+    check_same_order(groupings(by))
+
+
+def check_same_order(names: Iterable[str]) -> None:
+    """Raises ValueError for combinations of the same columns in another order, which would be two groupings of the same groups."""
+    seen = {}
+    for name in names:
+        if (first := seen.setdefault(frozenset(name.split(":")), name)) != name:
+            raise ValueError(f"{first} and {name} are the same groups: name them in one order")
 
 
 def shown_by(by: By) -> str | None:

@@ -1,23 +1,24 @@
 """The best combination of two doses as a posterior, led by a verdict."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from . import arguments
+from .arguments import checked
 from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind
 from .diagnosis import Diagnosis, diagnose
-from .dose_space import NEAR, Confounder, confounders
+from .dose_space import NEAR, Confounder, confounders, related
 from .doses import short
 from .errors import StimdoseError
 from .grid import best_dose
 from .joint_verdicts import WORDS, judge
 from .optima import Optimum, default_delta, optimum_of
 from .sampling import Fit
-from .surfaces import argmax_counts, best_doses, is_additive, smoothed, surface
+from .surfaces import RULES, argmax_counts, best_doses, is_additive, smoothed, surface
 
 ADDITIVE = "This model adds the doses: the best of one does not depend on the other, and `optimum` judges each by itself"
 
@@ -64,6 +65,7 @@ class JointOptimum:
         }
         return pd.DataFrame(found, ["low", "high"]).T.rename_axis("dose")
 
+    @checked(prob=arguments.SHARE)
     def region(self, prob: float = 0.95) -> xr.DataArray:
         """The joint region of the best doses: the cells of the grid (first, second) that hold the best combination with
         probability `prob`, most probable cells first (highest-probability set).
@@ -90,6 +92,7 @@ class JointOptimum:
         found = found.copy(data=best.reshape(found.shape)).rename(f"best {other}")
         return found.assign_coords(visited=self.surface["visited"].any(other))
 
+    @checked(at=arguments.DICT)
     def given(self, at: dict[str, float]) -> Optimum:
         """The best dose of one when the other is held, at={"frequency_hz": 10}: an `Optimum` with a verdict of its own, from the
         surface, which is interpolated between doses of the grid."""
@@ -97,7 +100,7 @@ class JointOptimum:
             raise StimdoseError(f"one dose is held, and the other follows: give one of {', '.join(self.doses)}")
         ((held, dose),) = at.items()
         other, grid = self._other(held), self.surface[held].values
-        if not (isinstance(dose, Real) and np.isfinite(dose)):
+        if not arguments.is_number(dose):
             raise StimdoseError(f"{held} is held at a number, not at {dose!r}")
         if not grid[0] <= dose <= grid[-1]:
             raise StimdoseError(f"{held} = {dose:g} is outside the surface, which spans {short(grid[0])} to {short(grid[-1])}")
@@ -137,6 +140,7 @@ class JointOptimum:
             remarks=(*about_rivals(other, self.rivals[other]), *near),
         )
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per dose, led by the verdict on both: median and equal-tailed interval of the best dose, the effect at the best
         combination, range, P(edge), the prior's interval, R-hat and ESS."""
@@ -170,11 +174,12 @@ class JointOptimum:
         return pd.DataFrame(records).set_index("dose")
 
     def _other(self, name: str) -> str:
-        if name not in self.doses:
+        if name not in list(self.doses):
             raise StimdoseError(f"the surface is of {' and '.join(self.doses)}, not of {name!r}")
         return next(other for other in self.doses if other != name)
 
 
+@checked(**RULES, size=arguments.SIZES)
 def joint_optimum(
     fit: Fit,
     first: str,
@@ -225,10 +230,17 @@ def joint_optimum(
         rivals={name: confounders(fit, name) for name in (first, second)},
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
-        remarks=tuple(by_group),
+        remarks=(*by_group, *_about_others(fit, first, second)),
     )
 
 
+def _about_others(fit: Fit, first: str, second: str) -> list[str]:
+    """Remarks on doses that go with one of the two less than rivals do; with each other they do so once."""
+    others = tuple(found for found in related(fit, second) if found.column != first)
+    return about_rivals(first, related(fit, first)) + about_rivals(second, others)
+
+
+@checked(delta=arguments.POSITIVE)
 def joint_optimum_of(
     surface: xr.DataArray,
     prior_surface: xr.DataArray,
@@ -246,8 +258,6 @@ def joint_optimum_of(
         posterior, the prior, and from a fit of the freed model, where that is another. rivals: doses that go with each of the two across
         trials. divergences, fit_warning: of the fit that they come from. remarks: what else a reader must know.
     """
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
     first, second = surface.attrs["doses"]
     if min(surface.sizes[first], surface.sizes[second]) < 3:
         raise StimdoseError("a best combination needs a grid of at least three doses of each")

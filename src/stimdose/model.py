@@ -1,13 +1,14 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from .errors import ModelError, nearest
-from .group_terms import shown_by
+from .group_terms import check_same_order, shown_by
 from .parts import (
     BETWEEN_STUDY,
     RESERVED_NAMES,
@@ -15,14 +16,14 @@ from .parts import (
     Dose,
     Intercept,
     Moderator,
-    Part,
     PriorOrFalse,
     check_spread,
 )
 from .priors import Prior
+from .validity import Spec, not_text
 
 
-class Model(Part):
+class Model(Spec):
     """A dose-response model.
 
     outcome_sd: size of one standard deviation of the outcome in the units of the effect. All priors on effects are stated in
@@ -45,12 +46,8 @@ class Model(Part):
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
 
-    def __init__(self, **fields):
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            lines = [_readable(item) for item in error.errors()]
-            raise ModelError("\n  - ".join([f"model {fields.get('name', '')!r} is not valid:", *lines])) from None
+    parts: ClassVar = {"dose": Dose, "moderator": Moderator, "intercept": Intercept}
+    _numbers = field_validator("outcome_sd", mode="before")(not_text)
 
     @model_validator(mode="after")
     def _complete(self):
@@ -61,6 +58,7 @@ class Model(Part):
         if not self.dose and self.intercept is None:
             raise ValueError("a model needs an intercept or a dose")
         terms = [name for part in (*self.doses, *filter(None, [self.intercept])) for name in part.groups]
+        check_same_order(terms)
         groups = [column for name in terms for column in name.split(":")]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
         numeric = [dose.column for dose in self.doses] + [
@@ -205,18 +203,6 @@ def _plain(part) -> dict:
             value = [_plain(item) if isinstance(item, BaseModel) else item for item in value]
         found[name] = value
     return found
-
-
-def _readable(item: dict) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = (
-            {"dose": Dose, "moderator": Moderator, "intercept": Intercept}.get(item["loc"][0], Model)
-            if len(item["loc"]) > 1
-            else Model
-        )
-        return f"{where}: unknown entry{nearest(str(item['loc'][-1]), known.model_fields)}"
-    return f"{where}: {item['msg'].removeprefix('Value error, ')}" if where else item["msg"].removeprefix("Value error, ")
 
 
 def prior_table(model: Model) -> pd.DataFrame:

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import derived
-from .caveats import about_groups, about_rivals, fit_warning
+from . import arguments, derived
+from .arguments import checked
+from .caveats import about_groups, about_knots, about_rivals, fit_warning
 from .columns import STANDARDISED_MEASURES
 from .curves import Kind, curve
 from .diagnosis import Diagnosis
-from .dose_space import Confounder, confounders
+from .dose_space import Confounder, confounders, related
 from .errors import StimdoseError
 from .model import Model
 from .sampling import Fit
@@ -97,6 +98,7 @@ class Optimum:
         """P(the effect at a dose is within delta of the best), by dose."""
         return derived.near_best(self.curves, self.delta)
 
+    @checked(prob=arguments.SHARE)
     def near_best_range(self, prob: float = 0.5) -> pd.DataFrame:
         """Lowest and highest dose that are within delta of the best with at least `prob`, by group; NaN where no dose is.
 
@@ -112,6 +114,7 @@ class Optimum:
             )
         return pd.DataFrame(records).set_index("group")
 
+    @checked
     def p_benefit(self, threshold: float) -> xr.DataArray:
         """P(the effect exceeds threshold (effect units)), by dose."""
         return (self.curves > threshold).mean(("chain", "draw")).assign_attrs(threshold=threshold)
@@ -131,6 +134,7 @@ class Optimum:
         """
         return self._with_warning(derived.effective_dose(self.curves, share))
 
+    @checked(benefit=arguments.NUMBER)
     def minimal_effective_dose(self, benefit: float) -> xr.DataArray:
         """Draws of the lowest dose with an effect of at least `benefit` (effect units); NaN in draws where none has.
 
@@ -142,6 +146,7 @@ class Optimum:
         failing = derived.diagnosed(xr.Dataset({self.column: draws}), self.diagnosis.divergences).failing
         return draws.assign_attrs(warning="did not converge") if failing else draws
 
+    @checked
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group, led by the verdict; doses in dose units, effects in effect units.
 
@@ -199,6 +204,7 @@ class Optimum:
         return pd.DataFrame(records).set_index("group")
 
 
+@checked(size=arguments.whole_from(3))
 def optimum(
     fit: Fit,
     column: str,
@@ -219,7 +225,7 @@ def optimum(
         measures.
     benefit: an effect that is worth having (effect units), as a minimal important difference, for the minimal effective dose.
     cost: of one unit of the dose, in effect units (0.01 per minute): what is optimised is then the net benefit, the effect less cost
-        times dose.
+        times dose. The verdict is that of the effect all the same: what a cost takes away is no effect of the dose.
     kind: "mean", or "new study" where the dose effect varies by study. Other arguments as for `curve`.
 
     The verdict is "identified" only if P(the best dose was tried, and the effect there exceeds that at both ends of the range,
@@ -250,10 +256,16 @@ def optimum(
         rivals=rivals,
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
-        remarks=(*about_shape(fit, column, cost), *about_rivals(column, rivals), *about_groups(fit, column, by, groups)),
+        remarks=(
+            *about_shape(fit, column, cost),
+            *about_knots(fit, column),
+            *about_rivals(column, (*rivals, *related(fit, column))),
+            *about_groups(fit, column, by, groups),
+        ),
     )
 
 
+@checked(delta=arguments.POSITIVE)
 def optimum_of(
     curves: xr.DataArray,
     prior_curves: xr.DataArray,
@@ -274,14 +286,11 @@ def optimum_of(
     delta, benefit, cost: as of `optimum`. rivals: doses that go with this one across trials.
     divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
     """
-    if not (delta > 0 and np.isfinite(delta)):
-        raise StimdoseError(f"delta must be positive, got {delta}")
-    if benefit is not None and not np.isfinite(benefit):
-        raise StimdoseError(f"benefit must be a number, got {benefit}")
+    effects, prior_effects = curves, prior_curves
     if cost:
         curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
-        freed = None if freed is None else derived.net_of(freed, cost)
-        remarks = (f"Effects are net of a cost of {cost:g} per {curves.attrs.get('unit') or curves.attrs['dose']}", *remarks)
+        words = f"net of a cost of {derived.cost_in_words(curves, cost)}"
+        remarks = (f"The verdict is on the effect itself; the best dose, and the effect there, are {words}", *remarks)
     dose, value = derived.best_of(curves)
     draws = {"best_dose": dose, "effect_at_best": value}
     draws |= {name: derived.effective_dose(curves, share) for name, share in (("ed50", 0.5), ("ed90", 0.9))}
@@ -289,8 +298,11 @@ def optimum_of(
         draws["minimal_effective_dose"] = derived.first_dose_reaching(curves, benefit)
     draws = xr.Dataset(draws)
     diagnosis = derived.diagnosed(draws, divergences)
-    failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
-    verdicts, held_back = judge(curves, delta, prior_curves, freed, rivals, failing)
+    failing = {*diagnosis.failing}
+    if cost:  # the verdict has a best dose of its own
+        failing |= {*derived.diagnosed(xr.Dataset({"best_dose": derived.best_of(effects)[0]}), divergences).failing}
+    failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in failing}
+    verdicts, held_back = judge(effects, delta, prior_effects, freed, rivals, failing)
     unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     remarks = (*unconverged, *held_back, *remarks, *curves.attrs.get("remarks", "").splitlines(), *beyond(curves))
     prior_dose = derived.best_of(prior_curves)[0]

@@ -4,13 +4,14 @@ import itertools
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validator
+from pydantic import Field, WrapValidator, field_validator, model_validator
 
 from .columns import COLUMNS
 from .errors import nearest
 from .group_terms import By, check_groupings, groupings
 from .priors import Prior
 from .shapes import SHAPES, Shape
+from .validity import Spec, not_text
 
 BETWEEN_STUDY = Prior(
     "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
@@ -51,10 +52,6 @@ RESERVED_NAMES = {"study", "row", "chain", "draw", "bound", "group"}
 """Names of dimensions: no group, dose or moderator can be called so."""
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 def check_spread(spread: Prior) -> None:
     if not spread.is_positive:
         raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
@@ -72,16 +69,13 @@ PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 """The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 
+AS_DOSES, FAR = {"peak", "ed50", "plateau"}, 10.0
+"""Non-linear parameters that are doses, and by what factor beyond the usual doses one that is fixed must be an error."""
 WAVES_OF_SURFACE = 6
 """Along each dose, if they are not stated."""
 
 
-def _either_sign(prior: Prior) -> Prior:
-    """A prior of the same size without a sign: the normal whose half is the prior, if that is half-normal."""
-    return Prior("normal", mu=0.0, sigma=float(prior.distribution.ppf(0.95)) / 1.96) if prior.is_positive else prior
-
-
-class Intercept(Part):
+class Intercept(Spec):
     """Mean effect at the reference of every term; `by` lets it vary over the groups of a column, partially pooled (see `By`)."""
 
     prior: Prior = _INTERCEPT
@@ -99,7 +93,7 @@ class Intercept(Part):
         return groupings(self.by)
 
 
-class Dose(Part):
+class Dose(Spec):
     """One dose column and the shape of its effect.
 
     by: groups that get coefficients and non-linear parameters of their own, partially pooled (see `By`): coefficients differ from those of
@@ -133,6 +127,8 @@ class Dose(Part):
     main_effects: bool = False
     priors: dict[str, Prior] = {}
 
+    _numbers = field_validator("reference", "usual", "knots", "powers", "waves", "between", "fixed", mode="before")(not_text)
+
     @model_validator(mode="after")
     def _complete(self):
         if self.shape not in SHAPES:
@@ -148,6 +144,8 @@ class Dose(Part):
             self._set(reference=known.reference)
         if self.usual is None:
             self._set(usual=known.usual if known else (self.reference / 10, self.reference * 5))
+        if not 0 < self.usual[0] < self.usual[1]:
+            raise ValueError(f"usual is the range of doses in use, (low, high) with 0 < low < high, not {self.usual}")
         check_groupings(self.by)
         self._check_options()
         if self.times:
@@ -174,6 +172,13 @@ class Dose(Part):
             raise ValueError(f"fixed: {unknown[0]!r} is no non-linear parameter of {self.shape}; it has {has}")
         if wrong := [name for name, value in self.fixed.items() if not value > 0]:
             raise ValueError(f"fixed: {wrong[0]!r} is positive, got {self.fixed[wrong[0]]}")
+        low, high = self.usual
+        for name in AS_DOSES & self.fixed.keys():
+            if not low / FAR <= self.fixed[name] <= high * FAR:
+                raise ValueError(
+                    f"fixed: {name} = {self.fixed[name]:g} is more than {FAR:g} times beyond the doses of {self.column} in use, "
+                    f"{low:g} to {high:g}: check its unit, or state `usual`"
+                )
         if not basis.by_study:
             if self.by_study and "by_study" in self.model_fields_set:
                 raise ValueError(f"the coefficients of {self.shape} cannot vary by study")
@@ -201,6 +206,8 @@ class Dose(Part):
     def _check_priors(self) -> None:
         allowed = self._defaults()
         for name, prior in self.priors.items():
+            if name in self.fixed:
+                raise ValueError(f"{name!r} is fixed, and so has no prior: leave out one of the two")
             if name not in allowed:
                 raise ValueError(
                     f"no {name!r} in {self.shape} of {self.column}{nearest(name, allowed)}; there are {', '.join(allowed)}"
@@ -319,7 +326,9 @@ class Dose(Part):
             return self
         own = {name: self.prior(name) for name in self.basis.coefficients}
         alone = {self._alone(name): prior for name, prior in own.items()}
-        return self._with(main_effects=True, priors=alone | self.priors | {name: _either_sign(own[name]) for name in own})
+        return self._with(
+            main_effects=True, priors=alone | self.priors | {name: prior.of_either_sign() for name, prior in own.items()}
+        )
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
         """All priors of this dose, and of the one that multiplies it, by posterior variable name; effects in the units of the table."""
@@ -349,10 +358,10 @@ class Dose(Part):
         return self._with(**fields) if fields else self  # checked again, because options may contradict the table
 
     def _with(self, **fields) -> "Dose":
-        return Dose(**{name: getattr(self, name) for name in self.model_fields_set} | fields)
+        return Dose.model_validate({name: getattr(self, name) for name in self.model_fields_set} | fields)
 
 
-class Moderator(Part):
+class Moderator(Spec):
     """A column that shifts the effect at every dose.
 
     A numeric column enters as (value - center)/per, with `prior` on the effect of `per` units; center defaults to the mean of
@@ -365,6 +374,8 @@ class Moderator(Part):
     center: float | None = None
     per: float | None = Field(None, gt=0)
     spread: Prior | None = None
+
+    _numbers = field_validator("center", "per", mode="before")(not_text)
 
     @model_validator(mode="after")
     def _complete(self):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import checked, is_number, whole_from
 from .curves import Kind
 from .dose_space import ends_of, trials_of
 from .doses import short
@@ -29,6 +30,7 @@ OUTSIDE = 0.1
 """Probability of a best dose at which no trial was near, from which a reader is told."""
 
 
+@checked(size=whole_from(2))
 def protocol_path(
     source: Fit | Trials,
     column: str,
@@ -68,7 +70,7 @@ def protocol_path(
         is_cut, side = (limit < high, "above") if column == PULSES else (limit > low, "below")
         if is_cut:
             low, high = (low, limit) if column == PULSES else (limit, high)
-            remarks.append(f"{column} {side} {short(limit)} would need a duty cycle above 1: these doses are left out")
+            remarks.append(f"Doses of {column} {side} {short(limit)} would need a duty cycle above 1 and are left out")
         if not low < high:
             raise StimdoseError(f"no dose of {column} is possible with {_in_words(doses)}: the duty cycle would be above 1")
     grid = dose_grid(low, high, size)
@@ -111,6 +113,7 @@ class OptimaByPath:
         return pd.concat(tables, names=["path", "group"])
 
 
+@checked(size=whole_from(3))
 def optima_by_path(
     fit: Fit,
     column: str,
@@ -158,7 +161,8 @@ def _unvisited(best: Optimum) -> list[str]:
     outside = 1 - near.mean(("chain", "draw"))
     groups = outside[best.by].values if best.by else [""]
     return [
-        f"{group + ': ' if group else ''}with probability {share:.2f} the best dose lies where no trial was near these doses together"
+        (f"{group}: with" if group else "With")
+        + f" probability {share:.2f} the best dose lies where no trial was near these doses together"
         for group, share in zip(groups, np.atleast_1d(outside.values), strict=True)
         if share > OUTSIDE
     ]
@@ -189,7 +193,7 @@ def _usual_duty(trials: Trials) -> tuple[float, str]:
     if duty > 1 + TOLERANCE:
         raise StimdoseError(f"the rows imply a duty cycle of {short(duty)}, more than 1: correct them, or state duty")
     spread = f"from {short(implied.min())} to {short(implied.max())}"
-    return min(duty, 1.0), f"the duty cycle {short(duty)} is the median of {rows_in_words(len(found))}, {spread}"
+    return min(duty, 1.0), f"The duty cycle {short(duty)} is the median of {rows_in_words(len(found))}, {spread}"
 
 
 def _usual(source: Fit | Trials, name: str) -> float:
@@ -219,10 +223,12 @@ def _range(source: Fit | Trials, column: str, over: tuple[float, float] | None) 
 def _checked(column: str, fixed, duty: float | None) -> dict[str, float | None]:
     """What is fixed, by name, with the dose if one is stated. Raises StimdoseError that lists all faults."""
     _check_column(column)
+    if not isinstance(fixed, str | list | tuple | Mapping):
+        raise StimdoseError(f"what is fixed is a dose, several, or doses by name, such as {{'session_min': 20}}, not {fixed!r}")
     names = [fixed] if isinstance(fixed, str) else list(fixed)
     found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(names)
     others = [name for name in TIED if name != column]
-    faults = [f"{name!r} cannot be fixed{nearest(name, others)}" for name in names if name not in others]
+    faults = [f"{name!r} cannot be fixed{nearest(str(name), others)}" for name in names if name not in others]
     faults += [] if names else ["nothing is fixed"]
     faults += [f"{n} cannot be fixed at {x!r}" for n, x in found.items() if x is not None and not _is_dose(x)]
     if duty is not None and not (_is_dose(duty) and duty <= 1):
@@ -240,7 +246,7 @@ def _check_column(column: str) -> None:
 
 
 def _is_dose(value) -> bool:
-    return isinstance(value, int | float | np.number) and 0 < value < np.inf
+    return is_number(value) and value > 0
 
 
 def _lacking(fit: Fit, column: str, follower: str) -> list[str]:
@@ -248,7 +254,7 @@ def _lacking(fit: Fit, column: str, follower: str) -> list[str]:
     own = [dose.column for dose in fit.model.doses]
     if follower in own:
         return []
-    words = f"the model has no {follower}: it books what {follower} does as {column}"
+    words = f"The model has no {follower}: it books what {follower} does as {column}"
     return [words if any(name in own for name in TIED if name != column) else f"{words}, and all paths are one curve"]
 
 

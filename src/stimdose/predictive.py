@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from . import effects
+from .arguments import WORD, checked
 from .columns import axis_label, level_order
 from .curves import effect_label
 from .doses import dose_text, short
@@ -14,6 +15,7 @@ from .sampling import Fit
 from .trials import Trials
 
 
+@checked(group=WORD.or_none())
 def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> pd.DataFrame:
     """Reported and shrunken effects by row, for a forest plot.
 
@@ -61,6 +63,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     return table
 
 
+@checked
 def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
     """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated >
     reported)."""

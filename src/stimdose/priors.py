@@ -1,11 +1,13 @@
 """Prior: a family, its parameters, and why."""
 
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from scipy.special import ndtri
+
+from .validity import Spec, not_text
 
 Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation"]
 
@@ -44,7 +46,7 @@ class FisherNormal:
         return float(np.tanh(self.z.mean()))
 
 
-class Prior(BaseModel):
+class Prior(Spec):
     """A prior distribution with its reason.
 
     Give the parameters of the family, or `interval=(low, high)` that holds `prob` of the distribution with equal tails (for
@@ -52,8 +54,6 @@ class Prior(BaseModel):
 
         Prior("lognormal", interval=(2.5, 40), prob=0.95, why="the protocols in use")
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     family: Family
     mu: float | None = None
@@ -63,8 +63,8 @@ class Prior(BaseModel):
     prob: float = Field(0.95, gt=0, lt=1)
     why: str = ""
 
-    def __init__(self, family: str | None = None, /, **fields):
-        super().__init__(**({"family": family} if family is not None else {}), **fields)
+    positional: ClassVar = ("family",)
+    _numbers = field_validator("mu", "sigma", "scale", "interval", "prob", mode="before")(not_text)
 
     @model_validator(mode="after")
     def _complete(self):
@@ -127,6 +127,10 @@ class Prior(BaseModel):
             "lognormal": lambda: stats.lognorm(s=p["sigma"], scale=np.exp(p["mu"])),
             "correlation": lambda: FisherNormal(p["mu"], p["sigma"]),
         }[self.family]()
+
+    def of_either_sign(self) -> "Prior":
+        """The same, or of a positive one a normal prior of its size: the one whose half it is, if it is half-normal."""
+        return Prior("normal", mu=0.0, sigma=float(self.distribution.ppf(0.95)) / 1.96) if self.is_positive else self
 
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""

@@ -5,8 +5,10 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from . import arguments
+from .arguments import checked
 from .columns import COLUMNS
-from .curves import Kind, checked_grid, dose_range, effect_label, held_in_words
+from .curves import Kind, effect_label, held_in_words
 from .dose_space import visited
 from .errors import StimdoseError
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
@@ -17,6 +19,16 @@ LARGEST = 200e6
 """Bytes that the draws of a surface may take; of more, every k-th draw of each chain is kept."""
 
 
+RULES = {
+    "first": arguments.WORD,
+    "second": arguments.WORD,
+    "over": arguments.RANGE.of_doses().or_none(),
+    "grid": arguments.GRID.of_doses().or_none(),
+}
+"""Of arguments of surfaces."""
+
+
+@checked(**RULES, size=arguments.SIZES)
 def surface(
     fit: Fit,
     first: str,
@@ -43,8 +55,6 @@ def surface(
     """
     if first == second:
         raise StimdoseError(f"a surface has two doses, not {first!r} twice")
-    if kind not in ("mean", "new study"):
-        raise StimdoseError(f"kind is 'mean' or 'new study', not {kind!r}")
     if group not in fit.tree:
         raise StimdoseError(f"the fit has no draws called {group!r}")
     over, grid, at = over or {}, grid or {}, at or {}
@@ -56,9 +66,9 @@ def surface(
     held_values(model, rows, second, None, at)
     held = held_values(model, rows, first, None, at)
     axes = {
-        name: checked_grid(name, grid[name])
+        name: np.asarray(grid[name], float)
         if name in grid
-        else dose_grid(*dose_range(name, over.get(name) or observed_range(rows, name)), count)
+        else dose_grid(*map(float, over.get(name, observed_range(rows, name))), count)
         for name, count in zip((first, second), size, strict=True)
     }
     mesh = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij"), strict=True))

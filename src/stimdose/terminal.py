@@ -27,24 +27,25 @@ def say(text: str) -> None:
 
 
 def show(frame, title: str) -> None:
-    """Print a DataFrame without its index, under a title as long as it is."""
+    """Print a DataFrame without its index, under a title as long as it is; what is called p_... is a probability."""
     from rich.table import Table
 
     table = Table()
     for name in frame.columns:
         table.add_column(escape(str(name)), overflow="fold")
     for record in frame.itertuples(index=False):
-        table.add_row(*(escape(_cell(value)) for value in record))
+        chances = [any(str(name).startswith("p_") for name in (column, record[0])) for column in frame.columns]
+        table.add_row(*(escape(_cell(*each)) for each in zip(record, chances, strict=True)))
     console().print(f"[bold]{escape(title)}[/]", soft_wrap=True)
     console().print(table)
 
 
-def _cell(value) -> str:
-    from .doses import short
+def _cell(value, is_chance: bool) -> str:
+    from .doses import chance, short
 
     if not isinstance(value, float):
         return str(value)
-    return short(value) if value == value else "–"
+    return "–" if value != value else chance(value) if is_chance else short(value)
 
 
 def upright(table):

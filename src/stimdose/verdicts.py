@@ -107,7 +107,7 @@ def beyond(curves: xr.DataArray) -> list[str]:
     """Remarks where the range reaches beyond the doses that the trials (of a group) tried."""
     first, last = curves[curves.attrs["dose"]].values[[0, -1]]
     return [
-        f"{group + ': ' if group else ''}the trials tried {short(low)} to {short(high)}, "
+        f"{f'{group}: the' if group else 'The'} trials tried {short(low)} to {short(high)}, "
         f"and the range searched is {short(first)} to {short(last)}"
         for group, (low, high) in observed(curves).items()
         if first < low * (1 - 1e-9) or last > high * (1 + 1e-9)

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from ..doses import chance
+from ..errors import FigureError
 from . import style
 
 NUMBERS = ["mean", "low", "high", "p_positive"]
@@ -38,12 +39,12 @@ def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
 
     Raises
     ------
-    ValueError for missing columns or numbers, intervals that do not enclose their mean, a negative delta, or nothing to draw.
+    FigureError for missing columns or numbers, intervals that do not enclose their mean, a negative delta, or nothing to draw.
     """
     level, own, table = style.percent(prob), ax is None, found if isinstance(found, pd.DataFrame) else _tabled(found, prob)
     rows, delta = _checked(table), table.attrs.get("delta") if delta is None else delta
     if delta is not None and not (np.isfinite(delta) and delta >= 0):
-        raise ValueError(f"delta = {delta}: the smallest difference that matters is 0 or more")
+        raise FigureError(f"delta = {delta}: the smallest difference that matters is 0 or more")
     words = {label: label for label in rows.label} | {"effect": f"Difference in {table.attrs.get('effect_label', 'effect')}"}
     words = style.relabelled(words, labels)
     names = [style.wrap(words[label], 190) for label in rows.label]
@@ -76,7 +77,9 @@ def _tabled(found, prob: float) -> pd.DataFrame:
     """The table of one or several contrasts, with what is common to them in attrs."""
     found = found if isinstance(found, list | tuple) else [found]
     if not found:
-        raise ValueError("there are no contrasts to draw")
+        raise FigureError("there are no contrasts to draw")
+    if wrong := [each for each in found if not hasattr(each, "table")]:
+        raise FigureError(f"contrasts, or a DataFrame of them, are drawn, not {wrong[0]!r}")
     table, deltas = pd.concat([each.table(prob) for each in found]), {each.delta for each in found}
     table.attrs = {
         "warning": "; ".join(dict.fromkeys(each.fit_warning for each in found if each.fit_warning)),
@@ -87,11 +90,11 @@ def _tabled(found, prob: float) -> pd.DataFrame:
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy with numbers as floats and labels as str; every fault of every row in one ValueError."""
+    """A copy with numbers as floats and labels as str; every fault of every row in one FigureError."""
     if missing := [name for name in ["label", *NUMBERS] if name not in table]:
-        raise ValueError(f"the table of contrasts lacks the columns {missing}")
+        raise FigureError(f"the table of contrasts lacks the columns {missing}")
     if table.empty:
-        raise ValueError("the table of contrasts has no rows")
+        raise FigureError("the table of contrasts has no rows")
     rows = (table.reset_index() if table.index.name == "group" else table).reset_index(drop=True)
     rows = rows.astype(dict.fromkeys(NUMBERS, float) | {"label": str})
     if "group" in rows:
@@ -102,7 +105,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
         "p_positive is no probability": (rows.p_positive < 0) | (rows.p_positive > 1),
     }
     if found := [f"{list(rows.label[bad])}: {fault}" for fault, bad in faults.items() if bad.any()]:
-        raise ValueError("\n  - ".join(["contrasts that cannot be drawn:", *found]))
+        raise FigureError("\n  - ".join(["contrasts that cannot be drawn:", *found]))
     return rows
 
 

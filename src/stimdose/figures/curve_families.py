@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from ..columns import axis_label
+from ..errors import FigureError
 from . import panels, style
 
 
@@ -30,12 +31,12 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
 
     Raises
     ------
-    ValueError for curves that cannot be drawn, differ in dose, effect or groups, or are too many to be told apart.
+    FigureError for curves that cannot be drawn, differ in dose, effect or groups, or are too many to be told apart.
     """
     curves = {str(name): curve for name, curve in curves.items()}
     level, own, first, log = style.percent(prob), ax is None, *_alike(curves)
     if together and len(curves) > len(style.PALETTE):
-        raise ValueError(f"{len(curves)} curves in one Axes cannot be told apart: draw at most {len(style.PALETTE)} together")
+        raise FigureError(f"{len(curves)} curves in one Axes cannot be told apart: draw at most {len(style.PALETTE)} together")
     (dose, group), names = panels.dims_of(first), panels.groups_of(first)
     words = {name: name for name in [*curves, *(names if group else [])]}
     words = style.relabelled(words | {"dose": axis_label(dose), "effect": first.attrs.get("effect_label", "Effect")}, labels)
@@ -78,7 +79,7 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
 def _alike(curves: dict) -> tuple:
     """The first curve, and whether doses stand on a log axis."""
     if not curves:
-        raise ValueError("there are no curves to draw")
+        raise FigureError("there are no curves to draw")
     traits = {
         str(name): (*panels.dims_of(curve), panels.groups_of(curve), curve.attrs.get("effect_label", "Effect"))
         for name, curve in curves.items()
@@ -87,7 +88,7 @@ def _alike(curves: dict) -> tuple:
     for place, what in enumerate(("dose", "group column", "groups", "effect")):
         if any(each[place] != first[place] for each in traits.values()):
             found = "; ".join(f"{name}: {each[place]}" for name, each in traits.items())
-            raise ValueError(f"curves side by side need the same {what}: {found}")
+            raise FigureError(f"curves side by side need the same {what}: {found}")
     return next(iter(curves.values())), all(panels.is_log(curve) for curve in curves.values())
 
 

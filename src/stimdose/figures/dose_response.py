@@ -1,6 +1,7 @@
 """The dose-response figure: posterior mean curve, its interval, the interval of a new study, and the trials."""
 
 from ..columns import axis_label
+from ..errors import FigureError
 from . import panels, style
 
 
@@ -31,11 +32,11 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
 
     Raises
     ------
-    ValueError naming what does not fit: dimensions, groups, doses on a log axis, missing numbers, number of Axes.
+    FigureError naming what does not fit: dimensions, groups, doses on a log axis, missing numbers, number of Axes.
     """
     level, own, (dose, group), log = style.percent(prob), ax is None, panels.dims_of(curve, new_study), panels.is_log(curve)
     if curve.attrs.get("kind", "mean") != "mean":
-        raise ValueError(f"curve is of kind {curve.attrs['kind']!r}: pass the mean as curve, draws of a new study as new_study")
+        raise FigureError(f"curve is of kind {curve.attrs['kind']!r}: pass the mean as curve, draws of a new study as new_study")
     words = {"dose": axis_label(dose), "effect": curve.attrs.get("effect_label", "Effect")}
     words = style.relabelled(words | {name: name for name in panels.groups_of(curve) if group}, labels)
     points = panels.checked_points(points, curve)

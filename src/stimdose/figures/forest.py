@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from ..errors import FigureError
 from . import style
 
 REPORTED, SHRUNKEN = ["effect", "low", "high"], ["shrunken", "shrunken_low", "shrunken_high"]
@@ -55,7 +56,7 @@ def forest(table, *, ax=None, prob=0.95):
 
     Raises
     ------
-    ValueError for missing columns or numbers, limits that do not enclose their estimate, or Axes too narrow for the text.
+    FigureError for missing columns or numbers, limits that do not enclose their estimate, or Axes too narrow for the text.
     """
     attrs, own = table.attrs, ax is None
     level = style.percent(attrs.get("prob", prob))
@@ -87,12 +88,12 @@ def forest(table, *, ax=None, prob=0.95):
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy with numbers as floats and texts as str; every fault of every row in one ValueError."""
+    """A copy with numbers as floats and texts as str; every fault of every row in one FigureError."""
     if missing := [name for name in ["label", *REPORTED, *SHRUNKEN] if name not in table]:
-        raise ValueError(f"the table of a forest plot lacks the columns {missing}")
+        raise FigureError(f"the table of a forest plot lacks the columns {missing}")
     rows = table.astype(dict.fromkeys(REPORTED + SHRUNKEN, float)).reset_index(drop=True)
     if rows.empty:
-        raise ValueError("the table of a forest plot has no rows")
+        raise FigureError("the table of a forest plot has no rows")
     faults = {}
     for middle, low, high in (REPORTED, SHRUNKEN):
         missing = ~np.isfinite(rows[[middle, low, high]]).all(axis=1)
@@ -102,7 +103,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
             f"{low}, {high} do not enclose {middle}": ~missing & ~enclosed,
         }
     if found := [f"{list(rows.label[bad])}: {fault}" for fault, bad in faults.items() if bad.any()]:
-        raise ValueError("\n  - ".join(["a forest plot cannot be drawn:", *found]))
+        raise FigureError("\n  - ".join(["a forest plot cannot be drawn:", *found]))
     for name, empty in (("label", "?"), ("dose", ""), ("group", "not stated")):
         if name in rows:
             rows[name] = rows[name].astype(object).where(rows[name].notna(), empty).astype(str)
@@ -159,7 +160,7 @@ def _fitted(lines: list[Line], room: float) -> list[Line]:
     """Labels cut, with an ellipsis, to what the other columns and the plot leave of the room (points)."""
     room -= sum(_widths(lines)[1:]) + 4 * GAP + NARROWEST
     if room < 50:
-        raise ValueError(f"the text of this forest plot needs Axes {(50 - room) / 72:.1f} inches wider")
+        raise FigureError(f"the text of this forest plot needs Axes {(50 - room) / 72:.1f} inches wider")
     fitted = []
     for line in lines:
         while line.width("label") > room:

@@ -5,6 +5,7 @@ from matplotlib.lines import Line2D
 
 from ..columns import axis_label
 from ..doses import short
+from ..errors import FigureError
 from . import panels, style
 
 MARK = style.tint(0.45)
@@ -34,7 +35,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
 
     Raises
     ------
-    ValueError for probabilities outside 0 to 1, or on other doses or groups than the curves.
+    FigureError for probabilities outside 0 to 1, or on other doses or groups than the curves.
     """
     level, own, curve, log = style.percent(at_least), ax is None, best.curves, panels.is_log(best.curves)
     (dose, group), names = panels.dims_of(curve), panels.groups_of(curve)
@@ -52,7 +53,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
             panels.frame(each, style.padded(panel.doses, log), (0.0, 1.2), log, zero=False)
             _draw(each, panel._replace(mean=chance[:, index]), at_least)
             each.set(xlabel=words["dose"], ylabel=words["chance"], yticks=[0, 0.25, 0.5, 0.75, 1])
-            style.verdict_above(each, panels.heading(panel, words), best.verdicts[names[index] or ""])
+            style.verdict_above(each, panels.heading(panel, words), panels.verdict(best, names[index]))
         handle = Line2D([], [], color=MARK, linewidth=4, label=f"Doses with a probability of {level} or more")
         style.legend(axes, own, [handle], curve.attrs.get("held", ""), 1)
         if warning := best.fit_warning or curve.attrs.get("warning"):
@@ -64,10 +65,10 @@ def _checked(chance, curve, dose: str, group: str | None) -> np.ndarray:
     """Probabilities (dose, group)."""
     dims = [dose, *([group] if group else [])]
     if set(chance.dims) != set(dims) or any(not np.array_equal(chance[dim].values, curve[dim].values) for dim in dims):
-        raise ValueError(f"probabilities need the dims {dims} with the doses and groups of the curves; got {chance.dims}")
+        raise FigureError(f"probabilities need the dims {dims} with the doses and groups of the curves; got {chance.dims}")
     values = chance.transpose(*dims).values.astype(float).reshape(chance.sizes[dose], -1)
     if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError("probabilities lie between 0 and 1")
+        raise FigureError("probabilities lie between 0 and 1")
     return values
 
 

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..columns import axis_label
 from ..doses import short
+from ..errors import FigureError
 from . import panels, style
 
 STEPS = 30
@@ -40,7 +41,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
 
     Raises
     ------
-    ValueError for what `dose_response` refuses, and for draws of a best dose that are missing or outside the range.
+    FigureError for what `dose_response` refuses, and for draws of a best dose that are missing or outside the range.
     """
     level, own, curve, log = style.percent(prob), ax is None, best.curves, panels.is_log(best.curves)
     (dose, group), names = panels.dims_of(curve), panels.groups_of(curve)
@@ -57,11 +58,12 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
         x_limits, y_limits = panels.dose_limits(parts, points, log), panels.effect_limits(parts)
         x_limits = min(x_limits[0], edges[0]), max(x_limits[1], edges[-1])
         for index, (above, below) in enumerate(axes.T):
-            panel, verdict = parts[index], best.verdicts[names[index] or ""]
+            panel, verdict = parts[index], panels.verdict(best, names[index])
             for each, limits in ((above, y_limits), (below, (0.0, 1.4 * highest))):
                 panels.frame(each, x_limits, limits, log, zero=each is above)
             panels.draw(above, panel, None if points is None else points.se.min())
-            above.set_ylabel(words["effect"])
+            height = 0.8 * above.get_window_extent().height * 72 / above.figure.dpi
+            above.set_ylabel(style.wrap(words["effect"], height))
             style.verdict_above(above, panels.heading(panel, words), verdict)
             _draw_shares(below, edges, posterior[index], prior[index])
             _draw_interval(below, _draws(best.dose, group, edges)[index], prob)
@@ -87,7 +89,7 @@ def _edges(doses: np.ndarray, log: bool) -> np.ndarray:
 def _draws(dose, group: str | None, edges: np.ndarray) -> list[np.ndarray]:
     """Draws of the best dose, one array per group."""
     if dose.isnull().any() or (dose < edges[1]).any() or (dose > edges[-2]).any():
-        raise ValueError(
+        raise FigureError(
             f"draws of the best dose must lie within the range of the curve, {short(edges[1])} to {short(edges[-2])}"
         )
     dims = ["chain", "draw", *([group] if group else [])]

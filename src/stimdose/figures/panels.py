@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..errors import FigureError
 from . import style
 
 BUBBLE = 90.0
@@ -33,18 +34,18 @@ class Panel(NamedTuple):
 
 
 def dims_of(curve, new_study=None) -> tuple[str, str | None]:
-    """Dose and group dimension of a curve. ValueError if it, or the draws of a new study beside it, cannot be drawn."""
+    """Dose and group dimension of a curve. FigureError if it, or the draws of a new study beside it, cannot be drawn."""
     dose = curve.attrs.get("dose")
     others = [dim for dim in curve.dims if dim not in ("chain", "draw", dose)]
     if not {"chain", "draw", dose} <= set(curve.dims) or len(others) > 1:
-        raise ValueError(f"curve needs dims (chain, draw, <dose>[, <group>]) and attrs['dose']; got {curve.dims} and {dose!r}")
+        raise FigureError(f"curve needs dims (chain, draw, <dose>[, <group>]) and attrs['dose']; got {curve.dims} and {dose!r}")
     for dim in () if new_study is None else (dose, *others):
         if dim not in new_study.dims or not np.array_equal(new_study[dim].values, curve[dim].values):
-            raise ValueError(f"new_study and curve differ in {dim!r}: compute both on the same grid")
+            raise FigureError(f"new_study and curve differ in {dim!r}: compute both on the same grid")
     if not all(np.isfinite(draws).all() for draws in (curve, new_study) if draws is not None):
-        raise ValueError("draws of a curve must be finite numbers")
+        raise FigureError("draws of a curve must be finite numbers")
     if is_log(curve) and float(curve[dose].min()) <= 0:
-        raise ValueError(f"a log axis has no dose 0: start the grid of {dose!r} above zero, or set attrs['log_axis'] = 0")
+        raise FigureError(f"a log axis has no dose 0: start the grid of {dose!r} above zero, or set attrs['log_axis'] = 0")
     return dose, others[0] if others else None
 
 
@@ -95,13 +96,13 @@ def runs(seen: np.ndarray) -> list[tuple[slice, bool]]:
 
 
 def checked_points(points: pd.DataFrame | None, curve) -> pd.DataFrame | None:
-    """The points with numbers as floats; every fault of every row in one ValueError."""
+    """The points with numbers as floats; every fault of every row in one FigureError."""
     if points is None:
         return None
     group, names = dims_of(curve)[1], groups_of(curve)
     needed = ["dose", "effect", "se", *([group] if group else [])]
     if missing := [name for name in needed if name not in points]:
-        raise ValueError(f"points lack the columns {missing}")
+        raise FigureError(f"points lack the columns {missing}")
     rows = points.reindex(columns=[*needed, "dose_low", "dose_high"])
     rows = rows.astype({name: float for name in rows if name != group})
     exact, enclosed = rows[["dose_low", "dose_high"]].isna().all(axis=1), rows.dose.between(rows.dose_low, rows.dose_high)
@@ -116,7 +117,7 @@ def checked_points(points: pd.DataFrame | None, curve) -> pd.DataFrame | None:
         for value in sorted(set(rows[group]) - set(names)):
             faults[f"{group} {value!r} is not a group of the curve ({', '.join(names)})"] = rows[group] == value
     if found := [f"rows {list(rows.index[bad])}: {fault}" for fault, bad in faults.items() if bad.any()]:
-        raise ValueError("\n  - ".join(["points that cannot be drawn:", *found]))
+        raise FigureError("\n  - ".join(["points that cannot be drawn:", *found]))
     return rows.reset_index(drop=True)
 
 
@@ -196,6 +197,11 @@ def heading(panel: Panel, words: dict[str, str]) -> str:
         return ""
     count = "" if panel.points is None else f" ({len(panel.points)} row{'s' * (len(panel.points) != 1)})"
     return words[panel.group] + count
+
+
+def verdict(best, group: str | None) -> str:
+    """The verdict on the best dose of a group; where curves are net of a cost, it is on the effect without it."""
+    return best.verdicts[group or ""] + " (without the cost)" * bool(best.curves.attrs.get("cost"))
 
 
 def handles(level: str, has_new: bool = False, has_points: bool = False) -> list:

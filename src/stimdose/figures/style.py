@@ -14,6 +14,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from ..errors import FigureError
+
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
 
@@ -69,9 +71,9 @@ def estimate(low: float, high: float, mean: float | None = None) -> str:
 
 
 def percent(prob: float) -> str:
-    """0.95 as "95 %"; ValueError unless 0 < prob < 1."""
+    """0.95 as "95 %"; FigureError unless 0 < prob < 1."""
     if not 0 < prob < 1:
-        raise ValueError(f"prob = {prob}: the probability of an interval lies between 0 and 1, such as 0.95")
+        raise FigureError(f"prob = {prob}: the probability of an interval lies between 0 and 1, such as 0.95")
     return f"{100 * prob:.10g} %"
 
 
@@ -98,16 +100,24 @@ def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
 
 def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.ndarray:
     """Doses to mark on a log axis of so many points: 1, 2, 5, 10, 20, ...; fewer where labels would touch, others on a short axis."""
+
+    def fit(ticks: np.ndarray) -> bool:
+        at = points * np.log(ticks / low) / np.log(high / low)
+        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
+        return bool(np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4))
+
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(decades, 2), (decades[::2], 2)]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
-        at = points * np.log(ticks / low) / np.log(high / low)
-        sizes = np.array([text_width(number(tick)) if which == "x" else SMALL for tick in ticks])
-        if len(ticks) >= least and np.all(np.diff(at) > (sizes[1:] + sizes[:-1]) / 2 + 4):
+        if len(ticks) >= least and fit(ticks):
             return ticks
-    ticks = MaxNLocator(4).tick_values(low, high)
-    return ticks[(ticks >= low) & (ticks <= high)]
+    for count in (4, 3, 2, 1):
+        ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if fit(ticks):
+            break
+    return ticks
 
 
 def padded(doses: np.ndarray, log: bool) -> tuple[float, float]:
@@ -155,16 +165,16 @@ def panel_axes(count: int, height: float, columns: int) -> np.ndarray:
 
 
 def given_axes(ax, count: int) -> np.ndarray:
-    """The caller's Axes, shape (count,); ValueError if they are more or fewer."""
+    """The caller's Axes, shape (count,); FigureError if they are more or fewer."""
     if np.size(ax) != count:
-        raise ValueError(f"this figure needs {count} Axes, got {np.size(ax)}")
+        raise FigureError(f"this figure needs {count} Axes, got {np.size(ax)}")
     return np.ravel(ax)
 
 
 def relabelled(words: dict[str, str], labels: dict | None) -> dict[str, str]:
-    """The texts of a figure, with the caller's in place of some. ValueError for one that the figure does not have."""
+    """The texts of a figure, with the caller's in place of some. FigureError for one that the figure does not have."""
     if unknown := set(labels or ()) - set(words):
-        raise ValueError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
+        raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
     return words | dict(labels or {})
 
 
@@ -233,7 +243,7 @@ def entitle(ax, text: str, **look) -> None:
 
 def verdict_above(ax, heading: str, verdict: str) -> None:
     """The verdict on an optimum as the title, after the group it is on; in red where the chains disagree about it."""
-    color = RED if verdict == "did not converge" else "black"
+    color = RED if verdict.startswith("did not converge") else "black"
     entitle(ax, f"{heading}:\n{verdict}" if heading else f"Verdict: {verdict}", fontweight="bold", color=color)
 
 
@@ -267,7 +277,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
 
     Raises
     ------
-    FileNotFoundError if the folder does not exist; ValueError for an unknown format (nothing is then written).
+    FileNotFoundError if the folder does not exist; FigureError for an unknown format (nothing is then written).
     """
     path = Path(path)
     figure = (figure if isinstance(figure, FigureBase) else np.ravel(figure)[0]).get_figure(root=True)
@@ -276,7 +286,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
     formats = [formats] if isinstance(formats, str) else list(formats)
     known = figure.canvas.get_supported_filetypes()
     if unknown := [name for name in formats if name not in known]:
-        raise ValueError(f"cannot save figure as {', '.join(unknown)}; known formats: {', '.join(sorted(known))}")
+        raise FigureError(f"cannot save figure as {', '.join(unknown)}; known formats: {', '.join(sorted(known))}")
     saved = []
     for name in formats:
         target = path.with_name(f"{path.name}.{name}")

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from ..columns import axis_label
+from ..errors import FigureError
 from . import style
 
 SIDE = 1.6
@@ -42,18 +43,18 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
 
     Raises
     ------
-    ValueError for fewer than two doses, and for doses that the DataFrame lacks or never has.
+    FigureError for fewer than two doses, and for doses that the DataFrame lacks or never has.
     """
     names, own = list(found.correlation.columns), ax is None
     words = style.relabelled({name: axis_label(name) for name in names}, labels)
     if len(names) < 2:
-        raise ValueError("which combinations trials tried is a question about two doses or more")
+        raise FigureError("which combinations trials tried is a question about two doses or more")
     if missing := [name for name in names if name not in doses]:
-        raise ValueError(f"doses lack the columns {missing}")
+        raise FigureError(f"doses lack the columns {missing}")
     values = doses[names].astype(float)
     values = values.where((values > 0) & np.isfinite(values))
     if empty := [name for name in names if values[name].isna().all()]:
-        raise ValueError(f"no row has a number above 0 of {empty}")
+        raise FigureError(f"no row has a number above 0 of {empty}")
     size = len(names) - 1
     with style.house(own):
         axes = _new_axes(size) if own else style.given_axes(ax, size**2).reshape(size, size)
@@ -65,7 +66,8 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
             r = found.correlation.loc[first, second]
             text = f"r = {style.number(r, 2) if np.isfinite(r) else '?'} ({found.rows.loc[first, second]} rows)"
             each.set_title(text, fontsize=style.SMALL, parse_math=False)
-            each.set(xlabel=style.wrap(words[first], 100), ylabel=style.wrap(words[second], 100))
+            width = min(100.0, 0.9 * each.get_window_extent().width * 72 / each.figure.dpi)
+            each.set(xlabel=style.wrap(words[first], width), ylabel=style.wrap(words[second], 100))
             if duty_limit:
                 _limit(each, first, second, values)
             if own and row < size:
@@ -98,7 +100,7 @@ def _limit(ax, first: str, second: str, values: pd.DataFrame) -> None:
     if other is None or "pulses_per_session" not in (first, second):
         return
     if rate[other] not in values:
-        raise ValueError(f"the duty-cycle limit needs {rate[other]!r} among the doses")
+        raise FigureError(f"the duty-cycle limit needs {rate[other]!r} among the doses")
     ends = np.array(ax.get_xlim() if other == first else ax.get_ylim())
     pulses = 60 * values[rate[other]].max() * ends
     ax.plot(

@@ -9,6 +9,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from ..columns import axis_label
+from ..errors import FigureError
 from . import style
 
 WIDTH = 5.0
@@ -48,7 +49,7 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
 
     Raises
     ------
-    ValueError for dimensions that do not fit, doses not above 0 on a log axis, or numbers that are not finite.
+    FigureError for dimensions that do not fit, doses not above 0 on a log axis, or numbers that are not finite.
     """
     level, own, (first, second), logs = style.percent(prob), ax is None, _doses(surface), surface.attrs.get("log_axes", [0, 0])
     words = {first: axis_label(first), second: axis_label(second), "effect": surface.attrs.get("effect_label", "Effect")}
@@ -79,11 +80,17 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
             _draw_best(ax, surface, optimum, prob)
             handles.append(Line2D([], [], **REGION, label=f"{level} region of the best combination"))
             handles.append(Line2D([], [], **RIDGE, label=f"Best {_plain(words[second])} for each {_plain(words[first])}"))
-            style.verdict_above(ax, "", optimum.verdict)
+            style.verdict_above(ax, "", _in_words(optimum.verdict, {name: words[name] for name in (first, second)}))
         style.legend([ax], own, handles, surface.attrs.get("held", ""), 2)
         if warning := getattr(optimum, "fit_warning", "") or surface.attrs.get("warning"):
             style.warn_above(ax, warning, own)
     return ax
+
+
+def _in_words(verdict: str, words: dict[str, str]) -> str:
+    """A verdict with the words of the axes in place of the names of doses."""
+    parts = [part.partition(" in ") for part in verdict.split(", ")]
+    return ", ".join(f"{word} in {words[dose][0].lower()}{words[dose][1:]}" if dose else word for word, _, dose in parts)
 
 
 def _plain(label: str) -> str:
@@ -94,24 +101,24 @@ def _plain(label: str) -> str:
 def _doses(surface) -> list[str]:
     doses, logs = list(surface.attrs.get("doses", [])), surface.attrs.get("log_axes", [0, 0])
     if len(doses) != 2 or set(surface.dims) != {"chain", "draw", *doses}:
-        raise ValueError(
+        raise FigureError(
             f"a surface needs dims (chain, draw, <first>, <second>) and attrs['doses']; got {surface.dims} and {doses}"
         )
     if not np.isfinite(surface).all():
-        raise ValueError("draws of a surface must be finite numbers")
+        raise FigureError("draws of a surface must be finite numbers")
     for dose, log in zip(doses, logs, strict=True):
         if log and float(surface[dose].min()) <= 0:
-            raise ValueError(f"a log axis has no dose 0: start the grid of {dose!r} above zero, or set attrs['log_axes'] to 0")
+            raise FigureError(f"a log axis has no dose 0: start the grid of {dose!r} above zero, or set attrs['log_axes'] to 0")
     return doses
 
 
 def _places(points, first: str, second: str, logs) -> np.ndarray:
     """Both doses of every trial (trial, 2), NaN where one is missing."""
     if missing := [name for name in (first, second) if name not in points]:
-        raise ValueError(f"points lack the columns {missing}")
+        raise FigureError(f"points lack the columns {missing}")
     places = points[[first, second]].astype(float).to_numpy()
     if ((places <= 0) & np.asarray(logs, bool)).any():
-        raise ValueError("a log axis has no dose 0, and points have one")
+        raise FigureError("a log axis has no dose 0, and points have one")
     return places
 
 
@@ -137,7 +144,7 @@ def _draw_best(ax, surface, optimum, prob: float) -> None:
     first, second = surface.attrs["doses"]
     region, ridge = optimum.region(prob).transpose(second, first), optimum.ridge(first).median(("chain", "draw"))
     if any(not np.array_equal(found[dose].values, surface[dose].values) for found in (region, ridge) for dose in found.dims):
-        raise ValueError("the region and the ridge of the optimum need the grid of the surface")
+        raise FigureError("the region and the ridge of the optimum need the grid of the surface")
     x, y = (np.pad(surface[dose].values, 1, mode="edge") for dose in (first, second))
     outline = ax.contour(x, y, np.pad(region.values.astype(float), 1), [0.5], colors=REGION["color"], zorder=4)
     outline.set(linewidth=REGION["linewidth"], clip_on=False, label="_region")

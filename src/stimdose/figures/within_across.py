@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..columns import COLUMNS
 from ..doses import chance, short
+from ..errors import FigureError
 from . import style
 
 HEIGHT = 0.75
@@ -36,14 +37,14 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
 
     Raises
     ------
-    ValueError for draws that are missing, not finite or all the same.
+    FigureError for draws that are missing, not finite or all the same.
     """
     level, own, draws = style.percent(prob), ax is None, slopes.draws
     if missing := [name for name in COLOURS if name not in draws]:
-        raise ValueError(f"the draws of slopes lack {missing}")
+        raise FigureError(f"the draws of slopes lack {missing}")
     values = {name: draws[name].values.ravel() for name in COLOURS}
     if not all(np.isfinite(each).all() and np.ptp(each) > 0 for each in values.values()):
-        raise ValueError("draws of slopes must be finite numbers that vary")
+        raise FigureError("draws of slopes must be finite numbers that vary")
     unit = COLUMNS[slopes.column].unit if slopes.column in COLUMNS else slopes.column
     words = {
         "effect": f"Effect of {short(slopes.reference)} {unit}",
