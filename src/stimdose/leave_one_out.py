@@ -111,7 +111,7 @@ def leave_one_study_out(
     without, within = log_predictive(fit.model, fit.rows, fit.values())
     log_weights, pareto_k = _smoothed(fit, without)
     elpd = np.logaddexp.reduce(log_weights + without)
-    high = ~(pareto_k <= PARETO_K_MAX)  # k of a ratio without a tail is NaN
+    high = ~(pareto_k <= PARETO_K_MAX)  # NaN too
     wanted = np.flatnonzero({"auto": high, True: np.ones(len(names), bool), False: np.zeros(len(names), bool)}[exact])
     requests, refused = _requests(fit, wanted)
     found = batch(requests.values(), folder=folder, executor=executor, progress=progress) if requests else []
