@@ -102,7 +102,9 @@ def test_exact_refits_agree_with_quadrature_and_importance_sampling(bcg_fit, bcg
 def test_districts_of_schools_agree_with_exact_refits():
     """Konstantopoulos 2011: several rows a study, and a level within studies."""
     table = pd.read_csv(ORACLES / "covariance" / "konstantopoulos2011.csv")
-    table = table.assign(study=table["district"].astype(str), arm=table["school"].astype(str), effect=table["yi"], variance=table["vi"])
+    table = table.assign(
+        study=table["district"].astype(str), arm=table["school"].astype(str), effect=table["yi"], variance=table["vi"]
+    )
     half = sd.Prior("halfnormal", sigma=0.5)
     model = sd.Model(name="schools", intercept=sd.Intercept(), between_study=half, within_study=half)
     fit = sd.fit(model, read(table[["study", "arm", "effect", "variance"]], "SMD"), seed=4, draws=2500, progress=False)
@@ -178,7 +180,9 @@ def test_a_study_that_is_alone_in_what_it_has_is_refitted_without():
     for k, phase in enumerate(refit.rows.levels["phase"]):
         at = fit.rows.levels["phase"].index(phase)
         np.testing.assert_array_equal(values["frequency_hz_peak_by_phase"][:, at], posterior["frequency_hz_peak_by_phase"][:, k])
-    lone = np.log(values["frequency_hz_peak_by_phase"][:, fit.rows.levels["phase"].index("mixed")] / posterior["frequency_hz_peak"])
+    lone = np.log(
+        values["frequency_hz_peak_by_phase"][:, fit.rows.levels["phase"].index("mixed")] / posterior["frequency_hz_peak"]
+    )
     z = lone / posterior["frequency_hz_peak_between_phase"]
     assert stats.kstest(z, "norm").pvalue > P_MIN
     prior = fit.model.within_study.distribution
