@@ -141,9 +141,11 @@ def test_the_result_of_a_bell(bell_fit):
     assert found.elpd == pytest.approx(found.table["elpd"].sum())
     assert found.warning == ""
     above = found.table.index[found.table["pareto_k"] > PARETO_K_MAX]
-    assert set(found.refits) == set(above) and list(found.unreliable) == []
+    assert set(found.refits) == set(above)
+    assert list(found.unreliable) == []
     for study, refit in found.refits.items():
-        assert study not in set(refit.trials.table["study"]) and len(refit.rows.studies) == 19
+        assert study not in set(refit.trials.table["study"])
+        assert len(refit.rows.studies) == 19
     without = sd.leave_one_study_out(bell_fit, exact=False)
     assert list(without.unreliable) == list(above)
     assert all(any(study in remark for remark in without.remarks) for study in above)
@@ -172,9 +174,11 @@ def test_a_study_that_is_alone_in_what_it_has_is_refitted_without():
     table.loc[3, "frequency_hz"] = "4-20"
     dose = sd.Dose(column="frequency_hz", shape="bell", by="phase", by_study=False)
     fit = sd.fit(sd.Model(name="lone", intercept=sd.Intercept(), dose=[dose]), sd.read_trials(table), seed=3, progress=False)
-    assert fit.rows.has_within_study and "mixed" in fit.rows.levels["phase"]
+    assert fit.rows.has_within_study
+    assert "mixed" in fit.rows.levels["phase"]
     refit = fit.refit(trials=fit.trials.without_study("Trial 03"), seed=1)
-    assert not refit.rows.has_within_study and "mixed" not in refit.rows.levels["phase"]
+    assert not refit.rows.has_within_study
+    assert "mixed" not in refit.rows.levels["phase"]
     values = on_all_rows(fit, refit, np.random.default_rng(0))
     posterior = refit.values()
     for k, phase in enumerate(refit.rows.levels["phase"]):

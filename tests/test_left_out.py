@@ -157,7 +157,7 @@ def brute_force(model, rows, values, s: int, name: str, place, grid: np.ndarray,
 
 
 def only(table: pd.DataFrame, study: str, **cells) -> pd.DataFrame:
-    table = table.astype({column: object for column in cells})
+    table = table.astype(dict.fromkeys(cells, object))
     for column, cell in cells.items():
         table.loc[table["study"] == study, column] = cell
     return table
