@@ -1,5 +1,7 @@
 """Leave one study out: importance sampling against quadrature and against exact refits, what the result holds, an outlier."""
 
+import dataclasses
+
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -203,6 +205,12 @@ def test_a_study_without_which_nothing_can_be_fitted(trials):
     assert list(found.refits) == [f"Trial {k:02d}" for k in range(8) if k != 1]
     assert found.table.loc["Trial 01", "method"] == "importance sampling"
     assert "Trial 01: the model cannot be fitted without it" in " ".join(found.remarks)
+
+
+def test_a_fit_that_did_not_converge_is_told(bell_fit):
+    table = bell_fit.diagnosis.table.assign(r_hat=1.3)
+    fit = dataclasses.replace(bell_fit, diagnosis=dataclasses.replace(bell_fit.diagnosis, table=table))
+    assert sd.leave_one_study_out(fit, exact=False).warning.startswith("Warning: the fit did not converge")
 
 
 def test_what_cannot_be_asked(bell_fit):

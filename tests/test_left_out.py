@@ -85,6 +85,10 @@ MODELS = {
     "crossed groups": sd.Model(
         name="m", intercept=sd.Intercept(by="phase*site"), dose=[sd.Dose(column="sessions", shape="emax")]
     ),
+    "nothing Gaussian": sd.Model(
+        name="m",
+        dose=[sd.Dose(column="sessions", shape="emax", by_study=False, priors={"maximum": sd.Prior("halfnormal", sigma=1.0)})],
+    ),
     "no level within studies": sd.Model(name="m", intercept=sd.Intercept(by="site"), within_study=False),
 }
 
