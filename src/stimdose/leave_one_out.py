@@ -141,11 +141,9 @@ def _smoothed(fit: Fit, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray
     from arviz_stats.base import array_stats
 
     chains = fit.tree["posterior"].sizes["chain"]
-    draws = log_density.T.reshape(log_density.shape[1], chains, -1)
-    ess = convergence(np.exp(draws - draws.max(axis=(1, 2), keepdims=True)))["ess_bulk"] / len(log_density)
-    smoothed = [
-        array_stats.psislw(own, r_eff=share if np.isfinite(share) else 1.0) for own, share in zip(log_density.T, ess, strict=True)
-    ]
+    ess = convergence(log_density.T.reshape(log_density.shape[1], chains, -1))["ess_bulk"]
+    shares = np.nan_to_num(ess / len(log_density), nan=1.0)
+    smoothed = [array_stats.psislw(own, r_eff=share) for own, share in zip(log_density.T, shares, strict=True)]
     log_weights = np.column_stack([np.asarray(own) for own, _ in smoothed])
     return log_weights - np.logaddexp.reduce(log_weights), np.array([float(k) for _, k in smoothed])
 
