@@ -20,9 +20,9 @@ ORDER = """
     errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
     covariance trials reading completeness template shipped validity priors shapes group_terms parts model specs missing latents
     unknowns rows predictor grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op
-    pymc_model explicit engine posterior chains diagnosis results files storage batches settings sampling arguments dose_space curves
-    derived caveats verdicts optima paths decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive
-    assumptions figures outputs demo terminal options questions cli __main__
+    pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results files storage batches settings sampling
+    arguments dose_space curves derived caveats verdicts optima paths decisions leave_one_out stacking averaging surfaces
+    joint_verdicts joint_optima ecology predictive assumptions figures outputs demo terminal options questions cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -55,6 +55,8 @@ PUBLIC = {
         "Contrast",
         "average",
         "Average",
+        "leave_one_study_out",
+        "LeaveOneOut",
         "study_effects",
         "replication",
         "sensitivity",
