@@ -149,7 +149,8 @@ class Model(Part):
         return found
 
     def with_priors(self, priors: dict[str, Prior]) -> "Model":
-        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`.
+        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`. A set of
+        priors gives them: `load_prior_set("sceptical").for_model(model)`.
 
         Raises ModelError for names that the model does not have.
         """
