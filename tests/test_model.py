@@ -110,8 +110,8 @@ def test_the_level_within_studies_can_be_left_out_and_stays_out(tmp_path):
             "anchored model is zero",
         ),
         ({"intercept": None, "dose": []}, "an intercept or a dose"),
-        ({"between_study": {"family": "normal", "mu": 0, "sigma": 1}}, "halfnormal or halfcauchy"),
-        ({"within_study": {"family": "normal", "mu": 0, "sigma": 1}}, "halfnormal or halfcauchy"),
+        ({"between_study": {"family": "normal", "mu": 0, "sigma": 1}}, "its prior is halfnormal, halfcauchy, lognormal or logt"),
+        ({"within_study": {"family": "normal", "mu": 0, "sigma": 1}}, "its prior is halfnormal, halfcauchy, lognormal or logt"),
         ({"within_study": {"family": "halfnormal"}}, "within_study: a halfnormal prior takes sigma"),
         ({"within_study": True}, "within_study: it is a prior, or false"),
         ({"within_study": None}, "within_study: it is a prior, or false"),
@@ -246,7 +246,7 @@ def test_mixed_estimands_need_a_word():
     [
         (
             lambda: sd.Prior("halfnormal", mu=1.0),
-            ["prior is not valid:", "  - a halfnormal prior takes sigma, or an interval; it was given ['mu']"],
+            ["prior is not valid:", "  - a halfnormal prior takes sigma, or an interval or quantiles; it was given ['mu']"],
         ),
         (lambda: sd.Intercept(bye="phase"), ["intercept is not valid:", "  - bye: unknown entry (did you mean 'by'?)"]),
         (

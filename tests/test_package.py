@@ -18,11 +18,12 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = """
     errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
-    covariance trials reading completeness template shipped validity priors shapes group_terms parts model specs missing latents
-    unknowns rows predictor grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op
-    pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results files storage batches settings sampling
-    arguments dose_space curves derived caveats verdicts optima paths decisions leave_one_out stacking averaging surfaces
-    joint_verdicts joint_optima ecology predictive assumptions figures outputs demo terminal options questions cli __main__
+    covariance trials reading completeness template shipped validity families priors shapes group_terms default_priors parts model
+    specs roles named_priors evidence missing latents unknowns rows predictor grid machine algebra blocks integrate conditionals
+    program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results
+    files storage batches settings sampling arguments dose_space curves derived caveats verdicts optima paths decisions leave_one_out
+    stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo terminal options
+    questions cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -37,6 +38,7 @@ PUBLIC = {
         "ConvergenceWarning",
     ),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
+    *("PriorSet", "prior_sets", "load_prior_set", "heterogeneity_prior", "historical_prior"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *(
         "build",
@@ -177,6 +179,7 @@ sd.figures.save(axes, {str(tmp_path / "figure")!r}, formats="png")
 CHECK_INSTALLED = """
 import stimdose, sys
 assert sys.argv[1] in stimdose.__file__, stimdose.__file__
+assert len(stimdose.prior_sets()) == 10 and stimdose.heterogeneity_prior("SMD").family == "logt"
 assert len(stimdose.models()) == 6 and len(stimdose.datasets()) == 6
 assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
 """

@@ -7,12 +7,11 @@ import pandas as pd
 import tomli_w
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from .default_priors import BETWEEN_STUDY, WITHIN_STUDY
 from .errors import ModelError, nearest
 from .group_terms import check_same_order, shown_by
 from .parts import (
-    BETWEEN_STUDY,
     RESERVED_NAMES,
-    WITHIN_STUDY,
     Dose,
     Intercept,
     Moderator,
@@ -72,8 +71,8 @@ class Model(Spec):
             if column in groups and column in numeric:
                 raise ValueError(f"{column!r} is used both as a number and as a group")
         for name in ("between_study", "within_study"):
-            if (prior := getattr(self, name)) and not prior.family.startswith("half"):
-                raise ValueError(f"{name} is a standard deviation: its prior is halfnormal or halfcauchy")
+            if (prior := getattr(self, name)) and not prior.is_positive:
+                raise ValueError(f"{name} is a standard deviation: its prior is halfnormal, halfcauchy, lognormal or logt")
         if self.pre_post_r and self.pre_post_r.family != "correlation":
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:
@@ -144,7 +143,8 @@ class Model(Spec):
         return found
 
     def with_priors(self, priors: dict[str, Prior]) -> "Model":
-        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`.
+        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`. A set of
+        priors gives them: `load_prior_set("sceptical").for_model(model)`.
 
         Raises ModelError for names that the model does not have.
         """

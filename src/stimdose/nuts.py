@@ -68,73 +68,73 @@ def _table(data, k):
 def _program(data):
     """The Program whose arrays stand at `data`."""
     return Program(
-        Sampled(_numbers(data, 0), _vector(data, 1), _vector(data, 2), _table(data, 3), _vector(data, 4)),
+        Sampled(_numbers(data, 0), _vector(data, 1), _vector(data, 2), _vector(data, 3), _table(data, 4), _vector(data, 5)),
         Likelihood(
-            _vector(data, 5),
             _vector(data, 6),
-            _matrix(data, 7),
-            _numbers(data, 8),
+            _vector(data, 7),
+            _matrix(data, 8),
             _numbers(data, 9),
             _numbers(data, 10),
             _numbers(data, 11),
             _numbers(data, 12),
             _numbers(data, 13),
-            _vector(data, 14),
-            _numbers(data, 15),
-            _vector(data, 16),
+            _numbers(data, 14),
+            _vector(data, 15),
+            _numbers(data, 16),
+            _vector(data, 17),
         ),
         Moving(
-            _numbers(data, 17),
             _numbers(data, 18),
             _numbers(data, 19),
-            _vector(data, 20),
-            _numbers(data, 21),
+            _numbers(data, 20),
+            _vector(data, 21),
             _numbers(data, 22),
-            _vector(data, 23),
+            _numbers(data, 23),
             _vector(data, 24),
-            _numbers(data, 25),
+            _vector(data, 25),
             _numbers(data, 26),
-            _table(data, 27),
-            _numbers(data, 28),
-            _table(data, 29),
+            _numbers(data, 27),
+            _table(data, 28),
+            _numbers(data, 29),
             _table(data, 30),
             _table(data, 31),
+            _table(data, 32),
         ),
-        Intervals(_numbers(data, 32), _vector(data, 33), _vector(data, 34), _vector(data, 35), _vector(data, 36)),
+        Intervals(_numbers(data, 33), _vector(data, 34), _vector(data, 35), _vector(data, 36), _vector(data, 37)),
         Missing(
-            _numbers(data, 37),
             _numbers(data, 38),
             _numbers(data, 39),
             _numbers(data, 40),
-            _vector(data, 41),
+            _numbers(data, 41),
             _vector(data, 42),
-            _numbers(data, 43),
+            _vector(data, 43),
             _numbers(data, 44),
-            _vector(data, 45),
-            _matrix(data, 46),
-            _vector(data, 47),
-            _numbers(data, 48),
+            _numbers(data, 45),
+            _vector(data, 46),
+            _matrix(data, 47),
+            _vector(data, 48),
             _numbers(data, 49),
-            _vector(data, 50),
-            _matrix(data, 51),
+            _numbers(data, 50),
+            _vector(data, 51),
+            _matrix(data, 52),
         ),
         Unprinted(
-            _numbers(data, 52),
             _numbers(data, 53),
-            _matrix(data, 54),
-            _numbers(data, 55),
-            _vector(data, 56),
+            _numbers(data, 54),
+            _matrix(data, 55),
+            _numbers(data, 56),
             _vector(data, 57),
             _vector(data, 58),
-            _numbers(data, 59),
+            _vector(data, 59),
             _numbers(data, 60),
             _numbers(data, 61),
-            _matrix(data, 62),
+            _numbers(data, 62),
+            _matrix(data, 63),
         ),
     )
 
 
-FIELDS = 63
+FIELDS = sum(len(part._fields) for part in (Sampled, Likelihood, Moving, Intervals, Missing, Unprinted))
 CENTER, FACTOR = FIELDS, FIELDS + 1
 """Where the affine map stands, behind the fields of the program: position = center + factor @ what NUTS sees."""
 
@@ -191,10 +191,11 @@ MOST_CORRELATED = 100
 @dataclass(frozen=True)
 class Geometry:
     """What a sampler knows of a posterior before it starts: center (d,), and a factor of its covariance, (d, d) lower triangular or
-    (1, d) diagonal."""
+    (1, d) diagonal. is_folded (d,): which parameters were sampled with a sign."""
 
     center: np.ndarray
     factor: np.ndarray
+    is_folded: np.ndarray
 
     @classmethod
     def of(cls, program: Program, positions: np.ndarray) -> "Geometry":
@@ -207,7 +208,20 @@ class Geometry:
         if size <= MOST_CORRELATED and draws >= 10 * size:
             correlation = np.cov(((positions - positions.mean(axis=0)) / scale).T).reshape(size, size)
             factor = np.ascontiguousarray(scale[:, None] * np.linalg.cholesky(correlation + 1e-6 * np.eye(size)))
-        return cls(positions.mean(axis=0), factor)
+        return cls(positions.mean(axis=0), factor, _is_folded(program))
+
+    def on(self, program: Program) -> "Geometry | None":
+        """The same for a program with priors of other families: a spread that is sampled with a sign in one and as a logarithm in the
+        other is taken over to first order. None where the program has other unknowns."""
+        now, before = _is_folded(program), self.is_folded
+        if len(now) != len(before):
+            return None
+        to_log, from_log = before & ~now, now & ~before
+        center = self.center.copy()
+        center[to_log], center[from_log] = np.log(center[to_log]), np.exp(center[from_log])
+        slope = np.ones(len(now))
+        slope[to_log], slope[from_log] = 1 / self.center[to_log], center[from_log]
+        return Geometry(center, self.factor * (slope if len(self.factor) == 1 else slope[:, None]), now)
 
 
 def _is_folded(program: Program) -> np.ndarray:
@@ -303,7 +317,9 @@ def sample(
     """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough; without one, and if there may
     be several modes, chains start from these (see `starts`)."""
     size, start = len(program.sampled.family), start_of(program, False)
-    target = Target({"position": ("parameter",)}, program, start, Geometry(np.zeros(size), np.ones((1, size))))
+    target = Target(
+        {"position": ("parameter",)}, program, start, Geometry(np.zeros(size), np.ones((1, size)), _is_folded(program))
+    )
     if geometry is not None:
         target = replace(target, geometry=geometry, start=lambda seed: np.random.default_rng(seed).standard_normal(size))
     elif has_modes and size <= MOST_CORRELATED:

@@ -6,47 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, WrapValidator, field_validator, model_validator
 
+from . import default_priors as defaults
 from .columns import COLUMNS
 from .errors import nearest
 from .group_terms import By, check_groupings, groupings
 from .priors import Prior
 from .shapes import SHAPES, Shape
 from .validity import Spec, not_text
-
-BETWEEN_STUDY = Prior(
-    "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
-)
-WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ less than trials do")
-_INTERCEPT = Prior(
-    "normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign"
-)
-_SPREAD = Prior(
-    "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
-)
-_FACTOR_SPREAD = Prior("halfnormal", sigma=0.5, why="positive effects of groups rarely differ by more than a factor of three")
-_FACTOR_CROSSED = Prior(
-    "halfnormal", sigma=0.25, why="positive effects of crossed groups differ from the product of the two by less"
-)
-_WAVE_SPREAD = Prior("halfnormal", sigma=0.5, why="curves of groups differ by less than the curve itself strays from its level")
-_CROSSED = Prior(
-    "halfnormal", sigma=0.15, why="crossed groups differ from the sum of the two by less than these differ among themselves"
-)
-_LOG_CROSSED = Prior(
-    "halfnormal", sigma=0.15, why="doses of crossed groups differ from the product of the two by less than these"
-)
-_LOG_SPREAD = Prior(
-    "halfnormal",
-    sigma=0.3,
-    why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
-)
-_DOSE_SPREAD = Prior(
-    "halfnormal",
-    sigma=0.75,
-    why="missing doses: the log doses of a modality have a standard deviation of 0.5 to 1.2 in published tables, a factor of 1.6 to 3.3",
-)
-_STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
-_MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
-
 
 RESERVED_NAMES = {"study", "row", "chain", "draw", "bound", "group"}
 """Names of dimensions: no group, dose or moderator can be called so."""
@@ -78,9 +44,9 @@ WAVES_OF_SURFACE = 6
 class Intercept(Spec):
     """Mean effect at the reference of every term; `by` lets it vary over the groups of a column, partially pooled (see `By`)."""
 
-    prior: Prior = _INTERCEPT
+    prior: Prior = defaults.INTERCEPT
     by: By = None
-    spread: Prior = _SPREAD
+    spread: Prior = defaults.SPREAD
 
     @model_validator(mode="after")
     def _complete(self):
@@ -299,17 +265,20 @@ class Dose(Spec):
         found = {name: own.get(name, some) for name in self.coefficients} | found
         for group in self.groups:
             for name in self.coefficients:
-                additive = (_CROSSED if ":" in group else _SPREAD) if self.basis.named else _WAVE_SPREAD
-                factor = _FACTOR_CROSSED if ":" in group else _FACTOR_SPREAD
+                additive = (defaults.CROSSED if ":" in group else defaults.SPREAD) if self.basis.named else defaults.WAVE_SPREAD
+                factor = defaults.FACTOR_CROSSED if ":" in group else defaults.FACTOR_SPREAD
                 found[self.spread(name, group)] = factor if self.priors.get(name, found[name]).is_positive else additive
         for group in self.nonlinear_groups:
-            found |= {f"{name}_between_{group}": _LOG_CROSSED if ":" in group else _LOG_SPREAD for name in self.nonlinear}
+            found |= {
+                f"{name}_between_{group}": defaults.LOG_CROSSED if ":" in group else defaults.LOG_SPREAD
+                for name in self.nonlinear
+            }
         if self.by_study:
-            found |= {f"{name}_between_study": _STUDY_SPREAD for name in self.coefficients}
+            found |= {f"{name}_between_study": defaults.STUDY_SPREAD for name in self.coefficients}
         found["true"] = Prior(
             "lognormal", interval=self.usual, why="the doses in use; cut to the interval that the trial printed"
         )
-        found["spread"] = _DOSE_SPREAD
+        found["spread"] = defaults.DOSE_SPREAD
         return found
 
     @property
@@ -329,6 +298,11 @@ class Dose(Spec):
         return self._with(
             main_effects=True, priors=alone | self.priors | {name: prior.of_either_sign() for name, prior in own.items()}
         )
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Everything in this dose that may have a prior, by its name within the dose."""
+        return tuple(self._defaults())
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
         """All priors of this dose, and of the one that multiplies it, by posterior variable name; effects in the units of the table."""
@@ -388,7 +362,7 @@ class Moderator(Spec):
                     f"{self.column!r} is not in the vocabulary: state `prior` if it is numeric, `spread` if it holds words"
                 )
             numeric = COLUMNS[self.column].is_numeric
-        name, default = ("prior", _MODERATOR) if numeric else ("spread", _SPREAD)
+        name, default = ("prior", defaults.MODERATOR) if numeric else ("spread", defaults.SPREAD)
         object.__setattr__(self, name, getattr(self, name) or default)
         if self.spread is not None:
             check_spread(self.spread)

@@ -1,0 +1,33 @@
+"""Priors of whatever a spec leaves unstated, on effects in units of `outcome_sd`, each with its reason."""
+
+from .priors import Prior
+
+BETWEEN_STUDY = Prior(
+    "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
+)
+WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ less than trials do")
+INTERCEPT = Prior("normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign")
+SPREAD = Prior(
+    "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"
+)
+FACTOR_SPREAD = Prior("halfnormal", sigma=0.5, why="positive effects of groups rarely differ by more than a factor of three")
+FACTOR_CROSSED = Prior(
+    "halfnormal", sigma=0.25, why="positive effects of crossed groups differ from the product of the two by less"
+)
+WAVE_SPREAD = Prior("halfnormal", sigma=0.5, why="curves of groups differ by less than the curve itself strays from its level")
+CROSSED = Prior(
+    "halfnormal", sigma=0.15, why="crossed groups differ from the sum of the two by less than these differ among themselves"
+)
+LOG_CROSSED = Prior("halfnormal", sigma=0.15, why="doses of crossed groups differ from the product of the two by less than these")
+LOG_SPREAD = Prior(
+    "halfnormal",
+    sigma=0.3,
+    why="groups' doses rarely differ by more than a factor of two; with two or three groups this prior decides",
+)
+DOSE_SPREAD = Prior(
+    "halfnormal",
+    sigma=0.75,
+    why="missing doses: the log doses of a modality have a standard deviation of 0.5 to 1.2 in published tables, a factor of 1.6 to 3.3",
+)
+STUDY_SPREAD = Prior("halfnormal", sigma=0.25, why="dose effects of trials differ by less than the effect itself")
+MODERATOR = Prior("normal", mu=0.0, sigma=0.5, why="effect of a moderator, 95 % within one standard deviation of the outcome")
