@@ -20,8 +20,8 @@ ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes parts model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
-    "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
-    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
+    "results files storage batches settings simulation uniformity calibration sampling dose_space curves derived caveats verdicts optima paths "
+    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions designs figures outputs demo "
     "terminal options questions cli __main__"
 ).split()
 PUBLIC = {
@@ -55,6 +55,7 @@ PUBLIC = {
         "WithinAcross",
         "within_across",
     ),
+    *("simulate_trials", "SimulatedTrials", "calibrate", "Calibration", "design", "Design"),
     *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
