@@ -175,8 +175,8 @@ def _check_prior(rows: Rows) -> None:
     for part in rows.imputation.parts if rows.imputation else ():
         if part.free < len(part.group):
             raise StimdoseError(
-                f"what is known of {part.column} before any effect is seen cannot be drawn exactly, because the table bounds it (an interval, or "
-                "other doses of the row): print numbers there, or leave these rows out with missing='drop'"
+                f"what is known of {part.column} before any effect is seen cannot be drawn exactly, because the table bounds it "
+                "(an interval, or other doses of the row): print numbers there, or leave these rows out with missing='drop'"
             )
 
 

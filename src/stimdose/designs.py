@@ -13,7 +13,7 @@ import xarray as xr
 
 from . import effects
 from .caveats import fit_warning
-from .curves import checked_grid, curve
+from .curves import curve
 from .derived import best_of
 from .dose_space import confounders
 from .errors import StimdoseError, nearest
@@ -230,7 +230,7 @@ def _with_trial(fit: Fit, named: dict, effect: float, se: float) -> Trials:
     cells = named | {"study": NEW, "row": NEW, "effect": effect, "effect_reported": sign * effect}
     cells |= {"variance": se**2, "variance_reported": se**2}
     cells |= {name: np.nan for dose in fit.model.doses for name in (f"{dose.column}_low", f"{dose.column}_high")}
-    cells |= {name: None for name in ("sample", "control_group", "lacks")}
+    cells |= dict.fromkeys(("sample", "control_group", "lacks"))
     for name in set(cells) & set(table):
         new[name] = pd.Series([cells[name]], new.index, dtype=object)
     joined = {name: [*table[name], new[name].iloc[0]] for name in table}
