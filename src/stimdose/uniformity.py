@@ -66,9 +66,10 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def coverage(positions: np.ndarray, prob: float) -> np.ndarray:
     """Share of samples (simulations, quantities) inside the central interval of probability `prob`, and its exact binomial 95 %
-    interval (3, quantities)."""
-    from scipy.stats import binomtest
+    interval (Clopper and Pearson 1934), (3, quantities)."""
+    from scipy.special import betaincinv
 
-    counts = (np.abs(positions - 0.5) <= prob / 2).sum(axis=0)
-    ends = [binomtest(int(count), len(positions)).proportion_ci() for count in counts]
-    return np.array([counts / len(positions), [end.low for end in ends], [end.high for end in ends]])
+    size, counts = len(positions), (np.abs(positions - 0.5) <= prob / 2).sum(axis=0)
+    low = np.where(counts > 0, betaincinv(np.maximum(counts, 1), size - counts + 1, 0.025), 0.0)
+    high = np.where(counts < size, betaincinv(counts + 1, np.maximum(size - counts, 1), 0.975), 1.0)
+    return np.array([counts / size, low, high])
