@@ -1,6 +1,7 @@
 """Simulation-based calibration: that uniform ranks pass and others do not, that models are calibrated, and that a planted mistake is seen."""
 
 import itertools
+import re
 from math import factorial
 from pathlib import Path
 
@@ -281,3 +282,18 @@ def test_a_mistake_in_the_density_is_seen(mistake, at, monkeypatch):
     else:
         assert found.verdict == "calibrated"
         assert found.failed <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "docs" / "calibration.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, "calibration", "exec"), names)
+    printed = capsys.readouterr().out
+    assert printed.startswith("calibrated.\n40 simulations of pooled")
+    assert "synthetic: the effects are simulated from the model 'pooled', the truth stated, seed 1" in printed
+    assert (tmp_path / "calibration-pooled.png").exists()
+    assert len(names["plan"].table) == 6

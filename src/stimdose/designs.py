@@ -40,7 +40,7 @@ class Design:
     """What one more trial is expected to add to the best dose.
 
     table: one line per candidate. dose, n (people per arm; NaN where se was stated), se of its effect; width, the expected width of the
-        equal-tailed interval of the best dose (dose units), ratio, to `present_width`, and ratio_error, its Monte Carlo standard error;
+        equal-tailed interval of the best dose (dose units), ratio, to `present_width` (NaN if that is 0), and ratio_error, its Monte Carlo standard error;
         p_identified, the probability that the verdict is then "identified", and p_error, its standard error; reweighted and refitted,
         the shares of simulations by method; pareto_k, the largest among those that were reweighted; unconverged, the number of
         refits that did not converge, which are kept in.
@@ -245,7 +245,7 @@ def _dtype(column: pd.Series, added):
 
 def _summary(candidates: pd.DataFrame, found: dict[str, np.ndarray], present: float) -> pd.DataFrame:
     size = found["width"].shape[1]
-    p, ratio = found["identified"].mean(axis=1), found["width"] / present
+    p, ratio = found["identified"].mean(axis=1), found["width"] / (present or np.nan)
     k = np.where(found["refitted"], -np.inf, found["pareto_k"]).max(axis=1)
     return candidates.assign(
         width=found["width"].mean(axis=1),
