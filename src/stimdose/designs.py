@@ -40,10 +40,10 @@ class Design:
     """What one more trial is expected to add to the best dose.
 
     table: one line per candidate. dose, n (people per arm; NaN where se was stated), se of its effect; width, the expected width of the
-        equal-tailed interval of the best dose (dose units), ratio, to `present_width` (NaN if that is 0), and ratio_error, its Monte Carlo standard error;
-        p_identified, the probability that the verdict is then "identified", and p_error, its standard error; reweighted and refitted,
-        the shares of simulations by method; pareto_k, the largest among those that were reweighted; unconverged, the number of
-        refits that did not converge, which are kept in.
+        equal-tailed interval of the best dose (dose units), its ratio to `present_width` (NaN if that is 0), and ratio_error, the
+        Monte Carlo standard error of that; p_identified, the probability that the verdict is then "identified", and p_error, its
+        standard error; reweighted and refitted, the shares of simulations by method; pareto_k, the largest among those that were
+        reweighted; unconverged, the number of refits that did not converge, which are kept in.
     simulations: Dataset (candidate, simulation) of effect (of the new trial), width, identified, pareto_k and refitted.
     present_verdict, present_width: without a new trial. held: what the new trial and the best dose are of, besides the dose. prob: of
         the interval. fit_warning: set if the fit did not converge. remarks: what a reader must know.
