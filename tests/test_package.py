@@ -21,9 +21,9 @@ ORDER = """
     covariance trials reading completeness template shipped validity families priors shapes group_terms default_priors parts model
     specs roles named_priors evidence missing latents unknowns rows predictor grid machine algebra blocks integrate conditionals
     program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results
-    files storage batches settings sampling arguments dose_space curves derived caveats verdicts optima paths decisions leave_one_out
-    stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo terminal options
-    questions cli __main__
+    files storage batches settings simulation uniformity calibration sampling arguments dose_space curves derived caveats verdicts
+    optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions
+    designs figures outputs demo terminal options questions cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -69,6 +69,7 @@ PUBLIC = {
         "WithinAcross",
         "within_across",
     ),
+    *("simulate_trials", "SimulatedTrials", "calibrate", "Calibration", "design", "Design"),
     *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }

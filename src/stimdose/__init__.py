@@ -40,6 +40,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "reading": ["read_trials"],
         "assumptions": ["sensitivity", "vary_spread"],
         "trials": ["Trials"],
+        "simulation": ["SimulatedTrials", "simulate_trials"],
+        "calibration": ["Calibration", "calibrate"],
+        "designs": ["Design", "design"],
     },
 )
 __version__ = "0.1.0"

@@ -1,5 +1,6 @@
 """Figures for papers. Each function takes computed arrays, draws on Axes and returns them; only `save` writes files."""
 
+from .calibration import calibration
 from .contrasts import contrasts
 from .curve_families import curve_families
 from .dose_response import dose_response
@@ -12,6 +13,7 @@ from .surface import surface
 from .within_across import within_across
 
 __all__ = [
+    "calibration",
     "contrasts",
     "curve_families",
     "dose_response",
