@@ -195,7 +195,7 @@ def _remarks(tables: dict[str, pd.DataFrame]) -> list[str]:
     for line in prior.itertuples():
         if line.share_implausible > IMPLAUSIBLE:
             found.append(
-                f"{line.share_implausible:.0%} of the curves that the priors allow along {line.Index} exceed {short(line.limit)}, {line.limit_words}"
+                f"{line.share_implausible:.0%} of the curves that the priors allow along {line.Index} exceed {short(line.limit)} ({line.limit_words})"
             )
     bad = studies.index[(studies["pareto_k"] > UNRELIABLE) & (studies["method"] == "PSIS")]
     if len(bad):

@@ -1,6 +1,7 @@
 """How the answers move when a study is left out: the mean effect, every best dose, and its verdict."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,12 @@ from .dose_space import Confounder, confounders
 from .grid import curve_draws, held_values
 from .predictive import mean_effects
 from .sampling import Fit
-from .verdicts import CERTAINTY, judge, split
+from .verdicts import CERTAINTY, split, verdicts, weigh
 
-SIZE = 101
+SIZE = 61
 """Doses of the curves that are judged anew without each study."""
-BORDERLINE = 0.1
-"""A verdict that only falls from just above the probability at which it is given to just below it, by less than this, has not changed."""
+LENIENT = 0.8
+"""A verdict has not changed if it only falls from a little above the probability from which it is given to no less than this."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,17 @@ class Answers:
     rivals: tuple[Confounder, ...]
     delta: float
 
-    def verdicts(self, curves: xr.DataArray, certainty: float = CERTAINTY) -> dict[str, str]:
-        """The verdict on other draws of the curves, all else as it is with all trials."""
-        return judge(curves, self.delta, self.prior, self.free_intercept, self.rivals, certainty=certainty)[0]
+    @cached_property
+    def _fixed(self) -> dict[float, list[dict[str, str]]]:
+        """Verdicts on the draws of the prior, with a free intercept, and with all trials, at either certainty."""
+        draws = (self.prior, self.whole if self.free_intercept is None else self.free_intercept, self.whole)
+        return {certainty: [verdicts(part, self.delta, certainty) for part in draws] for certainty in (CERTAINTY, LENIENT)}
+
+    def verdicts(self, curves: xr.DataArray | None = None, certainty: float = CERTAINTY) -> dict[str, str]:
+        """The verdict on other draws of the curves, or with all trials; all else as it is with all trials."""
+        by_prior, free, found = self._fixed[certainty]
+        found = found if curves is None else verdicts(curves, self.delta, certainty)
+        return weigh(found, by_prior, found if self.free_intercept is None else free, self.whole.attrs, self.rivals)[0]
 
     def without(self, values: dict[str, np.ndarray], prob: float = 0.95) -> pd.DataFrame:
         """The best dose in the posterior without a study, of which values are draws (draws, ...).
@@ -56,12 +65,11 @@ class Answers:
         draws = draws if self.by else draws[..., 0]
         coords = {name: self.whole[name] for name in (self.column, self.by) if name}
         curves = xr.DataArray(draws[None], coords, ("chain", "draw", *coords), attrs=self.whole.attrs)
-        found, before = self.verdicts(curves), self.verdicts(self.whole)
+        found, before = self.verdicts(curves), self.verdicts()
         changed = {group for group in found if found[group] != before[group]}
         if changed:
-            lower = CERTAINTY - BORDERLINE
-            found_lower, before_lower = self.verdicts(curves, lower), self.verdicts(self.whole, lower)
-            changed -= {group for group in changed if found_lower[group] == before[group] or before_lower[group] == found[group]}
+            found_lenient, before_lenient = self.verdicts(curves, LENIENT), self.verdicts(certainty=LENIENT)
+            changed -= {group for group in changed if found_lenient[group] == before[group] or before_lenient[group] == found[group]}
         scale = np.log if self.whole.attrs["log_axis"] else np.asarray
         whole_doses, lines = split(best_of(self.whole)[0], by=self.by), []
         for group, (dose,) in split(best_of(curves)[0], by=self.by).items():

@@ -49,19 +49,30 @@ def judge(
     free_intercept: xr.DataArray | None = None,
     rivals: tuple[Confounder, ...] = (),
     failing: set[str] = frozenset(),
-    certainty: float = CERTAINTY,
 ) -> tuple[dict[str, str], list[str]]:
     """The verdict of every group, and remarks on why one was held back.
 
     curves, prior, free_intercept: draws (chain, draw, dose[, group]) from the posterior, from the prior, and of an anchored model
     with a free intercept. rivals: doses that go with this one across trials. failing: groups whose best dose did not converge.
-    certainty: the probability from which a verdict is given.
     """
-    found, by_prior = verdicts(curves, delta, certainty), verdicts(prior, delta, certainty)
-    free = found if free_intercept is None else verdicts(free_intercept, delta, certainty)
+    found, by_prior = verdicts(curves, delta), verdicts(prior, delta)
+    free = found if free_intercept is None else verdicts(free_intercept, delta)
+    return weigh(found, by_prior, free, curves.attrs, rivals, failing)
+
+
+def weigh(
+    found: dict[str, str],
+    by_prior: dict[str, str],
+    free: dict[str, str],
+    attrs: dict,
+    rivals: tuple[Confounder, ...] = (),
+    failing: set[str] = frozenset(),
+) -> tuple[dict[str, str], list[str]]:
+    """`judge`, from the verdicts on the draws themselves: those found, those of the prior, and those with a free intercept (the ones
+    found, where there is none). attrs: of the curves."""
     from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
     from_anchor = [group for group, word in found.items() if word != free[group] and word != "not identified"]
-    from_product = [group for group, word in found.items() if word == "still rising" and curves.attrs.get("tied")]
+    from_product = [group for group, word in found.items() if word == "still rising" and attrs.get("tied")]
     is_confounded = not all(rival.in_model for rival in rivals)
     judged = {}
     for group, word in found.items():
@@ -73,12 +84,12 @@ def judge(
             word = "confounded"
         judged[group] = word
     held_back = [(PRIOR, from_prior), (ANCHOR, [group for group in from_anchor if group not in from_prior])]
-    held_back.append((PRODUCT.format(doses=curves.attrs["dose"]), from_product))
+    held_back.append((PRODUCT.format(doses=attrs["dose"]), from_product))
     return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
 
 
 def verdicts(curves: xr.DataArray, delta: float, certainty: float = CERTAINTY) -> dict[str, str]:
-    """The verdict on the draws themselves, by group."""
+    """The verdict on the draws themselves, by group. certainty: the probability from which one is given."""
     seen = observed(curves)
     parts = split(curves, *best_of(curves), by=group_of(curves))
     return {group: verdict(*part, delta, seen[group], certainty) for group, part in parts.items()}
