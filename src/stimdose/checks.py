@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from .caveats import fit_warning
+from .curves import effect_label
 from .doses import short
 from .influence import answers, mean_change
 from .leave_one_out import LeaveOneOut, leave_one_study_out
@@ -23,10 +24,10 @@ ALPHA = 0.05
 INFLUENTIAL = 1.0
 """A study that moves an answer by more posterior standard deviations than this is influential: the cut of DFBETAS for small data sets
 (Belsley, Kuh and Welsch 1980; Viechtbauer and Cheung 2010, Res Synth Methods 1:112)."""
-UNRELIABLE = 0.7
-"""Pareto k above which draws cannot be re-weighted (Vehtari et al. 2024, J Mach Learn Res 25:72)."""
 IMPLAUSIBLE = 0.05
 """Share of implausible prior curves from which it is worth a remark."""
+SIMULATED = 4000
+"""Simulations of the band of an ECDF."""
 NAMED = 4
 """A sentence names so many studies or statistics."""
 
@@ -41,12 +42,14 @@ class Check:
         variance), and optima: the same of each best dose, with its verdict. prior_curves: by dose, the share of curves from the prior that
         are implausible. statistics: see `predictive.statistics`. rows, studies: see `outliers.against_others`; studies also with pareto_k,
         elpd, method, mean_change (posterior SDs by which the mean effect of the other studies moves without this one), best_dose_change
-        (the largest of any best dose) and flag, what is remarkable in words. left_out: see `influence.optima_without`.
-    fit_warning: set if the fit did not converge. remarks: what one must know to read the rest.
+        (the largest of any best dose) and flag, what is remarkable in words. left_out: by study, see `influence.Answers.without`. pit: the share of studies up to each value, `ecdf`, with the
+        simultaneous band (low, high) in which it stays with probability `prob` if the model is right (`arviz_stats`).
+    effect_label: of the effects. fit_warning: set if the fit did not converge. remarks: what one must know to read the rest.
     """
 
     verdict: str
     tables: dict[str, pd.DataFrame]
+    effect_label: str
     fit_warning: str
     remarks: tuple[str, ...]
 
@@ -75,13 +78,13 @@ def check(
     by: tuple[str, ...] | None = None,
     cuts: Mapping[str, list[float]] | None = None,
     delta: float | None = None,
-    exact: str = "auto",
+    left_out: LeaveOneOut | None = None,
     prob: float = 0.95,
 ) -> Check:
     """Check a fit: convergence, what its priors allow, whether trials like these come out like these, and what hangs on single studies.
 
     by, cuts: groups and ranges of doses of which statistics are compared, see `predictive.statistics`. delta: the smallest difference
-    that matters, as in `optimum`. exact: whether studies are left out by refits, see `leave_one_study_out`.
+    that matters, as in `optimum`. left_out: from `leave_one_study_out(fit)`, which is called where nothing is given.
 
     A statistic is flagged if its p, adjusted for the number of statistics, is below 0.05; a study is outlying if its p against what the
     other studies predict, adjusted for the number of studies, is; influential if the mean effect or a best dose moves by more than one
@@ -90,7 +93,7 @@ def check(
     Raises StimdoseError where delta must be stated, or for columns that the table does not have.
     """
     delta = default_delta(fit.model, fit.trials) if delta is None and fit.model.doses else delta
-    left_out = leave_one_study_out(fit, exact=exact)
+    left_out = leave_one_study_out(fit) if left_out is None else left_out
     studies, rows, moved = _study_by_study(fit, left_out, delta, prob)
     tables = {
         "convergence": fit.diagnosis.table,
@@ -101,12 +104,14 @@ def check(
         "rows": rows,
         "studies": studies,
         "left_out": moved,
+        "pit": _pit(studies["pit"].to_numpy(), prob),
     }
     warning = fit_warning(fit)
     if warning:
         for table in tables.values():
             table.attrs["warning"] = "did not converge"
-    return Check(_verdict(fit, tables), tables, warning, tuple(_remarks(tables)))
+    remarks = (*_remarks(tables), *left_out.remarks)
+    return Check(_verdict(fit, tables), tables, effect_label(fit), warning, remarks)
 
 
 def _study_by_study(fit: Fit, left_out: LeaveOneOut, delta: float | None, prob: float) -> tuple[pd.DataFrame, ...]:
@@ -190,19 +195,21 @@ def _listed(names: list[str], last: str = "and") -> str:
 
 
 def _remarks(tables: dict[str, pd.DataFrame]) -> list[str]:
-    studies, prior = tables["studies"], tables["prior_curves"]
     found = []
-    for line in prior.itertuples():
+    for line in tables["prior_curves"].itertuples():
         if line.share_implausible > IMPLAUSIBLE:
             found.append(
                 f"{line.share_implausible:.0%} of the curves that the priors allow along {line.Index} exceed {short(line.limit)} ({line.limit_words})"
             )
-    bad = studies.index[(studies["pareto_k"] > UNRELIABLE) & (studies["method"] == "PSIS")]
-    if len(bad):
-        found.append(
-            f"Pareto k is above {UNRELIABLE} for {_listed(list(bad))}: what is said of leaving {'it' if len(bad) == 1 else 'them'} out is only approximate"
-        )
     return found
+
+
+def _pit(values: np.ndarray, prob: float) -> pd.DataFrame:
+    """The ECDF of PIT values (studies,) and its band."""
+    from arviz_stats.ecdf_utils import ecdf_pit
+
+    columns = ecdf_pit(np.sort(values), prob, SIMULATED, rng=np.random.default_rng(0))
+    return pd.DataFrame(dict(zip(("pit", "ecdf", "low", "high"), columns, strict=True)))
 
 
 def _contraction(fit: Fit, prob: float) -> pd.DataFrame:

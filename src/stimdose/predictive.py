@@ -118,7 +118,7 @@ def statistics(
     The statistics, of all studies, of each group and of each range of doses with three studies or more: the mean effect (rows weighted
     by precision), the SD between studies, and the lowest and highest study.
     by: group columns of the table, whether or not the model has them; by default those of the model, and phase and site.
-    cuts: where the ranges of a dose end (dose units), by column; by default each dose of the model at its terciles.
+    cuts: where the ranges of a dose end (dose units), by column; those of the model that are not named, at their terciles.
 
     Columns: of ("all", a column), level, studies, statistic, reported, replicated (median), low, high (interval of probability `prob`),
     p (two-sided), and p_adjusted: the probability that a replicated table has any statistic of the table as far out as this one, in
@@ -171,7 +171,7 @@ def _parts(fit: Fit, by: tuple[str, ...] | None, cuts: Mapping[str, list[float]]
     """The parts of a table, as (column, level, whether each row is in it)."""
     rows = fit.rows
     by = dict.fromkeys([*base_levels(rows), *(name for name in ("phase", "site") if name in rows.table)]) if by is None else by
-    cuts = {dose.column: None for dose in fit.model.doses} if cuts is None else cuts
+    cuts = {dose.column: None for dose in fit.model.doses} | dict(cuts or {})
     if missing := [name for name in (*by, *cuts) if name not in rows.table]:
         raise StimdoseError(f"the table has no column {', '.join(map(repr, missing))}")
     found = [("all", "", np.ones(len(rows.effect), bool))]
