@@ -21,8 +21,8 @@ ORDER = (
     "trials reading completeness template shipped priors shapes parts model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
-    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology own_unknowns left_out leave_one_out predictive prior_checks without_study outliers influence checks assumptions figures outputs demo "
-    "terminal options questions cli __main__"
+    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology own_unknowns left_out leave_one_out predictive "
+    "prior_checks without_study outliers influence checks assumptions figures outputs demo terminal options questions cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),

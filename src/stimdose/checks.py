@@ -183,7 +183,12 @@ def _verdict(fit: Fit, tables: dict[str, pd.DataFrame]) -> str:
 
 def _statistic(line) -> str:
     """An odd statistic in words."""
-    names = {"mean": "the mean effect", "sd": "the SD between studies", "lowest": "the lowest study", "highest": "the highest study"}
+    names = {
+        "mean": "the mean effect",
+        "sd": "the SD between studies",
+        "lowest": "the lowest study",
+        "highest": "the highest study",
+    }
     where = "" if line.of == "all" else f" of {line.of} {line.level}"
     return f"{names[line.statistic]}{where} is {line.reported:.2f}, of replicates {line.replicated:.2f} [{line.low:.2f}, {line.high:.2f}]"
 

@@ -69,7 +69,9 @@ class Answers:
         changed = {group for group in found if found[group] != before[group]}
         if changed:
             found_lenient, before_lenient = self.verdicts(curves, LENIENT), self.verdicts(certainty=LENIENT)
-            changed -= {group for group in changed if found_lenient[group] == before[group] or before_lenient[group] == found[group]}
+            changed -= {
+                group for group in changed if found_lenient[group] == before[group] or before_lenient[group] == found[group]
+            }
         scale = np.log if self.whole.attrs["log_axis"] else np.asarray
         whole_doses, lines = split(best_of(self.whole)[0], by=self.by), []
         for group, (dose,) in split(best_of(curves)[0], by=self.by).items():

@@ -99,7 +99,8 @@ def _with_prior(source: Fit | tuple[Model, Trials], missing: Missing) -> Fit:
     model, trials = prepare(*source, missing)
     rows, seed = rows_of(model, trials, missing == "impute"), 0
     draws = draw_prior(model, rows, PRIOR_DRAWS, np.random.default_rng(seed))
-    tree = xr.DataTree.from_dict({"prior": dataset(model, rows, draws, (1, PRIOR_DRAWS))})
+    prior = dataset(model, rows, draws, (1, PRIOR_DRAWS))
+    tree = xr.DataTree.from_dict({"prior": prior, "posterior": prior})  # no effect has been seen
     tree.attrs = {"seed": seed, "settings": json.dumps({"missing": missing})}
     nothing = Diagnosis(pd.DataFrame(columns=["r_hat", "ess_bulk", "ess_tail"], dtype=float), 0, 0)
     return Fit(model, trials, tree, nothing)

@@ -337,10 +337,12 @@ def within_across(
 def check(
     fit: opt.FitFile,
     by: Annotated[
-        list[str] | None, typer.Option(help="a group column of the table: --by protocol; those of the model, phase and site by default")
+        list[str] | None,
+        typer.Option(help="a group column of the table: --by protocol; those of the model, phase and site by default"),
     ] = None,
     cuts: Annotated[
-        list[str] | None, typer.Option(help="where ranges of a dose end: --cuts frequency_hz=5:15; each dose at its terciles by default")
+        list[str] | None,
+        typer.Option(help="where ranges of a dose end: --cuts frequency_hz=5:15; each dose at its terciles by default"),
     ] = None,
     delta: opt.Delta = None,
     out: opt.Out = None,

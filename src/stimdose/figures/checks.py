@@ -56,7 +56,9 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
         left.plot(rows["predicted"], rows.index, "|", color=style.BLUE, markersize=4, zorder=3, label="_predicted")
         for is_odd, color in ((False, "black"), (True, style.RED)):
             part = rows[odd == is_odd]
-            left.plot(part["effect"], part.index, "o", color=color, markersize=2.8, zorder=4, label="_odd" if is_odd else "_reported")
+            left.plot(
+                part["effect"], part.index, "o", color=color, markersize=2.8, zorder=4, label="_odd" if is_odd else "_reported"
+            )
         name_rows(left, rows["study"], odd, own)
         left.set_xlabel(words["effect"])
         _draw_pit(right, pit)

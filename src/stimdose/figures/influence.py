@@ -51,8 +51,16 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             ax.set_xlim(*style.limits(np.append(table["x"], [-1.1, 1.1]), []))
         else:
             style.dose_axis(ax, *style.padded(table[["low", "high"]].to_numpy().ravel(), is_log), is_log)
-            ax.axvline(found.tables["optima"].loc[(dose, group or ""), "best_dose"], color=style.GREY, linewidth=0.6, zorder=1, label="_all")
-            ax.hlines(table.index, table["low"], table["high"], color=style.tint(0.45), linewidth=1.0, zorder=2, label="_interval")
+            ax.axvline(
+                found.tables["optima"].loc[(dose, group or ""), "best_dose"],
+                color=style.GREY,
+                linewidth=0.6,
+                zorder=1,
+                label="_all",
+            )
+            ax.hlines(
+                table.index, table["low"], table["high"], color=style.tint(0.45), linewidth=1.0, zorder=2, label="_interval"
+            )
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
             part = table[table["odd"] == is_odd]
             ax.plot(part["x"], part.index, "o", color=color, markersize=3.5, zorder=3, label="_odd" if is_odd else "_study")
