@@ -19,9 +19,9 @@ SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped priors shapes parts model specs missing latents unknowns rows predictor grid machine "
-    "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
-    "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
-    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology own_unknowns left_out leave_one_out predictive "
+    "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains "
+    "diagnosis results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
+    "decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive "
     "prior_checks without_study outliers influence checks assumptions figures outputs demo terminal options questions cli __main__"
 ).split()
 PUBLIC = {
@@ -45,6 +45,8 @@ PUBLIC = {
         "Contrast",
         "average",
         "Average",
+        "leave_one_study_out",
+        "LeaveOneOut",
         "study_effects",
         "replication",
         "sensitivity",
@@ -56,8 +58,6 @@ PUBLIC = {
         "check",
         "prior_curves",
         "prior_effects",
-        "LeaveOneOut",
-        "leave_one_study_out",
         "WithinAcross",
         "within_across",
     ),

@@ -111,7 +111,7 @@ def leave_one_study_out(
     without, within = log_predictive(fit.model, fit.rows, fit.values())
     log_weights, pareto_k = _smoothed(fit, without)
     elpd = np.logaddexp.reduce(log_weights + without)
-    high = ~(pareto_k <= PARETO_K_MAX)  # k of a ratio without a tail is NaN
+    high = ~(pareto_k <= PARETO_K_MAX)  # NaN too
     wanted = np.flatnonzero({"auto": high, True: np.ones(len(names), bool), False: np.zeros(len(names), bool)}[exact])
     requests, refused = _requests(fit, wanted)
     found = batch(requests.values(), folder=folder, executor=executor, progress=progress) if requests else []
@@ -145,8 +145,7 @@ def _smoothed(fit: Fit, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray
     draws = log_density.T.reshape(log_density.shape[1], chains, -1)
     ess = convergence(np.exp(draws - draws.max(axis=(1, 2), keepdims=True)))["ess_bulk"] / len(log_density)
     smoothed = [
-        array_stats.psislw(own, r_eff=share if np.isfinite(share) else 1.0)
-        for own, share in zip(log_density.T, ess, strict=True)
+        array_stats.psislw(own, r_eff=share if np.isfinite(share) else 1.0) for own, share in zip(log_density.T, ess, strict=True)
     ]
     log_weights = np.column_stack([np.asarray(own) for own, _ in smoothed])
     return log_weights - np.logaddexp.reduce(log_weights), np.array([float(k) for _, k in smoothed])

@@ -12,7 +12,7 @@ from .latents import LEAST_SPREAD, Latents
 from .model import Model
 from .rows import DosePoints, Points, Rows
 
-REACH, NODES = 6.0, 121
+REACH, NODES = 6.0, 61
 """One unknown: the trapezoidal rule at so many standard normal scores, out to this far, which converges exponentially here (Trefethen &
 Weideman 2014, SIAM Review 56:385)."""
 SEVERAL = 256
