@@ -61,6 +61,7 @@ def model_of(*doses: sd.Dose) -> sd.Model:
 
 SHIPPED = sd.load_model("frequency-bell")
 PRODUCT = model_of(sd.Dose(column="frequency_hz", shape="bell", times=sd.Dose(column="sessions", shape="bell")))
+SCALED = model_of(sd.Dose(column="frequency_hz", shape="bell", times=sd.Dose(column="sessions", shape="linear")))
 WITH_PULSES = SHIPPED.replace(dose=(*SHIPPED.dose, sd.Dose(column="pulses_per_session", shape="bell")))
 NEAR_10_HZ = sd.Prior("lognormal", interval=(8, 12.5), prob=0.95)
 LEANING = SHIPPED.with_priors({"frequency_hz_peak": NEAR_10_HZ})
@@ -95,6 +96,14 @@ def both_peaked(table: pd.DataFrame) -> np.ndarray:
     return 1.0 * bell(table["frequency_hz"], PEAK) * bell(table["sessions"], 12.0)
 
 
+def only_frequency(table: pd.DataFrame) -> np.ndarray:
+    return 1.0 * bell(table["frequency_hz"], PEAK)
+
+
+def scaled_by_sessions(table: pd.DataFrame) -> np.ndarray:
+    return 1.0 * bell(table["frequency_hz"], PEAK) * table["sessions"] / 30
+
+
 def one_phase_peaked(table: pd.DataFrame) -> np.ndarray:
     return peaked(0.6)(table) * (table["phase"] == "subacute")
 
@@ -116,6 +125,8 @@ TRUTHS = {
     "product, flat": Truth(flat, PRODUCT, asked=TWO, tables=30),
     "product, rising": Truth(both_rising, PRODUCT, asked=TWO, tables=30),
     "product, peaked": Truth(both_peaked, PRODUCT, {"": PEAK}, asked=TWO, tables=30),
+    "product, sessions do nothing": Truth(only_frequency, SCALED, asked=("sessions",), tables=40),
+    "product, sessions scale the effect": Truth(scaled_by_sessions, SCALED, asked=("sessions",), tables=40),
 }
 
 

@@ -155,9 +155,8 @@ def test_holm():
 
 
 def test_without_any_change_the_answers_are_those_of_all_trials(bell_fit):
-    every = {name: draws for name, draws in bell_fit.values().items()}
     best = sd.optimum(bell_fit, "frequency_hz", size=61)
-    line = answers(bell_fit, "frequency_hz", 0.1).without(every).iloc[0]
+    line = answers(bell_fit, "frequency_hz", 0.1).without(bell_fit.values()).iloc[0]
     assert (line["verdict"], line["verdict_all"], line["changes"]) == (best.verdict, best.verdict, False)
     assert line["change"] == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(line[["low", "best_dose", "high"]].astype(float), np.quantile(best.dose, [0.025, 0.5, 0.975]))

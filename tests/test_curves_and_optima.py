@@ -161,7 +161,7 @@ def test_differences_between_groups_do_not_pass_for_a_dose_response():
     contrast = fit.more_is_better()
     assert ((contrast["low"] < 0) & (contrast["high"] > 0)).all()
     assert "intercept_between_phase" not in fit.tree["posterior"]
-    assert "intercept_by_phase" in fit.tree["free_intercept"]
+    assert "intercept_by_phase" in fit.tree["freed"]
 
 
 def test_optimum_of_a_fit(bell_fit):

@@ -121,10 +121,10 @@ def test_every_dose_of_a_flat_truth_is_near_the_best():
 def test_what_the_prior_gives_or_the_anchor_makes_is_not_identified_even_beside_a_rival():
     curves = as_curves(bump)
     assert optimum_of(curves, as_curves(bump, seed=3), delta=0.1, rivals=(RIVAL,)).verdict == "not identified"
-    anchored = optimum_of(as_curves(rise), PRIOR, delta=0.1, free_intercept=as_curves(anything))
+    anchored = optimum_of(as_curves(rise), PRIOR, delta=0.1, freed=as_curves(anything))
     assert anchored.verdict == "not identified"
     assert "free intercept" in anchored.explanation
-    assert optimum_of(as_curves(rise), PRIOR, delta=0.1, free_intercept=as_curves(rise, seed=3)).verdict == "still rising"
+    assert optimum_of(as_curves(rise), PRIOR, delta=0.1, freed=as_curves(rise, seed=3)).verdict == "still rising"
 
 
 def test_chains_that_disagree_come_before_everything():

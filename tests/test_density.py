@@ -167,6 +167,15 @@ CASES |= {
             dose_of("quadratic", by="phase", times=dose_of("bell", "frequency_hz", by="site")), dose_of("bell", "session_min")
         )
     ),
+    "a product with main effects": on_wide(
+        model_of(dose_of("quadratic", by="phase", main_effects=True, times=dose_of("bell", "frequency_hz", by="site")))
+    ),
+    "a freed product of positive shapes": on_wide(
+        model_of(dose_of("bell", "frequency_hz", by="phase", times=dose_of("emax", "session_min"))).freed()
+    ),
+    "a freed product of fixed columns": on_wide(
+        model_of(dose_of("linear", times=dose_of("log-linear", "session_min")), intercept=None).freed()
+    ),
     "a product of fixed columns": on_wide(model_of(dose_of("linear", times=dose_of("log-linear", "session_min")))),
     "a product with an interval": on_intervals("log-linear", times=dose_of("bell", "frequency_hz")),
     "one effect for all": on_wide(model_of(dose_of("linear"))),
@@ -179,7 +188,7 @@ CASES |= {
     "intervals": on_intervals("log-linear", by_study=False),
     "strata with intervals": on_intervals("bell", stratum=True),
     "anchored": on_wide(ANCHORED),
-    "the free intercept of an anchored model": on_wide(ANCHORED.with_free_intercept()),
+    "an anchored model, freed": on_wide(ANCHORED.freed()),
     "moderators": on_wide(model_of(dose_of("bell"), moderator=[AGE, sd.Moderator(column="site")])),
     "moderators without a dose": on_wide(model_of(moderator=[AGE, sd.Moderator(column="phase", spread=half("halfcauchy"))])),
     "intercept by group, log-normal spreads": on_wide(

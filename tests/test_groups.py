@@ -8,6 +8,7 @@ import pytest
 from conftest import make_table
 
 import stimdose as sd
+from stimdose.verdicts import verdicts
 
 FREQUENCIES = np.array([0.5, 1, 3, 5, 10, 20, 50])
 
@@ -135,17 +136,27 @@ def test_spreads_that_are_not_there_cannot_be_varied(bell_fit, by_hemisphere):
         sd.vary_spread(by_hemisphere, "frequency_hz", factors=(0, 1))
 
 
-def test_a_product_does_not_say_that_more_is_better():
-    """Minutes do nothing here; the product is nothing at zero minutes, and so it must rise with them."""
+@pytest.fixture(scope="module")
+def inert_minutes() -> sd.Fit:
+    """A product where only frequency works."""
     mean = lambda t: 0.1 + 0.8 * bell(t["frequency_hz"], 8)
     trials = sd.read_trials(table(mean, 40, 11, frequency_hz=FREQUENCIES, session_min=[8.0, 12, 16, 20, 25]))
     dose = sd.Dose(column="frequency_hz", shape="bell", times=sd.Dose(column="session_min", shape="linear"))
-    fit = sd.fit(sd.Model(name="product", intercept=sd.Intercept(), dose=[dose]), trials, seed=1, progress=False)
+    return sd.fit(sd.Model(name="product", intercept=sd.Intercept(), dose=[dose]), trials, seed=1, progress=False)
+
+
+def test_a_product_does_not_say_that_more_is_better(inert_minutes):
+    """It is nothing at zero minutes, and so it must rise with them because frequency works."""
+    fit = inert_minutes
     best = sd.optimum(fit, "session_min")
     assert best.verdict == "not identified"
-    assert "cannot show that more is better" in best.explanation
-    assert "cannot show that more is better" in sd.contrast(fit, {"session_min": 25}, {"session_min": 8}).explanation
-    assert not sd.optimum(fit, "frequency_hz").curves.attrs["tied"]
+    assert "more is better as soon as treatment works; freed of that" in best.explanation
+    assert verdicts(best.curves, best.delta) == {"": "still rising"}
+    contrast = sd.contrast(fit, {"session_min": 25}, {"session_min": 8})
+    assert "more is better as soon as treatment works; the columns free_" in contrast.explanation
+    line = contrast.table().iloc[0]
+    assert line["low"] > 0 > line["free_low"]
+    assert set(fit.more_is_better()["dose"]) == {"frequency_hz", "session_min"}
     joint = sd.joint_optimum(fit, "frequency_hz", "session_min")
     assert "still rising in session_min" not in joint.verdict
     with pytest.raises(sd.StimdoseError, match="held at a number, not at 'a'"):

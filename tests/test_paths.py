@@ -338,10 +338,10 @@ def test_a_new_site_differs_by_the_spread_of_sites(bell_fit):
 def test_an_anchored_new_group_is_zero_at_zero_and_has_a_free_intercept_where_the_draws_do(strata_fit):
     anchored, free = (
         sd.curve(strata_fit, "sessions", by="phase", new_group=True, grid=[0.0, 10.0], group=group).sel(phase="new group")
-        for group in ("posterior", "free_intercept")
+        for group in ("posterior", "freed")
     )
     np.testing.assert_array_equal(anchored.sel(sessions=0.0), 0.0)
-    p = strata_fit.values("free_intercept")
+    p = strata_fit.values("freed")
     z = (free.sel(sessions=0.0).values.ravel() - p["intercept"]) / p["intercept_between_phase"]
     assert abs(z.var() - 1) < 4 * np.sqrt(2 / len(z))
 

@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "averaging": ["Average", "average"],
         "checks": ["Check", "check"],
         "prior_checks": ["prior_curves", "prior_effects"],
-        "predictive": ["replication", "study_effects"],
+        "predictive": ["study_effects"],
         "priors": ["Prior"],
         "surfaces": ["surface"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],

@@ -71,12 +71,11 @@ class Average:
         self._check(column, by, at)
         parts = []
         for fit in self.fits.values():
-            source = "posterior" if group == "free_intercept" and not fit.model.is_anchored else group
+            source = "posterior" if group == "freed" and group not in fit.tree else group
             grid = parts[0][column].values if parts and not isinstance(at, xr.Dataset) else grid
             parts.append(curve(fit, column, by=by, grid=grid, at=_held(fit, at), group=source, **arguments))
         warning = {"warning": "did not converge"} if self.fit_warning else {}
-        own = {"averaged": ", ".join(self.fits), "tied": max(part.attrs["tied"] for part in parts)}
-        return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | own)
+        return mixture(parts, self.weights.to_numpy()).assign_attrs(parts[0].attrs | warning | {"averaged": ", ".join(self.fits)})
 
     def optimum(
         self,
@@ -110,7 +109,7 @@ class Average:
             delta=self._delta() if delta is None else delta,
             benefit=benefit,
             cost=cost,
-            free_intercept=curves_of("free_intercept") if any(fit.model.is_anchored for fit in fits) else None,
+            freed=curves_of("freed") if any("freed" in fit.tree for fit in fits) else None,
             rivals=rivals,
             divergences=sum(fit.diagnosis.divergences for fit in fits),
             fit_warning=self.fit_warning,

@@ -40,10 +40,10 @@ class Check:
         studies decide") or "reproduces these trials".
     tables: by name. convergence: R-hat and ESS by quantity. parameters: posterior beside prior, with contraction (1 - posterior / prior
         variance), and optima: the same of each best dose, with its verdict. prior_curves: by dose, the share of curves from the prior that
-        are implausible. statistics: see `predictive.statistics`. rows, studies: see `outliers.against_others`; studies also with pareto_k,
-        elpd, method, mean_change (posterior SDs by which the mean effect of the other studies moves without this one), best_dose_change
-        (the largest of any best dose) and flag, what is remarkable in words. left_out: by study, see `influence.Answers.without`. pit: the share of studies up to each value, `ecdf`, with the
-        simultaneous band (low, high) in which it stays with probability `prob` if the model is right (`arviz_stats`).
+        are implausible. statistics: see `predictive.statistics`. rows, studies: see `outliers.against_others`; studies also with
+        p_adjusted (Holm), pareto_k, elpd, method, mean_all, mean_without and mean_change (see `influence.mean_change`), and flag, what
+        is remarkable in words. left_out: by study, see `influence.Answers.without`. pit: the share of studies up to each value, `ecdf`,
+        with the simultaneous band (low, high) in which it stays with probability `prob` if the model is right (`arviz_stats`).
     effect_label: of the effects. fit_warning: set if the fit did not converge. remarks: what one must know to read the rest.
     """
 
@@ -86,8 +86,9 @@ def check(
     by, cuts: groups and ranges of doses of which statistics are compared, see `predictive.statistics`. delta: the smallest difference
     that matters, as in `optimum`. left_out: from `leave_one_study_out(fit)`, which is called where nothing is given.
 
-    A statistic is flagged if its p, adjusted for the number of statistics, is below 0.05; a study is outlying if its p against what the
-    other studies predict, adjusted for the number of studies, is; influential if the mean effect or a best dose moves by more than one
+    The model does not reproduce its trials if a statistic has a p, adjusted for the number of statistics, below 0.05; if a study has one
+    against what the other studies predict, adjusted for the number of studies; or if the PIT of the studies leaves its band. A study is
+    influential if the mean effect or a best dose moves by more than one
     posterior standard deviation without it; and decides if a verdict changes without it.
 
     Raises StimdoseError where delta must be stated, or for columns that the table does not have.
@@ -167,6 +168,9 @@ def _verdict(fit: Fit, tables: dict[str, pd.DataFrame]) -> str:
     faults = []
     if len(odd := statistics[statistics["p_adjusted"] < ALPHA] if len(statistics) else statistics):
         faults += [_statistic(line) for line in odd.sort_values("p_adjusted", kind="stable").itertuples()][:NAMED]
+    pit = tables["pit"]
+    if ((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).any():
+        faults.append("how far studies lie from what the others predict is not as the model says (PIT outside its band)")
     if len(outlying := studies.index[studies["p_adjusted"] < ALPHA]):
         faults.append(f"{_listed(list(outlying))} {'is' if len(outlying) == 1 else 'are'} not what the other studies predict")
     if faults:
@@ -190,7 +194,8 @@ def _statistic(line) -> str:
         "highest": "the highest study",
     }
     where = "" if line.of == "all" else f" of {line.of} {line.level}"
-    return f"{names[line.statistic]}{where} is {line.reported:.2f}, of replicates {line.replicated:.2f} [{line.low:.2f}, {line.high:.2f}]"
+    interval = f"{line.replicated:.2f} [{line.low:.2f}, {line.high:.2f}]"
+    return f"{names[line.statistic]}{where} is {line.reported:.2f}, of replicates {interval}"
 
 
 def _listed(names: list[str], last: str = "and") -> str:

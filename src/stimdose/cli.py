@@ -263,4 +263,4 @@ def _report(found, optima: dict, joint: dict) -> None:
     for doses, best in joint.items():
         console().print(f"\n[bold]{doses}[/]\n{escape(best.explanation)}", soft_wrap=True)
     if (contrast := found.more_is_better()) is not None:
-        show(contrast, "Is more better? Highest less lowest observed dose, free intercept")
+        show(contrast, "Is more better? Highest less lowest observed dose, not tied to zero")

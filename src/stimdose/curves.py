@@ -38,7 +38,7 @@ def curve(
     over: tuple[float, float] | None = None,
     grid: np.ndarray | None = None,
     at: Mapping | None = None,
-    group: Literal["posterior", "prior", "free_intercept"] = "posterior",
+    group: Literal["posterior", "prior", "freed"] = "posterior",
     size: int = 201,
     new_group: bool = False,
 ) -> xr.DataArray:
@@ -49,7 +49,7 @@ def curve(
     kind: "mean" is the average effect over studies; "new study" adds what a study not seen would differ by (its intercept and
         slopes, and the within-study level).
     over: range of doses, by default the observed one; or `grid`, the doses themselves (dose units).
-    group: the draws used: "posterior", "prior", or "free_intercept" (of an anchored model).
+    group: the draws used: "posterior", "prior", or "freed" (of a fit of the freed model, `Model.freed`, where that is another).
     at: what other doses, moderators and groups are held at; by default the usual (median) dose and the mean. Or a `protocol_path`,
         along which other doses move with this one: it brings the doses of the curve, and those that the model lacks are left out.
     new_group: adds the level "new group" to those of `by`: a group not seen, which differs from the population as groups do, by
@@ -57,8 +57,7 @@ def curve(
 
     Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). Its coordinate `visited` (<column>) says
     whether a trial was near that dose and the other doses in `at`, all at once (see the function `visited`). attrs: dose, unit,
-    kind, held, observed, log_axis, effect_label, tied (1 where a product makes the curve
-    start at zero), `remarks` of a path, and `warning` where the fit did not converge.
+    kind, held, observed, log_axis, effect_label, `remarks` of a path, and `warning` where the fit did not converge.
 
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
@@ -100,7 +99,6 @@ def curve(
         "observed": list(observed),
         "log_axis": int(min(grid[0], observed[0]) > 0 and grid[-1] / grid[0] >= 5),
         "effect_label": effect_label(fit),
-        "tied": int(model.is_tied(column)),
     }
     if by:
         attrs["observed_by_group"] = json.dumps(

@@ -18,7 +18,7 @@ from .optima import default_delta
 from .rows import Rows
 from .sampling import Fit
 from .trials import Trials
-from .verdicts import PRODUCT
+from .verdicts import TIED
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Contrast:
     """The effect of a first protocol less that of a second.
 
     draws, prior: draws (chain, draw[, group]) of the difference, effect units (positive = the first is better), from the posterior
-        and from the prior. free_intercept: of an anchored model, those of a fit with a free intercept; else None.
+        and from the prior. freed: those of a fit of the freed model (`Model.freed`), where that is another; else None.
     first, second: what each protocol names, and held: what both share (None: groups that are averaged over). delta: the smallest
         difference that matters. diagnosis: convergence of the difference. fit_warning: set if the fit did not converge.
         remarks: what a reader must know.
@@ -34,7 +34,7 @@ class Contrast:
 
     draws: xr.DataArray
     prior: xr.DataArray
-    free_intercept: xr.DataArray | None
+    freed: xr.DataArray | None
     first: dict
     second: dict
     held: dict
@@ -70,7 +70,7 @@ class Contrast:
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """One line per group: mean, low, high, p_positive, p_above_delta, p_below_delta (P(difference < -delta)), prior_low, prior_high,
         contraction (1 - posterior / prior variance: near 0 the trials say nothing), r_hat and ess; of an anchored model also mean, low,
-        high and p_positive with a free intercept, as `free_mean` and so on."""
+        high and p_positive freed of a tie to zero, as `free_mean` and so on."""
         records = []
         for group in map(str, self.draws[self.by].values) if self.by else [""]:
             at, label = ({self.by: group}, f"difference[{group}]") if self.by else ({}, "difference")
@@ -80,8 +80,8 @@ class Contrast:
             before = self.prior.sel(at).values
             prior = _summary(before, prob)
             record |= {"prior_low": prior["low"], "prior_high": prior["high"], "contraction": 1 - draws.var() / before.var()}
-            if self.free_intercept is not None:
-                free = _summary(self.free_intercept.sel(at).values, prob)
+            if self.freed is not None:
+                free = _summary(self.freed.sel(at).values, prob)
                 record |= {f"free_{name}": value for name, value in free.items()}
             check = self.diagnosis.table.reindex([label]).iloc[0]
             records.append(record | {"r_hat": check["r_hat"], "ess": check["ess_bulk"]})
@@ -118,18 +118,16 @@ def contrast(
         )
 
     draws = difference("posterior")
-    free = difference("free_intercept") if fit.model.is_anchored else None
+    free = difference("freed") if "freed" in fit.tree else None
     diagnosis = diagnosed(draws.to_dataset(), fit.diagnosis.divergences)
     doses = [dose.column for dose in fit.model.doses]
     moved = [name for name in first if name in doses and first[name] != second[name]]
     remarks = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     if free is not None:
         remarks.append(
-            "The curve is tied to zero at dose zero, so more is better as soon as treatment works; "
-            "the columns free_ of the table have the difference with a free intercept"
+            f"{TIED}; the columns free_ of the table have the difference freed of that (a free intercept, or either dose alone)"
         )
     remarks += [line for protocol in (first, second) for line in _about_protocol(fit, protocol, by)]
-    remarks += [PRODUCT.format(doses=column) for column in moved if fit.model.is_tied(column)]
     for column in moved:
         remarks += about_rivals(column, tuple(rival for rival in confounders(fit, column) if rival.column not in first))
         remarks += about_groups(fit, column, by, list(fit.rows.levels[by]) if by else [])

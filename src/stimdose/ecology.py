@@ -199,7 +199,7 @@ def _straight(model: Model, column: str) -> tuple[Model, list[str]]:
         doses[column] = Dose(shape="log-linear", **fields)
     if model.is_anchored:
         remarks.append("The model is tied to zero at dose zero; here its intercept is free")
-        model = model.with_free_intercept()
+        model = model.freed()
     return model.replace(dose=tuple(doses.values())), remarks
 
 

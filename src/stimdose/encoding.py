@@ -184,9 +184,8 @@ def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...],
     found = {}
     for part in (part for part in model.dose if part.column in doses):
         own, other = doses.index(part.column), doses.index(part.times.column) if part.times else NOWHERE
-        others = range(len(part.times.basis.coefficients)) if part.times else [NOWHERE]
-        places = [(own, j, other, k) for j in range(len(part.basis.coefficients)) for k in others]
-        for name, place in zip(part.coefficients, places, strict=True):
+        for name, (j, k) in part.columns.items():
+            place = (other, k, NOWHERE, NOWHERE) if j is None else (own, j, *((NOWHERE, NOWHERE) if k is None else (other, k)))
             found[f"{part.column}_{name}"] = place, part.groups
             found |= {f"{part.column}_{name}_by_{group}": (place, (group,)) for group in part.groups}
     return found

@@ -25,8 +25,8 @@ LENIENT = 0.8
 class Answers:
     """What a fit says of one dose with all trials, to be compared with what it says without each.
 
-    whole, prior: draws of curves (chain, draw, dose[, by]); free_intercept: of an anchored model, else None. rivals: doses that go with
-    this one. delta: the smallest difference that matters.
+    whole, prior: draws of curves (chain, draw, dose[, by]); freed: of a fit of the freed model (`Model.freed`), or None. rivals: doses
+    that go with this one. delta: the smallest difference that matters.
     """
 
     fit: Fit
@@ -34,27 +34,27 @@ class Answers:
     by: str | None
     whole: xr.DataArray
     prior: xr.DataArray
-    free_intercept: xr.DataArray | None
+    freed: xr.DataArray | None
     rivals: tuple[Confounder, ...]
     delta: float
 
     @cached_property
     def _fixed(self) -> dict[float, list[dict[str, str]]]:
-        """Verdicts on the draws of the prior, with a free intercept, and with all trials, at either certainty."""
-        draws = (self.prior, self.whole if self.free_intercept is None else self.free_intercept, self.whole)
+        """Verdicts on the draws of the prior, of the freed model, and with all trials, at either certainty."""
+        draws = (self.prior, self.whole if self.freed is None else self.freed, self.whole)
         return {certainty: [verdicts(part, self.delta, certainty) for part in draws] for certainty in (CERTAINTY, LENIENT)}
 
     def verdicts(self, curves: xr.DataArray | None = None, certainty: float = CERTAINTY) -> dict[str, str]:
         """The verdict on other draws of the curves, or with all trials; all else as it is with all trials."""
         by_prior, free, found = self._fixed[certainty]
         found = found if curves is None else verdicts(curves, self.delta, certainty)
-        return weigh(found, by_prior, found if self.free_intercept is None else free, self.whole.attrs, self.rivals)[0]
+        return weigh(found, by_prior, found if self.freed is None else free, self.rivals)[0]
 
     def without(self, values: dict[str, np.ndarray], prob: float = 0.95) -> pd.DataFrame:
         """The best dose in the posterior without a study, of which values are draws (draws, ...).
 
-        The range searched, the doses that count as tried, rival doses, what is held and, of an anchored model, the free intercept are
-        those of all trials. One line per group: dose, group; best_dose (median), low, high (interval of probability `prob`), verdict;
+        The range searched, the doses that count as tried, rival doses, what is held and the fit of the freed model are those of all
+        trials. One line per group: dose, group; best_dose (median), low, high (interval of probability `prob`), verdict;
         verdict_all, with all trials; changes, whether these differ by more than a probability just above or just below the one from
         which verdicts are given; and change of the mean of the best dose, in standard deviations of the whole posterior (of the
         logarithm if the axis is one).
@@ -86,7 +86,7 @@ class Answers:
 def answers(fit: Fit, column: str, delta: float) -> Answers:
     """What a fit says of a dose, in each of the groups that it varies over."""
     by = fit.model.shown_by(column)
-    groups = ("posterior", "prior", *(["free_intercept"] if fit.model.is_anchored else []))
+    groups = ("posterior", "prior", *(["freed"] if "freed" in fit.tree else []))
     curves = [curve(fit, column, by=by, size=SIZE, group=group) for group in groups]
     return Answers(fit, column, by, *curves[:2], curves[2] if len(curves) > 2 else None, confounders(fit, column), delta)
 

@@ -27,8 +27,8 @@ class JointOptimum:
     """The best combination of two doses within a stated rectangle.
 
     verdict: of `joint_optimum`. doses: Dataset (chain, draw) of both best doses (dose units); value: the effect there (effect units).
-    surface, prior_surface, free_surface: the draws they come from (chain, draw, first, second), those of the prior, and of an anchored
-        model those with a free intercept.
+    surface, prior_surface, free_surface: the draws they come from (chain, draw, first, second), those of the prior, and those of a
+        fit of the freed model (`Model.freed`), where that is another.
     delta: the smallest difference in effect that matters. rivals: doses that go with each of the two across trials. diagnosis:
         convergence of the best doses. fit_warning: set if the fit as a whole did not converge. remarks: what a reader of the verdict
         must know.
@@ -130,7 +130,7 @@ class JointOptimum:
             line(self.surface),
             line(self.prior_surface),
             delta=self.delta,
-            free_intercept=line(self.free_surface),
+            freed=line(self.free_surface),
             rivals=self.rivals[other],
             divergences=self.diagnosis.divergences,
             fit_warning=self.fit_warning,
@@ -198,7 +198,7 @@ def joint_optimum(
         lowest by more than delta) >= 0.9, with the other dose held at its median best one, or at the nearest dose along which
         trials spread at least half as far as along any.
     "flat": P(no two combinations differ by more than delta) >= 0.9. Else "not identified", and so is what the prior alone gives, or
-    an anchored model does not keep with a free intercept. "confounded in <dose>": a dose goes with this one across trials and is not
+    what the freed model (`Model.freed`) does not keep. "confounded in <dose>": a dose goes with this one across trials and is not
     in the model. "did not converge" comes first: R-hat > 1.01 or ESS < 400 of either best dose.
 
     Raises StimdoseError where the question has no answer in this model.
@@ -221,7 +221,7 @@ def joint_optimum(
         surface_of("posterior"),
         surface_of("prior"),
         delta=delta,
-        free_surface=surface_of("free_intercept") if fit.model.is_anchored else None,
+        free_surface=surface_of("freed") if "freed" in fit.tree else None,
         rivals={name: confounders(fit, name) for name in (first, second)},
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
@@ -243,7 +243,7 @@ def joint_optimum_of(
     """The joint optimum of surfaces, wherever they come from; the verdict is that of `joint_optimum`.
 
     surface, prior_surface, free_surface: draws (chain, draw, first, second) with `visited` and the attributes of `surface`, from the
-        posterior, the prior, and of an anchored model with a free intercept. rivals: doses that go with each of the two across
+        posterior, the prior, and from a fit of the freed model, where that is another. rivals: doses that go with each of the two across
         trials. divergences, fit_warning: of the fit that they come from. remarks: what else a reader must know.
     """
     if not (delta > 0 and np.isfinite(delta)):

@@ -5,7 +5,7 @@ import xarray as xr
 
 from .dose_space import Confounder
 from .surfaces import argmax_counts, best_cells, best_doses, flat
-from .verdicts import ANCHOR, CERTAINTY, PRIOR, PRODUCT
+from .verdicts import CERTAINTY, FORM, PRIOR
 
 WORDS = {
     "did not converge": "the chains disagree about the best doses; sample longer before reading anything below",
@@ -22,23 +22,21 @@ def judge(
     surface: xr.DataArray,
     delta: float,
     prior: xr.DataArray,
-    free_intercept: xr.DataArray | None,
+    freed: xr.DataArray | None,
     rivals: dict[str, tuple[Confounder, ...]],
 ) -> tuple[tuple[str, ...], list[str]]:
     """The verdicts of `verdicts` that are the trials' own, and remarks on why others were held back.
 
-    surface, prior, free_intercept: draws (chain, draw, first, second) from the posterior, from the prior, and of an anchored model
-    with a free intercept. rivals: doses that go with each of the two across trials.
+    surface, prior, freed: draws (chain, draw, first, second) from the posterior, from the prior, and from a fit of the freed model
+    (`Model.freed`), where that is another. rivals: doses that go with each of the two across trials.
     """
     found, by_prior = verdicts(surface, delta), verdicts(prior, delta)
-    free = found if free_intercept is None else verdicts(free_intercept, delta)
+    free = found if freed is None else verdicts(freed, delta)
     from_prior = [word for word in found if word in by_prior and word != "not identified"]
-    from_anchor = [word for word in found if word not in (*free, *from_prior, "not identified")]
-    tied = [name for name, is_tied in zip(surface.attrs["doses"], surface.attrs.get("tied", (0, 0)), strict=True) if is_tied]
-    from_product = [word for word in found if word in [f"still rising in {name}" for name in tied]]
-    kept = [word for word in found if word not in from_prior + from_anchor + from_product]
+    from_form = [word for word in found if word not in (*free, *from_prior, "not identified")]
+    kept = [word for word in found if word not in from_prior + from_form]
     judged = dict.fromkeys(said for word in kept for said in _confounded(word, rivals))
-    held_back = [(PRIOR, from_prior), (ANCHOR, from_anchor), (PRODUCT.format(doses=" and ".join(tied)), from_product)]
+    held_back = [(PRIOR, from_prior), (FORM, from_form)]
     remarks = [f"{why} ({', '.join(words)})" for why, words in held_back if words]
     return tuple(judged) or ("not identified",), remarks
 

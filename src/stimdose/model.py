@@ -7,6 +7,7 @@ import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .errors import ModelError, nearest
+from .group_terms import shown_by
 from .parts import (
     BETWEEN_STUDY,
     RESERVED_NAMES,
@@ -17,7 +18,6 @@ from .parts import (
     Part,
     PriorOrFalse,
     check_spread,
-    shown_by,
 )
 from .priors import Prior
 
@@ -95,14 +95,10 @@ class Model(Part):
         """Every dose of the model; those that multiply another come after it."""
         return tuple(factor for dose in self.dose for factor in dose.factors)
 
-    def is_tied(self, column: str) -> bool:
-        """Whether a product is nothing at dose zero of this dose, and so rises with it as soon as the other one works."""
-        products = [part for part in self.dose if part.times]
-        return any(
-            dose.column == column and dose.basis.zero_at_zero and dose.is_a_true_dose
-            for part in products
-            for dose in part.factors
-        )
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Doses that a product rises with as soon as the other one works (see `Dose.ties`)."""
+        return tuple(column for dose in self.dose for column in dose.ties)
 
     def shown_by(self, column: str) -> str | None:
         """The grouping that tables and figures of a dose show: combinations of columns where there are any, else the first."""
@@ -113,15 +109,16 @@ class Model(Part):
     def is_anchored(self) -> bool:
         return self.intercept is None
 
-    def with_free_intercept(self) -> "Model":
-        """The same model with an intercept, so that a slope means "more is better" and not only "treatment works".
+    def freed(self) -> "Model":
+        """The same model where a rise means "more is better" and not only "treatment works": with an intercept where dose zero is tied
+        to no effect, and with the effect of either dose alone where a product is nothing without the other.
 
         The intercept varies over the groups that the doses vary over, or a difference between groups would pass for a slope.
         """
-        if self.intercept:
-            return self
         groups = tuple(dict.fromkeys(name for dose in self.doses for name in dose.groups))
-        return self.replace(intercept=Intercept(by=groups or None))
+        return self.replace(
+            intercept=self.intercept or Intercept(by=groups or None), dose=tuple(dose.freed() for dose in self.dose)
+        )
 
     def replace(self, **fields) -> "Model":
         """A copy with some fields changed, checked again."""

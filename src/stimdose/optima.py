@@ -225,8 +225,8 @@ def optimum(
     The verdict is "identified" only if P(the best dose was tried, and the effect there exceeds that at both ends of the range,
     and of the doses tried, by more than delta) >= 0.9; "still rising" or "still falling" if P(one end of the doses tried exceeds
     the other so) >= 0.9 and that end of the range is the best dose with P >= 0.5; "flat" if P(no two doses differ by more than
-    delta) >= 0.9; else "not identified". A verdict that the prior alone gives, or that an anchored model does not keep with a
-    free intercept, is "not identified". An effect that is seen is "confounded" where another dose of the table goes with this one
+    delta) >= 0.9; else "not identified". A verdict that the prior alone gives, or that a fit of the freed model (`Model.freed`) does
+    not keep, is "not identified". An effect that is seen is "confounded" where another dose of the table goes with this one
     across trials and is not in the model (see `dose_space.confounders`). "did not converge" comes first: R-hat > 1.01 or ESS < 400
     of the best dose.
 
@@ -246,7 +246,7 @@ def optimum(
         delta=delta,
         benefit=benefit,
         cost=cost,
-        free_intercept=curves_of("free_intercept") if fit.model.is_anchored else None,
+        freed=curves_of("freed") if "freed" in fit.tree else None,
         rivals=rivals,
         divergences=fit.diagnosis.divergences,
         fit_warning=fit_warning(fit),
@@ -261,7 +261,7 @@ def optimum_of(
     delta: float,
     benefit: float | None = None,
     cost: float = 0.0,
-    free_intercept: xr.DataArray | None = None,
+    freed: xr.DataArray | None = None,
     rivals: tuple[Confounder, ...] = (),
     divergences: int = 0,
     fit_warning: str = "",
@@ -270,7 +270,7 @@ def optimum_of(
     """The optimum of curves, wherever they come from; the verdict is that of `optimum`.
 
     curves, prior_curves: draws (chain, draw, dose[, group]) from the posterior and the prior, with the attributes `dose` and
-        `observed` (and `observed_by_group`) of `curve`. free_intercept: those of an anchored model with a free intercept.
+        `observed` (and `observed_by_group`) of `curve`. freed: those of a fit of the freed model, where that is another.
     delta, benefit, cost: as of `optimum`. rivals: doses that go with this one across trials.
     divergences, fit_warning: of the fit or fits that they come from. remarks: what else a reader must know.
     """
@@ -280,7 +280,7 @@ def optimum_of(
         raise StimdoseError(f"benefit must be a number, got {benefit}")
     if cost:
         curves, prior_curves = derived.net_of(curves, cost), derived.net_of(prior_curves, cost)
-        free_intercept = None if free_intercept is None else derived.net_of(free_intercept, cost)
+        freed = None if freed is None else derived.net_of(freed, cost)
         remarks = (f"Effects are net of a cost of {cost:g} per {curves.attrs.get('unit') or curves.attrs['dose']}", *remarks)
     dose, value = derived.best_of(curves)
     draws = {"best_dose": dose, "effect_at_best": value}
@@ -290,7 +290,7 @@ def optimum_of(
     draws = xr.Dataset(draws)
     diagnosis = derived.diagnosed(draws, divergences)
     failing = {group for group in observed(curves) if f"best_dose{f'[{group}]' if group else ''}" in diagnosis.failing}
-    verdicts, held_back = judge(curves, delta, prior_curves, free_intercept, rivals, failing)
+    verdicts, held_back = judge(curves, delta, prior_curves, freed, rivals, failing)
     unconverged = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     remarks = (*unconverged, *held_back, *remarks, *curves.attrs.get("remarks", "").splitlines(), *beyond(curves))
     prior_dose = derived.best_of(prior_curves)[0]

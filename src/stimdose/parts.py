@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, WrapValidator, model_validato
 
 from .columns import COLUMNS
 from .errors import nearest
+from .group_terms import By, check_groupings, groupings
 from .priors import Prior
 from .shapes import SHAPES, Shape
 
@@ -73,32 +74,11 @@ PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 
 WAVES_OF_SURFACE = 6
 """Along each dose, if they are not stated."""
-By = str | tuple[str, ...] | None
-"""Columns whose groups have parameters of their own, each a deviation that is added: "phase"; ("phase", "site"); "phase:site", every
-combination of the two; "phase*site", short for ("phase", "site", "phase:site"), as in R."""
 
 
-def groupings(by: By) -> tuple[str, ...]:
-    """The columns, and combinations of columns ("a:b"), that `by` names."""
-    found = []
-    for term in (by,) if isinstance(by, str) else by or ():
-        parts = term.split("*")
-        sizes = range(1, len(parts) + 1)
-        found += [":".join(some) for size in sizes for some in itertools.combinations(parts, size)]
-    return tuple(dict.fromkeys(found))
-
-
-def _check_groupings(by: By) -> None:
-    for name in groupings(by):
-        parts = name.split(":")
-        if not all(parts) or len(set(parts)) < len(parts) or len(parts) > 2:
-            raise ValueError(f"by = {by!r} names no groups: write 'phase', 'phase:site' or 'phase*site', of two columns at most")
-
-
-def shown_by(by: By) -> str | None:
-    """The one grouping that tables and figures show: combinations where there are any, else the first."""
-    found = groupings(by)
-    return max(found, key=lambda name: name.count(":")) if found else None
+def _either_sign(prior: Prior) -> Prior:
+    """A prior of the same size without a sign: the normal whose half is the prior, if that is half-normal."""
+    return Prior("normal", mu=0.0, sigma=float(prior.distribution.ppf(0.95)) / 1.96) if prior.is_positive else prior
 
 
 class Intercept(Part):
@@ -111,7 +91,7 @@ class Intercept(Part):
     @model_validator(mode="after")
     def _complete(self):
         check_spread(self.spread)
-        _check_groupings(self.by)
+        check_groupings(self.by)
         return self
 
     @property
@@ -132,6 +112,7 @@ class Dose(Part):
     fixed: non-linear parameters that are known, by name, and not estimated.
     times: another dose whose shape multiplies this one. The product has the coefficients of this dose only, and is zero where either
         shape is; of two Gaussian processes it is a surface.
+    main_effects: add the effect of either dose alone to the product, each with coefficients of its own (`<coefficient>_alone`).
     priors: by parameter: those of the shape, `<parameter>_between_<group>`, `<coefficient>_between_study`, and `true`, the
         (lognormal) prior of a dose that a trial printed as an interval. Where missing doses are imputed, `true` is the prior of
         the typical dose of a modality, and `spread` that of the standard deviation of log doses around it.
@@ -149,6 +130,7 @@ class Dose(Part):
     between: tuple[float, float] | None = None
     fixed: dict[str, float] = {}
     times: "Dose | None" = None
+    main_effects: bool = False
     priors: dict[str, Prior] = {}
 
     @model_validator(mode="after")
@@ -166,17 +148,19 @@ class Dose(Part):
             self._set(reference=known.reference)
         if self.usual is None:
             self._set(usual=known.usual if known else (self.reference / 10, self.reference * 5))
-        _check_groupings(self.by)
+        check_groupings(self.by)
         self._check_options()
         if self.times:
             self._check_product()
+        elif self.main_effects:
+            raise ValueError("main_effects are those of a product: state the dose that it `times`")
         self._check_priors()
         return self
 
     def _set(self, **fields) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
-        for name in ("basis", "coefficients"):
+        for name in ("basis", "columns"):
             self.__dict__.pop(name, None)
 
     def _check_options(self) -> None:
@@ -209,6 +193,8 @@ class Dose(Part):
             self._set(times=other, waves=self.waves or WAVES_OF_SURFACE)
         elif len(other.basis.coefficients) > 1 or not other.basis.named:
             raise ValueError(f"{other.shape} of {other.column} has several coefficients, and cannot multiply another shape")
+        if self.main_effects and not (self.basis.named and other.basis.named):
+            raise ValueError("a surface has no main effects; add the two doses, or multiply other shapes")
         if wrong := [name for name in other.priors if name.startswith(other.basis.coefficients)]:
             raise ValueError(f"a product has the coefficients of {self.column}: {wrong[0]!r} of {other.column} has no prior")
 
@@ -243,12 +229,23 @@ class Dose(Part):
         return (self, self.times) if self.times else (self,)
 
     @cached_property
+    def columns(self) -> dict[str, tuple[int | None, int | None]]:
+        """The column of every coefficient: the number of that of this shape and of the one that multiplies it, None for neither."""
+        own, other = self.basis.coefficients, self.times.basis.coefficients if self.times else ()
+        pairs = list(itertools.product(enumerate(own), enumerate(other)))
+        found = {f"{a}_{b.rpartition('_')[2]}" if len(other) > 1 else a: (j, k) for (j, a), (k, b) in pairs}
+        if self.main_effects or not other:
+            found |= {self._alone(name): (j, None) for j, name in enumerate(own)}
+            found |= {f"{self.times.column}_{name}_alone": (None, k) for k, name in enumerate(other)}
+        return found
+
+    def _alone(self, coefficient: str) -> str:
+        return f"{coefficient}_alone" if self.times else coefficient
+
+    @property
     def coefficients(self) -> tuple[str, ...]:
         """Names of the coefficients, one for each column; of a product of several columns with several, one for each pair."""
-        own, other = self.basis.coefficients, self.times.basis.coefficients if self.times else ()
-        if len(other) < 2:
-            return own
-        return tuple(f"{a}_{b.rpartition('_')[2]}" for a in own for b in other)
+        return tuple(self.columns)
 
     @property
     def nonlinear(self) -> tuple[str, ...]:
@@ -272,7 +269,8 @@ class Dose(Part):
     @property
     def has_true_zero(self) -> bool:
         """Whether dose zero is no stimulation, and the shape gives it no effect; of a product, either of its doses."""
-        return any(dose.basis.zero_at_zero and dose.is_a_true_dose for dose in self.factors)
+        zero = [dose.basis.zero_at_zero and dose.is_a_true_dose for dose in self.factors]
+        return all(zero) if self.main_effects else any(zero)
 
     @property
     def is_a_true_dose(self) -> bool:
@@ -287,6 +285,10 @@ class Dose(Part):
         own = self.basis.default_priors()
         found = {name: own[name] for name in self.nonlinear}
         some = next(own[name] for name in self.basis.coefficients)
+        if self.main_effects:
+            own |= {self._alone(name): own[name] for name in self.basis.coefficients}
+            others = self.times.basis.default_priors()
+            own |= {f"{self.times.column}_{name}_alone": others[name] for name in self.times.basis.coefficients}
         found = {name: own.get(name, some) for name in self.coefficients} | found
         for group in self.groups:
             for name in self.coefficients:
@@ -302,6 +304,22 @@ class Dose(Part):
         )
         found["spread"] = _DOSE_SPREAD
         return found
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Doses at whose zero the product is nothing, and which it therefore rises with as soon as the other one works."""
+        if not self.times or self.main_effects:
+            return ()
+        return tuple(dose.column for dose in self.factors if dose.basis.zero_at_zero and dose.is_a_true_dose)
+
+    def freed(self) -> "Dose":
+        """The same with the effect of either dose alone beside a product, which may then add to it or take from it: a positive product
+        would rise with one dose because the other works."""
+        if not self.ties:
+            return self
+        own = {name: self.prior(name) for name in self.basis.coefficients}
+        alone = {self._alone(name): prior for name, prior in own.items()}
+        return self._with(main_effects=True, priors=alone | self.priors | {name: _either_sign(own[name]) for name in own})
 
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
         """All priors of this dose, and of the one that multiplies it, by posterior variable name; effects in the units of the table."""
@@ -328,8 +346,10 @@ class Dose(Part):
         fields = dict(self.basis.place(doses[self.column]))
         if self.times:
             fields["times"] = self.times.placed(doses)
-        # checked again, because options may contradict the table
-        return Dose(**{name: getattr(self, name) for name in self.model_fields_set} | fields) if fields else self
+        return self._with(**fields) if fields else self  # checked again, because options may contradict the table
+
+    def _with(self, **fields) -> "Dose":
+        return Dose(**{name: getattr(self, name) for name in self.model_fields_set} | fields)
 
 
 class Moderator(Part):

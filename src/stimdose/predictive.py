@@ -73,25 +73,6 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     return table
 
 
-def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
-    """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated >
-    reported)."""
-    draws = fit.tree["posterior_predictive"]["effect"].values.reshape(-1, len(fit.rows.effect))
-    low, high = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
-    effect = fit.rows.effect
-    return pd.DataFrame(
-        {
-            "row": fit.rows.labels,
-            "study": fit.rows.table["study"],
-            "effect": effect,
-            "low": low,
-            "high": high,
-            "inside": (effect >= low) & (effect <= high),
-            "p_higher": (draws > effect).mean(axis=0),
-        }
-    )
-
-
 def mean_effects(model: Model, rows: Rows, values: dict) -> np.ndarray:
     """Draws (draws, rows) of the mean over studies of what each row estimates, at its doses."""
     draws = len(values["between_study"])

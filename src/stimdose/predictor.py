@@ -151,10 +151,10 @@ def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
     if model.intercept:
         found.append(_term("intercept", ones, model.intercept.prior.is_gaussian, grouped, points))
     for dose in model.dose:
-        columns = dose_columns(dose, points, values)
-        if dose.times:
-            columns = [own * other for own in columns for other in dose_columns(dose.times, points, values)]
-        for name, column in zip(dose.coefficients, columns, strict=True):
+        own = dose_columns(dose, points, values)
+        other = dose_columns(dose.times, points, values) if dose.times else []
+        for name, (j, k) in dose.columns.items():
+            column = own[j] if k is None else other[k] if j is None else own[j] * other[k]
             found.append(_term(f"{dose.column}_{name}", column, dose.prior(name).is_gaussian, grouped, points))
     for moderator in model.moderator:
         if moderator.is_numeric:

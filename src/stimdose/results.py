@@ -78,10 +78,10 @@ def diagnose_tree(model: Model, rows: Rows, tree: xr.DataTree) -> Diagnosis:
     """Diagnose the population parameters, and the best dose over the observed range of every dose column and group."""
     quantities = _quantities(model, rows, tree["posterior"].to_dataset())
     divergences = int(tree["sample_stats"]["diverging"].sum())
-    if "free_intercept" in tree:
-        free = _quantities(model.with_free_intercept(), rows, tree["free_intercept"].to_dataset())
-        quantities = quantities.merge(free.rename({name: f"{name} (free intercept)" for name in free.data_vars}))
-        divergences += int(tree["free_intercept"].attrs["divergences"])
+    if "freed" in tree:
+        free = _quantities(model.freed(), rows, tree["freed"].to_dataset())
+        quantities = quantities.merge(free.rename({name: f"{name} (freed)" for name in free.data_vars}))
+        divergences += int(tree["freed"].attrs["divergences"])
     return diagnose(quantities, divergences)
 
 

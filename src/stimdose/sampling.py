@@ -41,7 +41,8 @@ class Fit:
     """A fitted model.
 
     trials: the rows that were used. tree: DataTree with posterior, prior, posterior_predictive, log_likelihood (by study),
-        observed_data, constant_data, sample_stats and, for anchored models, free_intercept. diagnosis: whether it converged.
+        observed_data, constant_data, sample_stats and, where the form of the model makes more look better, freed (see `Model.freed`).
+    diagnosis: whether it converged.
     """
 
     model: Model
@@ -119,22 +120,19 @@ class Fit:
         return pd.DataFrame(records, columns=names)
 
     def group_model(self, group: str) -> Model:
-        """The model whose parameters a group of the tree holds: that of `free_intercept` has an intercept more."""
-        return self.model.with_free_intercept() if group == "free_intercept" else self.model
+        """The model whose parameters a group of the tree holds: `Model.freed` for that group."""
+        return self.model.freed() if group == "freed" else self.model
 
     def more_is_better(self, prob: float = 0.95) -> pd.DataFrame | None:
-        """For an anchored model: the effect of the highest observed dose less that of the lowest, from a fit with a free
-        intercept.
+        """The effect of the highest observed dose less that of the lowest, from a fit of the freed model (`Model.freed`).
 
-        An anchored slope asks whether treatment works; this asks whether more is better. One line per dose and group of the
-        model; none of a product with a dose whose zero makes it nothing. None where the model has an intercept.
+        The slope of an anchored model, or of a product, asks whether treatment works; this asks whether more is better. One line per
+        dose and group of the model. None where nothing was to be freed.
         """
-        if "free_intercept" not in self.tree:
+        if "freed" not in self.tree:
             return None
-        model, rows, values, records = self.group_model("free_intercept"), self.rows, self.values("free_intercept"), []
+        model, rows, values, records = self.group_model("freed"), self.rows, self.values("freed"), []
         for dose in model.doses:
-            if model.is_tied(dose.column):
-                continue  # what a free intercept does not free
             low, high = observed_range(rows, dose.column)
             by = model.shown_by(dose.column)
             held = held_values(model, rows, dose.column, by, {})
@@ -309,11 +307,10 @@ def _fit(model: Model, trials: Trials, seed: int, settings: dict, progress: bool
     shape = statistics["diverging"].shape
     posterior, log_likelihood = complete(model, rows, values, shape, np.random.default_rng([seed, 1]))
     tree = tree_of(model, rows, posterior, log_likelihood, statistics, np.random.default_rng([seed, 2]))
-    if model.is_anchored:
-        free = model.with_free_intercept()
+    if (free := model.freed()) != model:
         values, statistics = sample(free, rows, seed + 1, settings, False)
         posterior = population(complete(free, rows, values, shape, np.random.default_rng([seed, 3]))[0])
-        tree["free_intercept"] = xr.DataTree(posterior.assign_attrs(divergences=int(statistics["diverging"].sum())))
+        tree["freed"] = xr.DataTree(posterior.assign_attrs(divergences=int(statistics["diverging"].sum())))
     tree.attrs |= {
         "model": model.to_toml(),
         "trials_sha256": trials.fingerprint,

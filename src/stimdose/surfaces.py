@@ -26,7 +26,7 @@ def surface(
     grid: dict[str, np.ndarray] | None = None,
     at: dict | None = None,
     kind: Kind = "mean",
-    group: Literal["posterior", "prior", "free_intercept"] = "posterior",
+    group: Literal["posterior", "prior", "freed"] = "posterior",
     size: tuple[int, int] = (41, 41),
 ) -> xr.DataArray:
     """Draws of the effect over two doses.
@@ -82,7 +82,6 @@ def surface(
         "log_axes": [int(values[0] > 0 and values[-1] / values[0] >= 5) for values in axes.values()],
         "effect_label": effect_label(fit),
         "every": every,
-        "tied": [int(model.is_tied(name)) for name in axes],
     }
     if not fit.diagnosis.converged:
         attrs["warning"] = "did not converge"

@@ -24,14 +24,8 @@ WORDS = {
 MOVES = ("identified", "still rising", "still falling")
 """Verdicts that see an effect of the dose, which may be that of another."""
 
-ANCHOR = (
-    "The curve is tied to zero at dose zero, so it rises as soon as treatment works; "
-    "with a free intercept these trials do not show that more is better"
-)
-PRODUCT = (
-    "A product is nothing at dose zero of {doses}, so it rises with that as soon as the other dose works: "
-    "this model cannot show that more is better; a model that adds the two doses can"
-)
+TIED = "The model is tied to no effect at dose zero, so more is better as soon as treatment works"
+FORM = f"{TIED}; freed of that (a free intercept, or either dose alone beside their product), the trials do not give this verdict"
 PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 
 
@@ -46,45 +40,42 @@ def judge(
     curves: xr.DataArray,
     delta: float,
     prior: xr.DataArray,
-    free_intercept: xr.DataArray | None = None,
+    freed: xr.DataArray | None = None,
     rivals: tuple[Confounder, ...] = (),
     failing: set[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
     """The verdict of every group, and remarks on why one was held back.
 
-    curves, prior, free_intercept: draws (chain, draw, dose[, group]) from the posterior, from the prior, and of an anchored model
-    with a free intercept. rivals: doses that go with this one across trials. failing: groups whose best dose did not converge.
+    curves, prior, freed: draws (chain, draw, dose[, group]) from the posterior, from the prior, and from a fit of the freed model
+    (`Model.freed`), where that is another. rivals: doses that go with this one across trials. failing: groups whose best dose did not converge.
     """
     found, by_prior = verdicts(curves, delta), verdicts(prior, delta)
-    free = found if free_intercept is None else verdicts(free_intercept, delta)
-    return weigh(found, by_prior, free, curves.attrs, rivals, failing)
+    free = found if freed is None else verdicts(freed, delta)
+    return weigh(found, by_prior, free, rivals, failing)
 
 
 def weigh(
     found: dict[str, str],
     by_prior: dict[str, str],
     free: dict[str, str],
-    attrs: dict,
     rivals: tuple[Confounder, ...] = (),
     failing: set[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
-    """`judge`, from the verdicts on the draws themselves: those found, those of the prior, and those with a free intercept (the ones
-    found, where there is none). attrs: of the curves."""
+    """`judge`, from the verdicts on the draws themselves: those found, those of the prior, and those of the freed model (the ones found,
+    where there is none)."""
     from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
-    from_anchor = [group for group, word in found.items() if word != free[group] and word != "not identified"]
-    from_product = [group for group, word in found.items() if word == "still rising" and attrs.get("tied")]
+    from_form = [group for group, word in found.items() if word != free[group] and word != "not identified"]
     is_confounded = not all(rival.in_model for rival in rivals)
     judged = {}
     for group, word in found.items():
         if group in failing:
             word = "did not converge"
-        elif group in from_prior + from_anchor + from_product:
+        elif group in from_prior + from_form:
             word = "not identified"
         elif is_confounded and word in MOVES:
             word = "confounded"
         judged[group] = word
-    held_back = [(PRIOR, from_prior), (ANCHOR, [group for group in from_anchor if group not in from_prior])]
-    held_back.append((PRODUCT.format(doses=attrs["dose"]), from_product))
+    held_back = [(PRIOR, from_prior), (FORM, [group for group in from_form if group not in from_prior])]
     return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
 
 
