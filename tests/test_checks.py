@@ -277,6 +277,52 @@ def test_the_command_prints_the_verdict_and_writes_tables_and_figures(strata_fit
     assert levels.tolist() == ["5–10", "15–20"] or levels.tolist() == ["5–10", "12–20"] or len(levels) == 2
 
 
+def drawn(ax, label):
+    (line,) = [artist for artist in ax.get_children() if artist.get_label() == label]
+    return line
+
+
+def test_the_figure_shows_rows_sorted_by_what_is_predicted(bell_check):
+    left, right = sd.figures.checks(bell_check)
+    rows = bell_check.tables["rows"].sort_values(["predicted", "study"], kind="stable")
+    np.testing.assert_allclose(drawn(left, "_reported").get_xdata(), rows["effect"])
+    np.testing.assert_allclose(drawn(left, "_reported").get_ydata(), np.arange(len(rows)))
+    ends = np.array([segment[:, 0] for segment in drawn(left, "_interval").get_segments()])
+    np.testing.assert_allclose(ends, rows[["low", "high"]])
+    assert [text.get_text() for text in left.get_yticklabels()] == rows["study"].tolist()
+    np.testing.assert_allclose(drawn(right, "_ecdf").get_ydata(), bell_check.tables["pit"]["ecdf"])
+
+
+def test_influence_is_drawn_sorted_with_the_verdict(bell_check):
+    studies, moved = bell_check.tables["studies"], bell_check.tables["left_out"]
+    studies = studies.assign(mean_change=np.where(studies.index == "Trial 03", 1.4, studies["mean_change"] / 2))
+    moved = moved.assign(changes=(moved["study"] == "Trial 11") & (moved["dose"] == "frequency_hz"))
+    moved.loc[moved["changes"], "verdict"] = "flat"
+    found = replace(bell_check, tables=bell_check.tables | {"studies": studies, "left_out": moved})
+    ax = sd.figures.influence(found)
+    assert drawn(ax, "_odd").get_xdata().tolist() == [1.4]
+    assert (np.diff(drawn(ax, "_study").get_xdata()) >= 0).all()
+    assert ax.get_yticklabels()[-1].get_text() == "Trial 03"
+    ax = sd.figures.influence(found, dose="frequency_hz")
+    best = moved[moved["dose"] == "frequency_hz"].set_index("study")["best_dose"]
+    assert drawn(ax, "_odd").get_xdata().tolist() == [best["Trial 11"]]
+    assert ax.get_title().endswith("identified")
+    assert [text.get_text() for text in ax.texts] == ["flat"]
+    with pytest.raises(ValueError, match="state the group"):
+        sd.figures.influence(found, dose="sessions")
+    with pytest.raises(ValueError, match="frequency_hz"):
+        sd.figures.influence(found, dose="session_min")
+
+
+def test_of_many_studies_only_remarkable_ones_are_named(bell_check):
+    rng, names = np.random.default_rng(1), [f"Author {k}" for k in range(150)]
+    rows = pd.DataFrame({"study": names, "effect": rng.normal(size=150), "predicted": rng.normal(size=150), "low": -2.0, "high": 2.0})
+    studies = pd.DataFrame({"p_adjusted": [0.01, 0.02, *[1.0] * 148], "mean_change": 0.0}, index=pd.Index(names, name="study"))
+    found = replace(bell_check, tables=bell_check.tables | {"rows": rows, "studies": studies})
+    ax = sd.figures.checks(found)[0]
+    assert {text.get_text() for text in ax.get_yticklabels()} == {"Author 0", "Author 1"}
+
+
 @pytest.mark.slow
 def test_the_order_of_rows_changes_nothing(bell_fit, bell_check):
     table = make_table().sample(frac=1, random_state=4)

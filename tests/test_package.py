@@ -20,9 +20,9 @@ ORDER = """
     errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
     covariance trials reading completeness template shipped priors shapes group_terms parts model specs missing latents unknowns rows
     predictor grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit
-    engine posterior own_unknowns left_out chains diagnosis results files storage batches settings sampling dose_space curves derived caveats verdicts
-    optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive prior_checks
-    without_study outliers influence checks assumptions figures outputs demo terminal options questions cli __main__
+    engine posterior own_unknowns left_out chains diagnosis results files storage batches settings sampling dose_space curves derived
+    caveats verdicts optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive
+    prior_checks without_study outliers influence checks assumptions figures outputs demo terminal options questions cli __main__
 """.split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from .caveats import fit_warning
 from .curves import effect_label
+from .diagnosis import elements
 from .doses import short
 from .influence import answers, mean_change
 from .leave_one_out import LeaveOneOut, leave_one_study_out
@@ -43,7 +44,7 @@ class Check:
         are implausible. statistics: see `predictive.statistics`. rows, studies: see `outliers.against_others`; studies also with
         p_adjusted (Holm), pareto_k, elpd, method, mean_all, mean_without and mean_change (see `influence.mean_change`), and flag, what
         is remarkable in words. left_out: by study, see `influence.Answers.without`. pit: the share of studies up to each value, `ecdf`,
-        with the simultaneous band (low, high) in which it stays with probability `prob` if the model is right (`arviz_stats`).
+        with the simultaneous band (low, high) in which it stays with probability 0.95 if the model is right (`arviz_stats`).
     effect_label: of the effects. fit_warning: set if the fit did not converge. remarks: what one must know to read the rest.
     """
 
@@ -88,8 +89,8 @@ def check(
 
     The model does not reproduce its trials if a statistic has a p, adjusted for the number of statistics, below 0.05; if a study has one
     against what the other studies predict, adjusted for the number of studies; or if the PIT of the studies leaves its band. A study is
-    influential if the mean effect or a best dose moves by more than one
-    posterior standard deviation without it; and decides if a verdict changes without it.
+    influential if the mean effect or a best dose moves by more than one posterior standard deviation without it; it decides if a verdict
+    changes without it.
 
     Raises StimdoseError where delta must be stated, or for columns that the table does not have.
     """
@@ -97,7 +98,7 @@ def check(
     left_out = leave_one_study_out(fit) if left_out is None else left_out
     studies, rows, moved = _study_by_study(fit, left_out, delta, prob)
     tables = {
-        "convergence": fit.diagnosis.table,
+        "convergence": fit.diagnosis.table.copy(),
         "parameters": _contraction(fit, prob),
         "optima": _optima(fit, delta, prob),
         "prior_curves": _prior_curves(fit),
@@ -105,7 +106,7 @@ def check(
         "rows": rows,
         "studies": studies,
         "left_out": moved,
-        "pit": _pit(studies["pit"].to_numpy(), prob),
+        "pit": _pit(studies["pit"].to_numpy(), 1 - ALPHA),
     }
     warning = fit_warning(fit)
     if warning:
@@ -139,7 +140,7 @@ def _flags(study, moved: pd.DataFrame) -> list[str]:
     found = []
     if study.p_adjusted < ALPHA:
         side = "has rows unlike" if abs(study.residual) < 1 else f"reports {'more' if study.residual > 0 else 'less'} than"
-        found.append(f"{side} the other studies predict (p = {study.p:.2g})")
+        found.append(f"{side} the other studies predict (p {'< 0.001' if study.p < 0.001 else f'= {study.p:.3f}'})")
     if abs(study.mean_change) > INFLUENTIAL:
         found.append(f"without it the mean effect is {study.mean_without:.2f}, not {study.mean_all:.2f}")
     for line in moved.itertuples():
@@ -147,7 +148,8 @@ def _flags(study, moved: pd.DataFrame) -> list[str]:
         if line.changes:
             found.append(f"without it the best {where} is {_quoted(line.verdict)}, not {_quoted(line.verdict_all)}")
         elif abs(line.change) > INFLUENTIAL:
-            found.append(f"without it the best {where} is {short(line.best_dose)} [{short(line.low)}, {short(line.high)}]")
+            interval = f"{short(line.best_dose)} [{short(line.low)}, {short(line.high)}]"
+            found.append(f"without it the best {where} is {interval}, and {_quoted(line.verdict)} as with it")
     return found
 
 
@@ -208,9 +210,8 @@ def _remarks(tables: dict[str, pd.DataFrame]) -> list[str]:
     found = []
     for line in tables["prior_curves"].itertuples():
         if line.share_implausible > IMPLAUSIBLE:
-            found.append(
-                f"{line.share_implausible:.0%} of the curves that the priors allow along {line.Index} exceed {short(line.limit)} ({line.limit_words})"
-            )
+            limit = f"{short(line.limit)} ({line.limit_words})"
+            found.append(f"{line.share_implausible:.0%} of the curves that the priors allow along {line.Index} exceed {limit}")
     return found
 
 
@@ -224,23 +225,13 @@ def _pit(values: np.ndarray, prob: float) -> pd.DataFrame:
 
 def _contraction(fit: Fit, prob: float) -> pd.DataFrame:
     """Every population parameter with its interval in posterior and prior, and its contraction."""
-    posterior = population(fit.tree["posterior"].to_dataset(), fit.model)
-    prior = fit.tree["prior"].to_dataset()
+    posterior, prior = population(fit.tree["posterior"].to_dataset(), fit.model), fit.tree["prior"].to_dataset()
+    shared = [name for name in posterior if name in prior]
+    (labels, after), (_, before) = (elements(part[shared]) for part in (posterior, prior))
     ends, records = [(1 - prob) / 2, (1 + prob) / 2], {}
-    for name in posterior:
-        if name not in prior:
-            continue
-        after, before = (part[name].transpose("chain", "draw", ...).values for part in (posterior, prior))
-        levels = [posterior[dim].values for dim in posterior[name].dims if dim not in ("chain", "draw")]
-        for place in np.ndindex(after.shape[2:]):
-            label = ", ".join(str(values[k]) for values, k in zip(levels, place, strict=True))
-            a, b = after[(..., *place)].ravel(), before[(..., *place)].ravel()
-            records[f"{name}[{label}]" if label else name] = (
-                a.mean(),
-                *np.quantile(a, ends),
-                *np.quantile(b, ends),
-                1 - a.var() / b.var() if b.var() > 0 else np.nan,
-            )
+    for label, a, b in zip(labels, after, before, strict=True):
+        contraction = 1 - a.var() / b.var() if b.var() > 0 else np.nan
+        records[label] = (a.mean(), *np.quantile(a, ends), *np.quantile(b, ends), contraction)
     names = ["mean", "low", "high", "prior_low", "prior_high", "contraction"]
     return pd.DataFrame.from_dict(records, orient="index", columns=names).rename_axis("parameter")
 
