@@ -10,13 +10,12 @@ from conftest import make_table
 from scipy import stats
 
 import stimdose as sd
-from stimdose.checks import _pit
+from stimdose.checks import _pit, _verdict
 from stimdose.diagnosis import Diagnosis
 from stimdose.influence import answers
 from stimdose.outliers import against_others, holm
 from stimdose.posterior import fitted
 from stimdose.predictive import _narrower, mean_effects, replicated, statistics
-from stimdose.results import stacked
 from stimdose.without_study import posteriors_without, silenced, systematic
 
 
@@ -232,7 +231,7 @@ def test_the_tables_agree_with_each_other(bell_fit, bell_check):
     assert not bell_check.verdict.startswith(("does not", "did not"))
 
 
-def test_the_share_of_studies_by_pit_has_a_simultaneous_band():
+def test_the_share_of_studies_by_pit_has_a_simultaneous_band(bell_fit, bell_check):
     rng = np.random.default_rng(1)
     left = [
         ((found := _pit(rng.uniform(size=25), 0.95))["ecdf"] < found["low"]) | (found["ecdf"] > found["high"]) for _ in range(300)
@@ -240,6 +239,8 @@ def test_the_share_of_studies_by_pit_has_a_simultaneous_band():
     assert stats.binomtest(int(sum(one.any() for one in left)), 300, 0.05).pvalue > 0.001
     narrow = _pit(0.5 + 0.1 * rng.uniform(size=25), 0.95)
     assert ((narrow["ecdf"] < narrow["low"]) | (narrow["ecdf"] > narrow["high"])).any()
+    verdicts = [_verdict(bell_fit, bell_check.tables | {"pit": pit}) for pit in (narrow, _pit(np.linspace(0.02, 0.98, 25), 0.95))]
+    assert ["PIT outside its band" in verdict for verdict in verdicts] == [True, False]
 
 
 def test_a_fit_that_did_not_converge_says_so_first_and_everywhere(bell_fit, left_out):
@@ -274,7 +275,7 @@ def test_the_command_prints_the_verdict_and_writes_tables_and_figures(strata_fit
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert {"check-studies.csv", "check-statistics.csv", "check.png", "influence.pdf", "influence-sessions-acute.png"} <= written
     levels = pd.read_csv(tmp_path / "out" / "check-statistics.csv").query("of == 'sessions'")["level"].unique()
-    assert levels.tolist() == ["5–10", "15–20"] or levels.tolist() == ["5–10", "12–20"] or len(levels) == 2
+    assert [level.split("–")[0] for level in levels][0] == "5"
 
 
 def drawn(ax, label):
@@ -316,7 +317,9 @@ def test_influence_is_drawn_sorted_with_the_verdict(bell_check):
 
 def test_of_many_studies_only_remarkable_ones_are_named(bell_check):
     rng, names = np.random.default_rng(1), [f"Author {k}" for k in range(150)]
-    rows = pd.DataFrame({"study": names, "effect": rng.normal(size=150), "predicted": rng.normal(size=150), "low": -2.0, "high": 2.0})
+    rows = pd.DataFrame(
+        {"study": names, "effect": rng.normal(size=150), "predicted": rng.normal(size=150), "low": -2.0, "high": 2.0}
+    )
     studies = pd.DataFrame({"p_adjusted": [0.01, 0.02, *[1.0] * 148], "mean_change": 0.0}, index=pd.Index(names, name="study"))
     found = replace(bell_check, tables=bell_check.tables | {"rows": rows, "studies": studies})
     ax = sd.figures.checks(found)[0]
@@ -360,8 +363,6 @@ def test_heterogeneity_that_was_left_out_is_seen(bell_fit):
     odd = found.tables["statistics"].query("p_adjusted < 0.05")
     assert found.verdict.startswith("does not reproduce these trials")
     assert "sd" in set(odd["statistic"])
-    pit = found.tables["pit"]
-    assert ((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).any()
 
 
 @pytest.mark.slow
@@ -376,11 +377,11 @@ def test_a_wrong_shape_is_seen_by_ranges_of_the_dose():
 
 @pytest.mark.slow
 def test_tables_simulated_from_the_model_are_rarely_called_wrong(bell_fit):
-    rng = np.random.default_rng(6)
-    tables = replicated(
-        bell_fit.model, bell_fit.rows, {n: d[::333] for n, d in stacked(bell_fit.tree["posterior"].to_dataset()).items()}, rng
-    )
-    wrong = sum(
-        sd.check(with_effects(bell_fit, effects, seed=k)).verdict.startswith("does not") for k, effects in enumerate(tables)
-    )
+    """docs/checks.md: 1 of 40."""
+    values = {name: draws[::400] for name, draws in bell_fit.values().items()}
+    tables = replicated(bell_fit.model, bell_fit.rows, values, np.random.default_rng(6))
+    found = [sd.check(with_effects(bell_fit, effects, seed=k)) for k, effects in enumerate(tables)]
+    wrong = sum(each.verdict.startswith("does not") for each in found)
     assert stats.binomtest(wrong, len(tables), 0.1, "greater").pvalue > 0.01
+    p = np.concatenate([each.tables["studies"]["pit"] for each in found])
+    assert stats.kstest(p, "uniform").pvalue > 0.001
