@@ -275,7 +275,7 @@ def test_the_command_prints_the_verdict_and_writes_tables_and_figures(strata_fit
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert {"check-studies.csv", "check-statistics.csv", "check.png", "influence.pdf", "influence-sessions-acute.png"} <= written
     levels = pd.read_csv(tmp_path / "out" / "check-statistics.csv").query("of == 'sessions'")["level"].unique()
-    assert [level.split("–")[0] for level in levels][0] == "5"
+    assert levels[0] == "5–10"
 
 
 def drawn(ax, label):

@@ -167,14 +167,13 @@ def _verdict(fit: Fit, tables: dict[str, pd.DataFrame]) -> str:
     if not fit.diagnosis.converged:
         return f"did not converge: {_listed(list(fit.diagnosis.failing))}, so nothing below is to be relied on"
     statistics, studies, moved = (tables[name] for name in ("statistics", "studies", "left_out"))
-    faults = []
-    if len(odd := statistics[statistics["p_adjusted"] < ALPHA] if len(statistics) else statistics):
-        faults += [_statistic(line) for line in odd.sort_values("p_adjusted", kind="stable").itertuples()][:NAMED]
-    pit = tables["pit"]
-    if ((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).any():
-        faults.append("how far studies lie from what the others predict is not as the model says (PIT outside its band)")
+    faults, odd, pit = [], statistics[statistics["p_adjusted"] < ALPHA], tables["pit"]
     if len(outlying := studies.index[studies["p_adjusted"] < ALPHA]):
         faults.append(f"{_listed(list(outlying))} {'is' if len(outlying) == 1 else 'are'} not what the other studies predict")
+        odd = odd[odd["statistic"].isin(["mean", "sd"])]  # the lowest and the highest study have been named
+    if ((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).any():
+        faults.append("how far studies lie from what the others predict is not as the model says (PIT outside its band)")
+    faults += [_statistic(line) for line in odd.sort_values("p_adjusted", kind="stable").head(NAMED).itertuples()]
     if faults:
         return f"does not reproduce these trials: {'; '.join(faults)}"
     decisive = moved[moved["changes"]] if len(moved) else moved

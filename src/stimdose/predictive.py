@@ -120,7 +120,7 @@ def statistics(
             expected.append(_statistics(means[:, part], variance, study))
     table = pd.DataFrame(lines, columns=["of", "level", "studies", "statistic"])
     if not found:
-        return table
+        return table.reindex(columns=[*table, "reported", "replicated", "low", "high", "p", "p_adjusted"])
     observed, new = np.split(np.concatenate(found, axis=1), [1])
     is_mean = (table["statistic"] == "mean").to_numpy()
     calibrated = np.where(is_mean, _narrower(new, np.concatenate(expected, axis=1)), 1.0)
