@@ -196,7 +196,7 @@ def _statistic(line) -> str:
     }
     where = "" if line.of == "all" else f" of {line.of} {line.level}"
     interval = f"{line.replicated:.2f} [{line.low:.2f}, {line.high:.2f}]"
-    return f"{names[line.statistic]}{where} is {line.reported:.2f}, of replicates {interval}"
+    return f"{names[line.statistic]}{where} is {line.reported:.2f}, expected {interval}"
 
 
 def _listed(names: list[str], last: str = "and") -> str:

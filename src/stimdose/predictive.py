@@ -101,10 +101,11 @@ def statistics(
     by: group columns of the table, whether or not the model has them; by default those of the model, and phase and site.
     cuts: where the ranges of a dose end (dose units), by column; those of the model that are not named, at their terciles.
 
-    Columns: of ("all", a column), level, studies, statistic, reported, replicated (median), low, high (interval of probability `prob`),
-    p (two-sided), and p_adjusted: the probability that a replicated table has any statistic of the table as far out as this one, in
-    units of its own interval (Westfall and Young 1993, single-step maximum). The same trials made the posterior, which follows them, so
-    what is reported lies nearer the middle than a replicate would: for means both p allow for that, for the others they are conservative.
+    Columns: of ("all", a column), level, studies, statistic, reported, replicated (median), low, high (interval of probability `prob` of
+    the replicates), p (two-sided), and p_adjusted: the probability that a replicated table has any statistic of the table as far out as
+    this one, in units of its own interval (Westfall and Young 1993, single-step maximum). The same trials made the posterior, which
+    follows them, so what is reported lies nearer the middle than a replicate would: for means interval and both p are narrowed by that,
+    for the others they are conservative.
     attrs: `warning` where the fit did not converge.
     """
     rows, posterior = fit.rows, fit.tree["posterior"].to_dataset()
@@ -125,6 +126,7 @@ def statistics(
     is_mean = (table["statistic"] == "mean").to_numpy()
     calibrated = np.where(is_mean, _narrower(new, np.concatenate(expected, axis=1)), 1.0)
     middle, low, high = np.quantile(new, [0.5, (1 - prob) / 2, (1 + prob) / 2], axis=0)
+    low, high = middle + calibrated * (low - middle), middle + calibrated * (high - middle)
     table["reported"], table["replicated"], table["low"], table["high"] = observed[0], middle, low, high
     out = middle + (observed - middle) / calibrated
     table["p"] = np.minimum(1, 2 * (1 + np.minimum((new >= out).sum(axis=0), (new <= out).sum(axis=0))) / (1 + len(new)))

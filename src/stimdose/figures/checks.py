@@ -52,7 +52,8 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
         left, right = axes
         left.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
         left.set_xlim(*style.limits(rows[["low", "high"]], rows["effect"], reach=2.0))
-        left.hlines(rows.index, rows["low"], rows["high"], color=style.tint(0.45), linewidth=1.2, zorder=2, label="_interval")
+        width = min(1.2, 72 * height_of(len(rows)) / len(rows) / 3)
+        left.hlines(rows.index, rows["low"], rows["high"], color=style.tint(0.45), linewidth=width, zorder=2, label="_interval")
         left.plot(rows["predicted"], rows.index, "|", color=style.BLUE, markersize=4, zorder=3, label="_predicted")
         for is_odd, color in ((False, "black"), (True, style.RED)):
             part = rows[odd == is_odd]
