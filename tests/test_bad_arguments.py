@@ -145,7 +145,7 @@ def test_a_fit_is_a_fit_and_a_name_one_name(bell_fit, trials, name):
         (lambda fit: sd.optimum(fit, "sessions").table("a"), "prob is a number between 0 and 1"),
         (lambda fit: sd.optimum(fit, "sessions").p_benefit(None), "threshold is a number, not None"),
         (lambda fit: sd.study_effects(fit.trials), "fit is a fit"),
-        (lambda fit: sd.replication(fit.trials), "fit is a fit"),
+        (lambda fit: sd.check(fit.trials), "fit is a fit"),
         (lambda fit: sd.average(fit), "an average takes two fits or more"),
         (lambda fit: sd.figures.contrasts([]), "there are no contrasts to draw"),
         (lambda fit: sd.figures.contrasts([5]), "contrasts, or a DataFrame of them, are drawn, not 5"),

@@ -191,11 +191,6 @@ def test_true_effects_of_one_draw_have_the_closed_form_mean_and_variance(bell_fi
     np.testing.assert_allclose(draws.var(0), k * rows.variance, rtol=0.06)
 
 
-def test_replicated_effects_cover_the_table(bell_fit):
-    check = sd.replication(bell_fit, prob=0.9)
-    assert check["inside"].mean() > 0.8
-
-
 def test_one_row_per_study_needs_no_within_study_level_and_no_slopes():
     table = make_table().drop_duplicates("study")
     rows = sd.read_trials(table)

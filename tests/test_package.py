@@ -22,8 +22,8 @@ ORDER = """
     specs roles named_priors evidence missing latents unknowns rows predictor grid machine algebra blocks integrate conditionals
     program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results
     files storage batches settings simulation uniformity calibration sampling arguments dose_space curves derived caveats verdicts
-    optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions
-    designs figures outputs demo terminal options questions cli __main__
+    optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive prior_checks
+    without_study outliers influence checks assumptions designs figures outputs demo terminal options questions cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -60,12 +60,15 @@ PUBLIC = {
         "leave_one_study_out",
         "LeaveOneOut",
         "study_effects",
-        "replication",
         "sensitivity",
         "vary_spread",
         "JointOptimum",
         "joint_optimum",
         "surface",
+        "Check",
+        "check",
+        "prior_curves",
+        "prior_effects",
         "WithinAcross",
         "within_across",
     ),

@@ -52,7 +52,7 @@ class Diagnosis:
 
 def diagnose(quantities: xr.Dataset, divergences: int) -> Diagnosis:
     """Diagnose draws (chain, draw, ...) of some quantities. Constant ones (an optimum always at one edge) pass, NaN fails."""
-    labels, draws = _elements(quantities)
+    labels, draws = elements(quantities)
     table = pd.DataFrame(convergence(draws), labels)
     table[~np.isfinite(draws.sum(axis=(1, 2)))] = [np.inf, 0.0, 0.0]
     is_constant = draws.max(axis=(1, 2)) == draws.min(axis=(1, 2))
@@ -65,7 +65,7 @@ def r_hats(draws: xr.DataArray) -> np.ndarray:
     return np.where(values.std(axis=(1, 2)) > 1e-9 * values.mean(axis=(1, 2)), convergence(values)["r_hat"], np.nan)
 
 
-def _elements(dataset: xr.Dataset) -> tuple[list[str], np.ndarray]:
+def elements(dataset: xr.Dataset) -> tuple[list[str], np.ndarray]:
     """The scalars of a dataset, labelled name[level], and their draws (scalars, chain, draw)."""
     shape, labels = (dataset.sizes["chain"], dataset.sizes["draw"]), []
     parts = [np.empty((0, *shape))]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .arguments import checked
 from .caveats import fit_warning
 from .chains import convergence
 from .errors import FitError, StimdoseError
@@ -81,6 +82,7 @@ class LeaveOneOut:
         )
 
 
+@checked
 def leave_one_study_out(
     fit: Fit,
     exact: Literal["auto"] | bool = "auto",

@@ -104,6 +104,14 @@ def ranges(items: list[str] | None) -> dict[str, tuple[float, float]]:
     return found
 
 
+def cuts(items: list[str] | None) -> dict[str, list[float]]:
+    """Where ranges of doses end by name, of "name=5:15" items. Raises StimdoseError for anything else."""
+    found = {name: [number(end) for end in value.split(":")] for name, value in pairs(items, "dose=end:end").items()}
+    if wrong := [name for name, ends in found.items() if not all(isinstance(end, float) for end in ends)]:
+        raise StimdoseError(f"write dose=end or dose=end:end, such as {wrong[0]}=5:15")
+    return found
+
+
 def number(text: str) -> float | str:
     """The number that a text is, or the text: what it is used for then says what it should be."""
     try:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from . import figures
 from .averaging import Average
+from .checks import Check
 from .completeness import completeness, reported
 from .curves import band, curve, points
 from .decisions import Contrast
@@ -174,6 +175,18 @@ def write_average(
         *write_optimum(best, folder, shown, "average-optimum"),
         *_write_figure(axes, folder, f"average-curves-{column}"),
     ]
+
+
+def write_check(found: Check, folder: Path) -> list[Path]:
+    """Write every table of a check, and the figures: rows against what others predict, and the answers without each study."""
+    written = [_write_table(table, folder, f"check-{name}") for name, table in found.tables.items()]
+    written += _write_figure(figures.checks(found), folder, "check")
+    written += _write_figure(figures.influence(found), folder, "influence")
+    moved = found.tables["left_out"]
+    for dose, group in moved[["dose", "group"]].drop_duplicates().itertuples(index=False) if "dose" in moved else ():
+        axes = figures.influence(found, dose=dose, group=group or None)
+        written += _write_figure(axes, folder, f"influence-{dose}{f'-{group}' if group else ''}")
+    return written
 
 
 def _plain(name: str) -> str:

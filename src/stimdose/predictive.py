@@ -1,18 +1,30 @@
-"""What the model says about the trials it has seen: shrunken effects, the pooled effect, replicated effects."""
+"""What the model says about the trials it has seen: shrunken effects, the pooled effect, replicated effects and their statistics."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from . import effects
-from .arguments import WORD, checked
+from .arguments import DICT, NAMES, WORD, checked
 from .columns import axis_label, level_order
-from .curves import effect_label
+from .curves import effect_label, points
 from .doses import dose_text, short
 from .errors import StimdoseError
-from .posterior import fitted, reported_effects, true_effects
+from .grid import base_levels
+from .model import Model
+from .posterior import fitted, replicate, reported_effects, true_effects
 from .predictor import study_effects as study_effects_of
+from .results import stacked
+from .rows import Rows
 from .sampling import Fit
 from .trials import Trials
+
+FEWEST_STUDIES = 3
+"""Fewer studies have no statistics of their own: what is odd about a single one is said by name."""
+LEAST_LEFT = 0.1
+"""Share of the noise of a mean that is compared where the posterior follows the mean closely, so that there is little to see."""
+STATISTICS = ("mean", "sd", "lowest", "highest")
 
 
 @checked(group=WORD.or_none())
@@ -63,32 +75,123 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     return table
 
 
-@checked
-def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
-    """Posterior predictive check by row: the reported effect, the interval of replicated effects, and P(replicated >
-    reported)."""
-    draws = fit.tree["posterior_predictive"]["effect"].values.reshape(-1, len(fit.rows.effect))
-    low, high = np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
-    effect = fit.rows.effect
-    return pd.DataFrame(
-        {
-            "row": fit.rows.labels,
-            "study": fit.rows.table["study"],
-            "effect": effect,
-            "low": low,
-            "high": high,
-            "inside": (effect >= low) & (effect <= high),
-            "p_higher": (draws > effect).mean(axis=0),
-        }
-    )
+def mean_effects(model: Model, rows: Rows, values: dict) -> np.ndarray:
+    """Draws (draws, rows) of the mean over studies of what each row estimates, at its doses."""
+    draws = len(values["between_study"])
+    none = {name: np.zeros((draws, len(rows.studies))) for name in study_effects_of(model, rows)}
+    return fitted(model, rows, values | none)
+
+
+def replicated(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
+    """Replicated effects (draws, rows) of new studies: trials with the doses, the groups and the sampling errors of these, done by
+    others. values: draws (draws, ...) from the posterior or the prior."""
+    draws = len(values["between_study"])
+    new = {
+        name: values[spread][:, None] * rng.standard_normal((draws, len(rows.studies)))
+        for name, (_, spread) in study_effects_of(model, rows).items()
+    }
+    return replicate(model, rows, values | new, rng)
+
+
+@checked(by=NAMES.or_none(), cuts=DICT.or_none())
+def statistics(
+    fit: Fit, *, by: str | tuple[str, ...] | None = None, cuts: Mapping[str, list[float]] | None = None, prob: float = 0.95
+) -> pd.DataFrame:
+    """Posterior predictive check of the table: do trials like these, done by others, look like these?
+
+    The statistics, of all studies, of each group and of each range of doses with three studies or more: the mean effect (rows weighted
+    by precision), the SD between studies, and the lowest and highest study.
+    by: group columns of the table, whether or not the model has them; by default those of the model, and phase and site.
+    cuts: where the ranges of a dose end (dose units), by column; those of the model that are not named, at their terciles.
+
+    Columns: of ("all", a column), level, studies, statistic, reported, replicated (median), low, high (interval of probability `prob` of
+    the replicates), p (two-sided), and p_adjusted: the probability that a replicated table has any statistic of the table as far out as
+    this one, in units of its own interval (Westfall and Young 1993, single-step maximum). The same trials made the posterior, which
+    follows them, so what is reported lies nearer the middle than a replicate would: for means interval and both p are narrowed by that,
+    for the others they are conservative.
+    attrs: `warning` where the fit did not converge.
+    """
+    rows, posterior = fit.rows, fit.tree["posterior"].to_dataset()
+    values = stacked(posterior.sel(draw=fit.tree["posterior_predictive"]["draw"]))
+    draws = replicated(fit.model, rows, values, np.random.default_rng([int(fit.tree.attrs["seed"]), 8]))
+    means, (reported, _) = mean_effects(fit.model, rows, values), reported_effects(rows, fit.values())
+    lines, found, expected = [], [], []
+    for of, level, part in _parts(fit, by, cuts):
+        if (studies := len(np.unique(rows.study[part]))) >= FEWEST_STUDIES:
+            lines += [(of, level, studies, name) for name in STATISTICS]
+            variance, study = rows.variance[part], rows.study[part]
+            found.append(_statistics(np.vstack([reported, draws])[:, part], variance, study))
+            expected.append(_statistics(means[:, part], variance, study))
+    table = pd.DataFrame(lines, columns=["of", "level", "studies", "statistic"])
+    if not found:
+        return table.reindex(columns=[*table, "reported", "replicated", "low", "high", "p", "p_adjusted"])
+    observed, new = np.split(np.concatenate(found, axis=1), [1])
+    is_mean = (table["statistic"] == "mean").to_numpy()
+    calibrated = np.where(is_mean, _narrower(new, np.concatenate(expected, axis=1)), 1.0)
+    middle, low, high = np.quantile(new, [0.5, (1 - prob) / 2, (1 + prob) / 2], axis=0)
+    low, high = middle + calibrated * (low - middle), middle + calibrated * (high - middle)
+    table["reported"], table["replicated"], table["low"], table["high"] = observed[0], middle, low, high
+    out = middle + (observed - middle) / calibrated
+    table["p"] = np.minimum(1, 2 * (1 + np.minimum((new >= out).sum(axis=0), (new <= out).sum(axis=0))) / (1 + len(new)))
+    ends = np.quantile(new, [0.025, 0.975], axis=0)
+    most, own = (abs(x - middle) / np.where(x > middle, ends[1] - middle, middle - ends[0]) for x in (new, out))
+    table["p_adjusted"] = (1 + (most.max(axis=1)[:, None] >= own).sum(axis=0)) / (1 + len(new))
+    if not fit.diagnosis.converged:
+        table.attrs["warning"] = "did not converge"
+    return table
+
+
+def _narrower(new: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How much nearer to the middle of its replicates a reported mean lies than a replicate does, by statistic.
+
+    Replicates `new` (draws, statistics) vary by `noise` and by what is not known of their mean, `expected`: noise + posterior. What is
+    reported less its posterior mean varies by noise - posterior: of y ~ N(X b, K), b ~ N(m, S), the residual y - X E[b | y] has the
+    covariance K - X Var[b | y] X'. No less than LEAST_LEFT of the noise, as where groups have a mean of their own.
+    """
+    total, posterior = new.var(axis=0), expected.var(axis=0)
+    noise = total - posterior
+    return np.sqrt(np.maximum(noise - posterior, LEAST_LEFT * noise) / total)
+
+
+def _parts(
+    fit: Fit, by: str | tuple[str, ...] | None, cuts: Mapping[str, list[float]] | None
+) -> list[tuple[str, str, np.ndarray]]:
+    """The parts of a table, as (column, level, whether each row is in it)."""
+    rows, by = fit.rows, (by,) if isinstance(by, str) else by
+    by = dict.fromkeys([*base_levels(rows), *(name for name in ("phase", "site") if name in rows.table)]) if by is None else by
+    cuts = {dose.column: None for dose in fit.model.doses} | dict(cuts or {})
+    if missing := [name for name in (*by, *cuts) if name not in rows.table]:
+        raise StimdoseError(f"the table has no column {', '.join(map(repr, missing))}")
+    found = [("all", "", np.ones(len(rows.effect), bool))]
+    for name in by:
+        values = rows.table[name]
+        levels = level_order(name, values.dropna())
+        found += [(name, level, (values.map(str) == level).to_numpy()) for level in levels if len(levels) > 1]
+    for name, ends in cuts.items():
+        doses = points(fit, name)["dose"].to_numpy(float)
+        ends = np.unique(np.nanquantile(doses, [1 / 3, 2 / 3], method="lower") if ends is None else ends)
+        place = np.searchsorted(ends, doses, side="left")
+        for k in np.unique(place[np.isfinite(doses)]):
+            inside = (place == k) & np.isfinite(doses)
+            found.append((name, "–".join(dict.fromkeys(map(short, (doses[inside].min(), doses[inside].max())))), inside))
+    return found
+
+
+def _statistics(effects: np.ndarray, variance: np.ndarray, study: np.ndarray) -> np.ndarray:
+    """STATISTICS (tables, 4) of effects (tables, rows), whose rows are sorted by study."""
+    weight, start = 1 / variance, np.flatnonzero(np.diff(study, prepend=-1))
+    by_study = np.add.reduceat(weight, start)
+    means = np.add.reduceat(effects * weight, start, axis=1) / by_study
+    mean = means @ by_study / by_study.sum()
+    sd = np.sqrt((means - mean[:, None]) ** 2 @ by_study / by_study.sum())
+    return np.column_stack([mean, sd, means.min(axis=1), means.max(axis=1)])
 
 
 def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the mean effect over the rows without study effects, and of the same in a new study."""
     rows, values = fit.rows, fit.values()
     effects_by_study = study_effects_of(fit.model, rows)
-    zero = {name: np.zeros_like(values[name]) for name in effects_by_study}
-    mean = fitted(fit.model, rows, values | zero).mean(axis=1)
+    mean = mean_effects(fit.model, rows, values).mean(axis=1)
     new = {
         name: np.repeat(values[spread][:, None] * rng.standard_normal((len(mean), 1)), len(rows.studies), axis=1)
         for name, (_, spread) in effects_by_study.items()

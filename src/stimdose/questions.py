@@ -330,6 +330,42 @@ def within_across(
         say_written(write_within_across(found, folder))
 
 
+@questions.command(
+    epilog="Examples: stimdose check results/fit.nc -o results\n\nstimdose check results/fit.nc --by protocol --cuts frequency_hz=5:15",
+    rich_help_panel=PANEL,
+)
+def check(
+    fit: opt.FitFile,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="a group column of the table: --by protocol; those of the model, phase and site by default"),
+    ] = None,
+    cuts: Annotated[
+        list[str] | None,
+        typer.Option(help="where ranges of a dose end: --cuts frequency_hz=5:15; each dose at its terciles by default"),
+    ] = None,
+    delta: opt.Delta = None,
+    out: opt.Out = None,
+) -> None:
+    """Print whether the model reproduces its trials, and which studies are unlike the others or decide an answer.
+
+    With -o write all tables as CSV, the figure of both (check) and those of the answers without each study (influence) as PDF and PNG.
+    """
+    from .checks import check as check_of
+    from .sampling import load_fit
+
+    folder, fitted = _folder(out), load_fit(fit)
+    found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
+    say(found.explanation)
+    if len(found.flagged):
+        show(found.flagged.reset_index(), "Remarkable studies")
+    show(found.tables["statistics"], "Statistics of the trials, and of replicated ones")
+    if folder:
+        from .outputs import write_check
+
+        say_written(write_check(found, folder))
+
+
 def _folder(out: Path | None) -> Path | None:
     """The folder to write to, made before anything is computed; what draws figures is not loaded without one."""
     if out is None:

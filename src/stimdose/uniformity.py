@@ -57,8 +57,8 @@ def _smallest_tail(counts: np.ndarray) -> np.ndarray:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P values (quantities,) after Holm's correction, which holds however the quantities depend on each other."""
-    order = np.argsort(p)
+    """P values (quantities,) adjusted for their number, however they depend on each other (Holm 1979, Scand J Stat 6:65)."""
+    order = np.argsort(p, kind="stable")
     found = np.empty(len(p))
     found[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return found

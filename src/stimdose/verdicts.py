@@ -51,6 +51,18 @@ def judge(
     """
     found, by_prior = verdicts(curves, delta), verdicts(prior, delta)
     free = found if freed is None else verdicts(freed, delta)
+    return weigh(found, by_prior, free, rivals, failing)
+
+
+def weigh(
+    found: dict[str, str],
+    by_prior: dict[str, str],
+    free: dict[str, str],
+    rivals: tuple[Confounder, ...] = (),
+    failing: set[str] = frozenset(),
+) -> tuple[dict[str, str], list[str]]:
+    """`judge`, from the verdicts on the draws themselves: those found, those of the prior, and those of the freed model (the ones found,
+    where there is none)."""
     from_prior = [group for group, word in found.items() if word == by_prior[group] != "not identified"]
     from_form = [group for group, word in found.items() if word != free[group] and word != "not identified"]
     is_confounded = not all(rival.in_model for rival in rivals)
@@ -67,14 +79,21 @@ def judge(
     return judged, [why + (f" ({', '.join(groups)})" if any(groups) else "") for why, groups in held_back if groups]
 
 
-def verdicts(curves: xr.DataArray, delta: float) -> dict[str, str]:
-    """The verdict on the draws themselves, by group."""
+def verdicts(curves: xr.DataArray, delta: float, certainty: float = CERTAINTY) -> dict[str, str]:
+    """The verdict on the draws themselves, by group. certainty: the probability from which one is given."""
     seen = observed(curves)
     parts = split(curves, *best_of(curves), by=group_of(curves))
-    return {group: verdict(*part, delta, seen[group]) for group, part in parts.items()}
+    return {group: verdict(*part, delta, seen[group], certainty) for group, part in parts.items()}
 
 
-def verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta: float, observed: list[float]) -> str:
+def verdict(
+    curves: xr.DataArray,
+    dose: xr.DataArray,
+    best: xr.DataArray,
+    delta: float,
+    observed: list[float],
+    certainty: float = CERTAINTY,
+) -> str:
     """The verdict on draws of one curve; differences count only between doses that were tried."""
     column = curves.attrs["dose"]
     x = curves[column].values
@@ -84,13 +103,13 @@ def verdict(curves: xr.DataArray, dose: xr.DataArray, best: xr.DataArray, delta:
     low, high = (curves.isel({column: k}, drop=True) for k in tried[[0, -1]])
     ends = curves.isel({column: sorted({0, tried[0], tried[-1], len(x) - 1})}).max(column)
     is_tried = (dose >= x[tried[0]]) & (dose <= x[tried[-1]])
-    if (is_tried & (best - ends > delta)).mean() >= CERTAINTY:
+    if (is_tried & (best - ends > delta)).mean() >= certainty:
         return "identified"
-    if (high - low > delta).mean() >= CERTAINTY and (dose == x[-1]).mean() >= 0.5:
+    if (high - low > delta).mean() >= certainty and (dose == x[-1]).mean() >= 0.5:
         return "still rising"
-    if (low - high > delta).mean() >= CERTAINTY and (dose == x[0]).mean() >= 0.5:
+    if (low - high > delta).mean() >= certainty and (dose == x[0]).mean() >= 0.5:
         return "still falling"
-    if (best - curves.min(column) <= delta).mean() >= CERTAINTY:
+    if (best - curves.min(column) <= delta).mean() >= certainty:
         return "flat"
     return "not identified"
 

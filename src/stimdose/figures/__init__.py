@@ -1,10 +1,12 @@
 """Figures for papers. Each function takes computed arrays, draws on Axes and returns them; only `save` writes files."""
 
 from .calibration import calibration
+from .checks import checks
 from .contrasts import contrasts
 from .curve_families import curve_families
 from .dose_response import dose_response
 from .forest import forest
+from .influence import influence
 from .near_best import near_best
 from .optimum import optimum
 from .style import save
@@ -14,10 +16,12 @@ from .within_across import within_across
 
 __all__ = [
     "calibration",
+    "checks",
     "contrasts",
     "curve_families",
     "dose_response",
     "forest",
+    "influence",
     "near_best",
     "optimum",
     "save",
