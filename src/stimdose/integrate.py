@@ -3,6 +3,8 @@
     y = X beta + Z u + w + e      beta_j ~ N(mean_j, sd_j^2)      u_s ~ N(0, diag(spread^2)) for each study s
                                   w ~ N(0, within I)              e_s ~ N(0, V_s), see `blocks`
 
+The first effect of a study may have a spread of its own, factor_s spread_1: its column of Z is then factor_s in place of ones.
+
 X = [fixed, moving] is stored one line a column: fixed (p1, rows) are columns that no parameter moves, moving (p2, rows) the
 others. A column whose coefficient is known, or sampled elsewhere, has sd 0. Z is a choice of columns of X (`slopes`, -1 for a
 column of ones). Rows are sorted by study; start (studies + 1,) marks where each begins.
@@ -66,7 +68,7 @@ def add_by_study(a, b, study, out):
 def whiten(lines, Z, root, spread, study):
     """Turn columns, in the rows of `lines` (columns, rows + q studies), into F; Z (q, rows) becomes Z spread. root = v^-1/2.
 
-    Returns C^-1 (q, q, studies), |C| (studies,), and the gradient of sum log |C| / 2 with respect to spread (q,).
+    Returns C^-1 (q, q, studies), |C| (studies,), and the gradient of log |C| / 2 with respect to log spread (q, studies).
     """
     q, n = Z.shape
     studies = (lines.shape[1] - n) // q
@@ -78,10 +80,11 @@ def whiten(lines, Z, root, spread, study):
         for m in range(q):
             add_by_study(weighted[k], Z[m], study, P[k, m])
             add(spread[k] * spread[m], P[k, m], C[k, m])
-    determinant, dspread = invert_each(C), np.zeros(q)
+    determinant, half = invert_each(C), np.zeros((q, studies))
     for k in range(q):
         for m in range(q):
-            dspread[k] += spread[m] * dot(P[k, m], C[m, k])
+            for s in range(studies):
+                half[k, s] += spread[k] * spread[m] * P[k, m, s] * C[m, k, s]
         for i in range(n):
             weighted[k, i] *= spread[k]
             Z[k, i] *= spread[k]
@@ -99,16 +102,18 @@ def whiten(lines, Z, root, spread, study):
                 line[i] -= Z[k, i] * effects[study[i]]
         for i in range(n):
             line[i] *= root[i]
-    return C, determinant, dspread
+    return C, determinant, half
 
 
 @compiled
-def standardised(y, fixed, moving, mean, slopes, variance, within, start, correlation, block):
+def standardised(y, fixed, moving, mean, slopes, factor, variance, within, start, correlation, block):
     """Columns of X and, last, y - X mean, in the rows of lines (p + 1, rows + q studies) that `whiten` completes; Z (q, rows)
     unscaled; root weights (rows,); all decorrelated; and L of the blocks."""
     n, p1, p2, q, studies = len(y), len(fixed), len(moving), len(slopes), len(start) - 1
     p = p1 + p2
     lines, Z = np.empty((p + 1, n + q * studies)), np.ones((q, n))
+    for s in range(len(factor)):
+        fill(factor[s], Z[0, start[s] : start[s + 1]])
     for j in range(p):
         copy(fixed[j] if j < p1 else moving[j - p1], lines[j, :n])
     copy(y, lines[p, :n])
@@ -204,9 +209,9 @@ def sections(statistics, p1, n, studies):
 
 
 @compiled
-def whiten_static(moving, mean, spread, study, statistics, p1, studies):
+def whiten_static(moving, mean, spread, factor, study, statistics, p1, studies):
     """F (p + 1, m + studies), the residual last; F F' and, of the studies' effects alone, (1, p + 1, p + 1), lower triangles; |C|
-    (studies,); the gradient of sum log |C| / 2 with respect to spread; root (rows,). By study, what turns the last part of a line
+    (studies,); the gradient of log |C| / 2 with respect to log spread (1, studies); root (rows,). By study, what turns the last part of a line
     into the study's effect, and into K^-1 (over root^2). m = rows, or p1 + 1 where no column moves and the triangle will do."""
     p2, n = moving.shape
     p = p1 + p2
@@ -225,9 +230,10 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
         for k in range(j + 1):
             gram[j, k] = dot(triangle[j], triangle[k])
     add_products(F, 0, m, p1, gram)
-    determinant = 1 + spread[0] ** 2 * total
+    own = spread[0] * (factor if len(factor) else np.ones(studies))
+    determinant = 1 + own**2 * total
     shrink = 1 / np.sqrt(determinant)
-    scale = spread[0] * np.sqrt(total) * shrink
+    scale = own * np.sqrt(total) * shrink
     scaled = np.empty((p + 1, studies))
     for j in range(p + 1):
         for s in range(studies):
@@ -235,8 +241,24 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
             scaled[j, s] = scale[s] * F[j, m + s]
     add_products(F, m, m + studies, 0, gram)
     add_products(scaled, 0, studies, 0, effects[0])
-    dspread = np.array([spread[0] * (total / determinant).sum()])
-    return F, gram, effects, determinant, dspread, root, scale, shrink / np.sqrt(total)
+    return F, gram, effects, determinant, (scale**2).reshape(1, -1), root, scale, shrink / np.sqrt(total)
+
+
+@compiled
+def factor_gradient(F, T, scale, effect, half, factor):
+    """Gradient with respect to factor (studies,): what study s adds to that with respect to log spread, over factor_s."""
+    p, studies = len(T), len(factor)
+    first = F.shape[1] - len(scale)
+    found, part = np.zeros(studies), np.empty(studies)
+    for j in range(p):
+        fill(0.0, part)
+        for k in range(j + 1):
+            add(T[j, k], F[k, first : first + studies], part)
+        for s in range(studies):
+            found[s] += (part[s] * scale[s]) ** 2
+    for s in range(studies):
+        found[s] = (effect[s] ** 2 + found[s] - half[0, s]) / factor[s]
+    return found
 
 
 @compiled
@@ -270,25 +292,28 @@ def to_rows(line, root, study, back, out):
 
 
 @inlined
-def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, statistics, by_row):
-    """log p(y) with beta and u integrated out, and its gradients with respect to y, moving, mean, sd, spread, variance and within.
+def log_marginal(
+    y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block, statistics, by_row
+):
+    """log p(y) with beta and u integrated out, and its gradients with respect to y, moving, mean, sd, spread, factor, variance and
+    within.
 
-    y, variance (rows,); fixed (p1, rows); moving (p2, rows); mean, sd (p1 + p2,); spread, slopes (q,); within a variance; start,
-    block (studies + 1,); correlation flat. `by_row`: whether gradients with respect to y and variance are wanted, else they are
-    empty. The gradient with respect to `within` is 0 where within is 0: it is the square of a parameter, or a constant.
-    `statistics`: empty, or `statistics_of(y, fixed, variance, start)` where there is no block, slopes = [-1], within = 0, and not
-    by_row.
+    y, variance (rows,); fixed (p1, rows); moving (p2, rows); mean, sd (p1 + p2,); spread, slopes (q,); factor (studies,) on the
+    first spread, whose slope is -1, or empty: all 1; within a variance; start, block (studies + 1,); correlation flat. `by_row`:
+    whether gradients with respect to y and variance are wanted, else they are empty. The gradient with respect to `within` is 0
+    where within is 0: it is the square of a parameter, or a constant. `statistics`: empty, or `statistics_of(y, fixed, variance,
+    start)` where there is no block, slopes = [-1], within = 0, and not by_row.
     """
     p1, p2, q, studies, study = len(fixed), len(moving), len(slopes), len(start) - 1, study_of(start)
     p = p1 + p2
     static = len(statistics) > 0
     if static:
         F, gram, effects, determinant, half, root, scale, back = whiten_static(
-            moving, mean, spread, study, statistics, p1, studies
+            moving, mean, spread, factor, study, statistics, p1, studies
         )
         Z, C_inverse, L, log_root = np.empty((0, 0)), np.empty((0, 0, 0)), correlation, statistics[-1]
     else:
-        F, Z, root, L = standardised(y, fixed, moving, mean, slopes, variance, within, start, correlation, block)
+        F, Z, root, L = standardised(y, fixed, moving, mean, slopes, factor, variance, within, start, correlation, block)
         C_inverse, determinant, half = whiten(F, Z, root, spread, study)
         gram, effects = products(F, q, studies)
         scale, back, log_root = np.ones(q * studies), np.empty(0), log_product(root)
@@ -314,11 +339,12 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
             for j in range(p):
                 for m in range(j + 1):
                     dspread[k] += (1 if m == j else 2) * M[j, m] * effects[k, j, m]
-            dspread[k] = dspread[k] / spread[k] - half[k]
+            dspread[k] = (dspread[k] - half[k].sum()) / spread[k]
 
+    dfactor = factor_gradient(F, T, scale, effect, half, factor)
     dy, dvariance, dmoving, dwithin = np.empty(0), np.empty(0), np.empty((p2, len(y))), 0.0
     if static and p2 == 0:
-        return logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin
+        return logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
     alpha, line = np.empty(len(y)), np.empty(F.shape[1])
     to_rows(f, root, study, back, alpha)
     for j in range(p1, p):
@@ -343,5 +369,5 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
     push_back(dmoving, L, start, block)
     if by_row:
         push_back(alpha.reshape(1, -1), L, start, block)
-        return logp, -alpha, dmoving, dmean, dsd, dspread, dvariance, dwithin
-    return logp, dy, dmoving, dmean, dsd, dspread, np.empty(0), dwithin
+        return logp, -alpha, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
+    return logp, dy, dmoving, dmean, dsd, dspread, dfactor, np.empty(0), dwithin

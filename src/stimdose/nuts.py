@@ -79,62 +79,64 @@ def _program(data):
             _numbers(data, 11),
             _numbers(data, 12),
             _numbers(data, 13),
-            _vector(data, 14),
+            _numbers(data, 14),
             _numbers(data, 15),
             _vector(data, 16),
+            _numbers(data, 17),
+            _vector(data, 18),
         ),
         Moving(
-            _numbers(data, 17),
-            _numbers(data, 18),
             _numbers(data, 19),
-            _vector(data, 20),
+            _numbers(data, 20),
             _numbers(data, 21),
-            _numbers(data, 22),
-            _vector(data, 23),
-            _vector(data, 24),
-            _numbers(data, 25),
-            _numbers(data, 26),
-            _table(data, 27),
+            _vector(data, 22),
+            _numbers(data, 23),
+            _numbers(data, 24),
+            _vector(data, 25),
+            _vector(data, 26),
+            _numbers(data, 27),
             _numbers(data, 28),
             _table(data, 29),
-            _table(data, 30),
+            _numbers(data, 30),
             _table(data, 31),
+            _table(data, 32),
+            _table(data, 33),
         ),
-        Intervals(_numbers(data, 32), _vector(data, 33), _vector(data, 34), _vector(data, 35), _vector(data, 36)),
+        Intervals(_numbers(data, 34), _vector(data, 35), _vector(data, 36), _vector(data, 37), _vector(data, 38)),
         Missing(
-            _numbers(data, 37),
-            _numbers(data, 38),
             _numbers(data, 39),
             _numbers(data, 40),
-            _vector(data, 41),
-            _vector(data, 42),
-            _numbers(data, 43),
-            _numbers(data, 44),
-            _vector(data, 45),
-            _matrix(data, 46),
+            _numbers(data, 41),
+            _numbers(data, 42),
+            _vector(data, 43),
+            _vector(data, 44),
+            _numbers(data, 45),
+            _numbers(data, 46),
             _vector(data, 47),
-            _numbers(data, 48),
-            _numbers(data, 49),
-            _vector(data, 50),
-            _matrix(data, 51),
+            _matrix(data, 48),
+            _vector(data, 49),
+            _numbers(data, 50),
+            _numbers(data, 51),
+            _vector(data, 52),
+            _matrix(data, 53),
         ),
         Unprinted(
-            _numbers(data, 52),
-            _numbers(data, 53),
-            _matrix(data, 54),
+            _numbers(data, 54),
             _numbers(data, 55),
-            _vector(data, 56),
-            _vector(data, 57),
+            _matrix(data, 56),
+            _numbers(data, 57),
             _vector(data, 58),
-            _numbers(data, 59),
-            _numbers(data, 60),
+            _vector(data, 59),
+            _vector(data, 60),
             _numbers(data, 61),
-            _matrix(data, 62),
+            _numbers(data, 62),
+            _numbers(data, 63),
+            _matrix(data, 64),
         ),
     )
 
 
-FIELDS = 63
+FIELDS = 65
 CENTER, FACTOR = FIELDS, FIELDS + 1
 """Where the affine map stands, behind the fields of the program: position = center + factor @ what NUTS sees."""
 
@@ -278,6 +280,8 @@ def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
     is_half, is_folded = np.isin(family, [FAMILIES.index(name) for name in ("halfnormal", "halfcauchy")]), _is_folded(program)
     middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
     scale = np.where(is_half, 1.0, np.where(is_folded, first / 2, second))
+    is_gamma = family == FAMILIES.index("gamma")
+    middle[is_gamma], scale[is_gamma] = np.log(first / second)[is_gamma], first[is_gamma] ** -0.5
 
     def start(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -341,8 +345,9 @@ def sample(
 def natural_values(program: Program, layout: Layout, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Draws (draws, ...) of every sampled variable on its own scale, by posterior variable name, from positions (draws, d)."""
     registers, log_doses, sds = natural(np.ascontiguousarray(positions), program)
-    folded = np.flatnonzero(_is_folded(program))
-    registers[:, folded] = np.abs(registers[:, folded])
+    folded, grouped = np.flatnonzero(_is_folded(program)), np.arange(len(program.sampled.grouped)) + positions.shape[1]
+    positive = np.concatenate([folded, grouped])
+    registers[:, positive] = np.abs(registers[:, positive])
     found = {name: registers[:, places] for name, places in (layout.sampled | layout.grouped).items()}
     found |= {name: np.exp(log_doses[:, numbers]) for name, numbers in layout.log_doses.items()}
     return found | ({"sd_true": sds} if sds.shape[1] else {})

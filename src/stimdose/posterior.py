@@ -14,9 +14,13 @@ from .predictor import (
     prior_constants,
     sampled_priors,
     study_effects,
+    study_spread,
+    study_spreads,
     terms,
+    weight_prior,
 )
 from .rows import Rows
+from .selection import log_selection, published_effects
 
 CHUNK = 20_000_000
 """Numbers held at once while coefficients are drawn; bounds memory at any number of rows and draws."""
@@ -30,11 +34,21 @@ def draw_coefficients(
     sampled: (draws, ...) by posterior variable name. Returns the drawn variables by name, and log p(y_s | draw) (draws,
         studies) with the effects of study s integrated out.
     """
+    if model.selection:
+        return {}, _selected_log_likelihood(model, rows, sampled)
     draws = len(next(iter(sampled.values())))
     chunk = max(1, CHUNK // (len(rows.effect) * (4 + 2 * len(model.priors()))))
     parts = [_draw_chunk(model, rows, _slice(sampled, slice(k, k + chunk)), rng) for k in range(0, draws, chunk)]
     drawn = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     return drawn, np.concatenate([part[1] for part in parts])
+
+
+def _selected_log_likelihood(model: Model, rows: Rows, values: dict) -> np.ndarray:
+    """log p(y_s | draw, published) (draws, studies), one row each, where everything was sampled."""
+    mean = mean_effect(terms(model, rows, rows.points, values), values)
+    sd = np.sqrt(rows.variance + study_spread(model, rows, values) ** 2)
+    normal = -0.5 * ((rows.effect - mean) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))
+    return normal + log_selection(rows.effect, rows.variance, mean, sd, values["publication_probability"][:, None])
 
 
 def _slice(values: dict, which: slice) -> dict:
@@ -48,7 +62,7 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
     values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model, rows).items()}
     found = terms(model, rows, rows.points, values)
     system = linear_system(found, rows, values)
-    study = study_effects(model, rows)
+    study, (spreads, factor) = study_effects(model, rows), study_spreads(model, rows, values)
     place = {coefficient.name: k for k, coefficient in enumerate(system) if coefficient.group is None} | {None: -1}
     X = np.stack([np.broadcast_to(part.column, (draws, n)) for part in system], axis=-1)
     mean, sd = (
@@ -61,8 +75,9 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         X,
         np.ascontiguousarray(mean, float),
         np.ascontiguousarray(sd, float),
-        np.stack([values[spread] for _, spread in study.values()], axis=-1),
+        np.stack(spreads, axis=-1),
         np.array([place[column_of] for column_of, _ in study.values()]),
+        np.empty((draws, 0)) if factor is None else factor,
         variance,
         values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws),
         rows.start,
@@ -121,6 +136,8 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
     from .conditionals import sampling_errors
 
     mean = fitted(model, rows, values)
+    if model.selection:
+        return published_effects(rows.variance, mean, values["publication_probability"][:, None], rng)
     _, *errors = _errors(rows, values)
     return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
 
@@ -154,6 +171,9 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
         if not moderator.is_numeric:
             name = moderator.column
             values[f"{name}_effect"] = values[f"between_{name}"][:, None] * rng.standard_normal((draws, len(rows.levels[name])))
+    if model.study_effects == "student-t":
+        shape, rate = weight_prior(model)
+        values["study_weight"] = rng.gamma(shape, 1 / rate, (draws, len(rows.studies)))
     values |= _prior_imputed(rows.imputation, draws, rng) if rows.imputation else {}
     return values | (rows.unknowns.draw_prior(draws, rng) if rows.unknowns else {})
 

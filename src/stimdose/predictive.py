@@ -1,5 +1,7 @@
 """What the model says about the trials it has seen: shrunken effects, the pooled effect, replicated effects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from .curves import effect_label
 from .doses import dose_text, short
 from .errors import StimdoseError
 from .posterior import fitted, reported_effects, true_effects
+from .predictor import new_study_spread
 from .predictor import study_effects as study_effects_of
 from .sampling import Fit
 from .trials import Trials
@@ -81,15 +84,16 @@ def replication(fit: Fit, prob: float = 0.95) -> pd.DataFrame:
 
 
 def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of the mean effect over the rows without study effects, and of the same in a new study."""
-    rows, values = fit.rows, fit.values()
+    """Draws of the mean effect over the rows without study effects (nor small-study effects), and of the same in a new study."""
+    rows, values = replace(fit.rows, points=replace(fit.rows.points, small_study=0.0)), fit.values()
     effects_by_study = study_effects_of(fit.model, rows)
     zero = {name: np.zeros_like(values[name]) for name in effects_by_study}
     mean = fitted(fit.model, rows, values | zero).mean(axis=1)
-    new = {
-        name: np.repeat(values[spread][:, None] * rng.standard_normal((len(mean), 1)), len(rows.studies), axis=1)
-        for name, (_, spread) in effects_by_study.items()
-    }
+    of_study, new = {name: group[rows.start[:-1]] for name, group in rows.points.groups.items()}, {}
+    for name, (column_of, spread) in effects_by_study.items():
+        shift = rng.standard_normal((len(mean), 1))
+        own = values[spread][:, None] if column_of else new_study_spread(fit.model, of_study, values, rng)
+        new[name] = np.broadcast_to(own * shift, (len(mean), len(rows.studies)))
     shifted = fitted(fit.model, rows, values | new).mean(axis=1)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
     return mean, shifted + within

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.special import ndtri
 
-Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation"]
+Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation", "beta"]
 
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "normal": ("mu", "sigma"),
@@ -15,6 +15,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "halfcauchy": ("scale",),
     "lognormal": ("mu", "sigma"),
     "correlation": ("mu", "sigma"),
+    "beta": ("alpha", "beta"),
 }
 """Parameters of each family; mu and sigma of the lognormal are those of the logarithm, of the correlation those of Fisher's z,
 atanh of the correlation."""
@@ -59,6 +60,8 @@ class Prior(BaseModel):
     mu: float | None = None
     sigma: float | None = Field(None, gt=0)
     scale: float | None = Field(None, gt=0)
+    alpha: float | None = Field(None, gt=0)
+    beta: float | None = Field(None, gt=0)
     interval: tuple[float, float] | None = None
     prob: float = Field(0.95, gt=0, lt=1)
     why: str = ""
@@ -69,13 +72,15 @@ class Prior(BaseModel):
     @model_validator(mode="after")
     def _complete(self):
         needed = set(PARAMETERS[self.family])
-        given = {name for name in ("mu", "sigma", "scale") if getattr(self, name) is not None}
+        given = {name for name in ("mu", "sigma", "scale", "alpha", "beta") if getattr(self, name) is not None}
         if self.interval is None and given != needed:
             raise ValueError(
                 f"a {self.family} prior takes {' and '.join(sorted(needed))}, or an interval; it was given {sorted(given) or 'nothing'}"
             )
         if self.interval is not None:
             low, high = self.interval
+            if self.family == "beta":
+                raise ValueError("a beta prior takes alpha and beta, not an interval")
             if given:
                 raise ValueError(f"a prior takes an interval or parameters, not both ({sorted(given)})")
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
@@ -112,7 +117,7 @@ class Prior(BaseModel):
 
     @property
     def is_positive(self) -> bool:
-        return self.family not in ("normal", "correlation")
+        return self.family not in ("normal", "correlation", "beta")
 
     @cached_property
     def distribution(self):
@@ -126,11 +131,12 @@ class Prior(BaseModel):
             "halfcauchy": lambda: stats.halfcauchy(scale=p["scale"]),
             "lognormal": lambda: stats.lognorm(s=p["sigma"], scale=np.exp(p["mu"])),
             "correlation": lambda: FisherNormal(p["mu"], p["sigma"]),
+            "beta": lambda: stats.beta(p["alpha"], p["beta"]),
         }[self.family]()
 
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""
-        if factor == 1.0 or self.family == "correlation":
+        if factor == 1.0 or self.family in ("correlation", "beta"):
             return self
         p = self.parameters
         if self.family == "lognormal":
@@ -146,9 +152,8 @@ class Prior(BaseModel):
         if self.family == "correlation":
             z = pm.Normal(f"{name}_z", parameters["mu"], parameters["sigma"])
             return pm.Deterministic(name, pm.math.tanh(z))
-        distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[
-            self.family
-        ]
+        families = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}
+        distribution = (families | {"beta": pm.Beta})[self.family]
         return distribution(name, *(parameters[parameter] for parameter in PARAMETERS[self.family]))
 
     def as_dict(self) -> dict:
