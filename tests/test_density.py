@@ -243,7 +243,9 @@ CASES |= {
     "Student-t, shared controls and repeated times": linked(study_effects="student-t"),
     "heterogeneity by group": on_wide(model_of(dose_of("quadratic"), between_study_by="site")),
     "heterogeneity by group, one row per study": lambda: prepared(
-        model_of(dose_of("linear"), between_study_by="phase", between_study=half("halfcauchy"), between_study_spread=LOG),
+        model_of(
+            dose_of("linear"), between_study_by="phase", between_study=half("halfcauchy"), between_study_spread=half("halfcauchy")
+        ),
         wide_table().drop_duplicates("study"),
     ),
     "Student-t study effects and heterogeneity by group": on_wide(

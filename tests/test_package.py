@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion "
-    "covariance trials reading completeness template shipped priors shapes parts model specs missing latents unknowns small_studies rows predictor selection "
-    "grid machine algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
+    "covariance trials reading completeness template shipped priors shapes parts model specs missing latents unknowns "
+    "small_studies rows predictor selection grid machine algebra blocks integrate conditionals program encoding moving density "
+    "starts nuts op pymc_model explicit engine posterior chains diagnosis "
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
     "decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
     "terminal options questions cli __main__"

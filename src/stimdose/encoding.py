@@ -138,11 +138,13 @@ def _contiguous(part):
 def _signed(model: Model, rows: Rows) -> set[str]:
     """Standard deviations that are sampled with a sign, of whatever has many levels: studies, rows, doses.
 
-    Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps.
+    Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps. Nor is
+    that of studies where it is the base of those of groups.
     """
     by_group = {grouped.spread for grouped in grouped_parameters(model) if grouped.is_factor}
     imputed = {f"{part.column}_spread" for part in rows.imputation.parts} if rows.imputation else set()
-    return {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
+    signed = {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
+    return signed - ({"between_study"} if model.between_study_by else set())
 
 
 def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict) -> tuple[Likelihood, Moving]:

@@ -8,7 +8,7 @@ from .model import Model
 from .rows import Rows
 
 NOTICE_AFTER = 5.0
-SELECTION_NOTICE = "stimdose samples every coefficient and study effect in PyMC: with selection nothing can be integrated out"
+SELECTION_NOTICE = "stimdose samples the coefficients too, in PyMC: with selection they cannot be integrated out"
 NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
 
 

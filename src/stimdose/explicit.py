@@ -20,7 +20,8 @@ def sample_explicit(model: Model, rows: Rows, seed: int, settings: dict, progres
     )
     raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
     values = {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in raw["posterior"].items()}
-    for name, (column_of, spread) in study_effects(model, rows).items():
+    study = {} if model.selection else study_effects(model, rows)  # of which `selection` integrates them out
+    for name, (column_of, spread) in study.items():
         own = values[spread][:, None] if column_of else study_spread(model, rows, values)
         values[name] = own * values[f"{name}_z"]
     names = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")

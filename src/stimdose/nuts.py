@@ -281,7 +281,7 @@ def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
     middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
     scale = np.where(is_half, 1.0, np.where(is_folded, first / 2, second))
     is_gamma = family == FAMILIES.index("gamma")
-    middle[is_gamma], scale[is_gamma] = np.log(first / second)[is_gamma], first[is_gamma] ** -0.5
+    middle[is_gamma], scale[is_gamma] = np.log(first[is_gamma] / second[is_gamma]), first[is_gamma] ** -0.5
 
     def start(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -345,9 +345,8 @@ def sample(
 def natural_values(program: Program, layout: Layout, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Draws (draws, ...) of every sampled variable on its own scale, by posterior variable name, from positions (draws, d)."""
     registers, log_doses, sds = natural(np.ascontiguousarray(positions), program)
-    folded, grouped = np.flatnonzero(_is_folded(program)), np.arange(len(program.sampled.grouped)) + positions.shape[1]
-    positive = np.concatenate([folded, grouped])
-    registers[:, positive] = np.abs(registers[:, positive])
+    folded = np.flatnonzero(_is_folded(program))
+    registers[:, folded] = np.abs(registers[:, folded])
     found = {name: registers[:, places] for name, places in (layout.sampled | layout.grouped).items()}
     found |= {name: np.exp(log_doses[:, numbers]) for name, numbers in layout.log_doses.items()}
     return found | ({"sd_true": sds} if sds.shape[1] else {})

@@ -20,7 +20,7 @@ from .predictor import (
     weight_prior,
 )
 from .rows import Rows
-from .selection import log_selection, published_effects
+from .selection import PROBABILITY, log_selection, published_effects
 
 CHUNK = 20_000_000
 """Numbers held at once while coefficients are drawn; bounds memory at any number of rows and draws."""
@@ -35,7 +35,7 @@ def draw_coefficients(
         studies) with the effects of study s integrated out.
     """
     if model.selection:
-        return {}, _selected_log_likelihood(model, rows, sampled)
+        return _draw_selected(model, rows, sampled, rng)
     draws = len(next(iter(sampled.values())))
     chunk = max(1, CHUNK // (len(rows.effect) * (4 + 2 * len(model.priors()))))
     parts = [_draw_chunk(model, rows, _slice(sampled, slice(k, k + chunk)), rng) for k in range(0, draws, chunk)]
@@ -43,12 +43,15 @@ def draw_coefficients(
     return drawn, np.concatenate([part[1] for part in parts])
 
 
-def _selected_log_likelihood(model: Model, rows: Rows, values: dict) -> np.ndarray:
-    """log p(y_s | draw, published) (draws, studies), one row each, where everything was sampled."""
-    mean = mean_effect(terms(model, rows, rows.points, values), values)
-    sd = np.sqrt(rows.variance + study_spread(model, rows, values) ** 2)
-    normal = -0.5 * ((rows.effect - mean) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))
-    return normal + log_selection(rows.effect, rows.variance, mean, sd, values["publication_probability"][:, None])
+def _draw_selected(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
+    """`draw_coefficients` where the coefficients were sampled, and each study has one row."""
+    mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
+    variance = rows.variance + between
+    residual, share = rows.effect - mean, between / variance
+    drawn = share * residual + np.sqrt(share * rows.variance) * rng.standard_normal(mean.shape)
+    normal = -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
+    selected = log_selection(rows.effect, rows.variance, mean, np.sqrt(variance), values[PROBABILITY][:, None])
+    return {"study_effect": drawn}, normal + selected
 
 
 def _slice(values: dict, which: slice) -> dict:
@@ -137,7 +140,7 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
 
     mean = fitted(model, rows, values)
     if model.selection:
-        return published_effects(rows.variance, mean, values["publication_probability"][:, None], rng)
+        return published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng)
     _, *errors = _errors(rows, values)
     return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
 

@@ -4,7 +4,8 @@
 
 With integrate=True (the default) coefficients with normal priors, group deviations and study effects are integrated out exactly
 (`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With
-integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
+integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other. With `selection` the
+coefficients are explicit, and the effects of studies are integrated out (see `selection`).
 """
 
 from itertools import pairwise
@@ -30,7 +31,7 @@ from .predictor import (
     weight_prior,
 )
 from .rows import DosePoints, Missing, Rows, prepare, rows_of
-from .selection import log_selection
+from .selection import PROBABILITY, log_selection
 from .trials import Trials
 from .unknowns import Unknowns
 
@@ -38,7 +39,7 @@ from .unknowns import Unknowns
 def build(
     model: Model, trials: Trials, *, integrate: bool = True, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()
 ) -> pm.Model:
-    """The model as a pm.Model, observations and prior constants as pm.Data. A model of selection is always explicit.
+    """The model as a pm.Model, observations and prior constants as pm.Data. A model of selection is never integrated.
 
     Raises ModelError or TrialsError where model and table do not fit.
     """
@@ -71,9 +72,10 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
             mean = mean_effect(found, values)
             columns = {coefficient.name: coefficient.column for coefficient in system if coefficient.group is None}
             if model.selection:
-                sd = pt.sqrt(variance + study_spread(model, rows, values)[rows.study] ** 2)
-                log_weight = log_selection(rows.effect, rows.variance, mean, sd, values["publication_probability"])
+                within = study_spread(model, rows, values) ** 2  # one row for each study
+                log_weight = log_selection(rows.effect, rows.variance, mean, pt.sqrt(variance + within), values[PROBABILITY])
                 pm.Potential("log_selection", log_weight.sum())
+                study = {}
             for name, (column_of, spread) in study.items():
                 own = values[spread] if column_of else study_spread(model, rows, values)
                 column = columns[column_of] if column_of else 1.0
@@ -148,7 +150,7 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
             own = population * pt.exp(deviation) if grouped.is_factor else population + deviation
             values[grouped.variable] = pm.Deterministic(grouped.variable, own, dims=grouped.group)
     if model.study_effects == "student-t":
-        values["study_weight"] = pm.Gamma("study_weight", *weight_prior(model), dims="study")
+        values["study_weight"] = pm.Gamma("study_weight", *np.array(weight_prior(model)), dims="study")
     for column in [] if integrate else [moderator.column for moderator in model.moderator if not moderator.is_numeric]:
         deviation = values[f"between_{column}"] * pm.Normal(f"{column}_effect_z", 0, 1, dims=column)
         values[f"{column}_effect"] = pm.Deterministic(f"{column}_effect", deviation, dims=column)

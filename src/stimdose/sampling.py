@@ -231,8 +231,8 @@ def fit(
     missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses, standard
         deviations and correlations of before and after parameters (see `Fit.imputed`); groups and moderators cannot be missing.
     allow_mixed: kinds (measure, comparator, design, score, outcome) that may differ between rows. integrate=False samples every
-        coefficient and study effect in PyMC, for checking; a model with `selection` is always sampled so. The same seed gives the
-        same draws.
+        coefficient and study effect in PyMC, for checking; a model with `selection` is always sampled in PyMC. The same seed gives
+        the same draws.
 
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.

@@ -14,6 +14,8 @@ from scipy.special import erfc, ndtri
 from .predictor import array_library
 
 CRITICAL = float(ndtri(0.975))
+PROBABILITY = "publication_probability"
+"""Posterior variable of w."""
 
 
 def is_significant(effect: np.ndarray, variance: np.ndarray) -> np.ndarray:
