@@ -5,14 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import quad
 from scipy.special import roots_genlaguerre
-from scipy.stats import chi2, kstest, norm
+from scipy.stats import chi2, gamma, kstest, multivariate_normal, norm
 from scipy.stats import t as student_t
 
 import stimdose as sd
 from stimdose.curves import held_in_words
 from stimdose.grid import curve_draws, held_values
-from stimdose.posterior import draw_prior
+from stimdose.posterior import draw_coefficients, draw_prior
 from stimdose.predictive import _pooled
 from stimdose.predictor import study_spread
 from stimdose.rows import prepare, rows_of
@@ -108,8 +109,9 @@ def test_a_beta_prior_takes_its_parameters():
 
 
 def test_groups_that_differ_within_studies_are_refused_by_name():
-    table = pd.concat([table_of(np.zeros(4), phase="acute"), table_of(np.zeros(2), phase=["acute", "chronic"])])
-    with pytest.raises(sd.ModelError, match="one phase each; rows differ in it in Trial 01$"):
+    tables = [table_of(np.zeros(4), phase="acute", arm="A"), table_of(np.zeros(2), phase=["acute", "chronic"], arm="B")]
+    table = pd.concat(tables, ignore_index=True)
+    with pytest.raises(sd.ModelError, match=r"one phase each; rows differ in it in Trial 01$"):
         prepare(PLAIN.replace(between_study_by="phase"), sd.read_trials(table))
     table.iloc[0, table.columns.get_loc("phase")] = None
     with pytest.raises(sd.TrialsError, match="phase"):
@@ -176,6 +178,25 @@ def test_student_t_agrees_with_quadrature():
     mean, between = draws_of(fit, "intercept"), draws_of(fit, "between_study")
     draws = np.column_stack([mean, between, mean**2, between**2, draws_of(fit, "study_weight")[:, 0]])
     assert_joint(draws, quadrature_moments(y, se, 3.0))
+
+
+def test_the_log_likelihood_of_a_study_is_over_its_weight():
+    """So that a study that is left out is not judged with the weight that it gave itself. Two rows of one study, then one row."""
+    exact = sd.Prior("normal", mu=0.2, sigma=1e-9)
+    table = table_of([0.9, 1.3, -0.2], [0.2, 0.3, 0.25], arm=["A", "B", "A"]).assign(study=["X", "X", "Y"])
+    model = PLAIN.replace(study_effects="student-t", student_t_df=3.0, intercept=sd.Intercept(prior=exact), within_study=False)
+    rows = rows_for(model, sd.read_trials(table))
+    values = {"between_study": np.full(2, 0.3), "study_weight": np.tile([0.1, 7.0], (2, 1))}
+    _, found = draw_coefficients(model, rows, values, np.random.default_rng(1))
+
+    def at(weight, own) -> float:
+        covariance = np.diag(rows.variance[own]) + 0.3**2 / weight
+        return multivariate_normal(np.full(len(own), 0.2), covariance).pdf(rows.effect[own]) * gamma(1.5, scale=1 / 1.5).pdf(
+            weight
+        )
+
+    expected = [np.log(quad(at, 0, np.inf, args=(own,), epsabs=1e-12)[0]) for own in ([0, 1], [2])]
+    np.testing.assert_allclose(found, np.tile(expected, (2, 1)), atol=1e-5)
 
 
 def test_it_is_saved_and_refitted(student_fit, tmp_path):
@@ -343,12 +364,12 @@ def test_the_term_is_a_moderator_that_is_zero_in_curves():
     assert "study" not in held_in_words(held_values(moderated, fits[1].rows, "sessions", None, {}), {})
 
 
-def unbiased_table(rng, studies: int = 30) -> pd.DataFrame:
-    """Trials of one effect, 0.8, with the summaries of two arms; nothing depends on their size."""
+def unbiased_table(rng, studies: int = 60) -> pd.DataFrame:
+    """Trials of an effect of 0.8, give or take 0.3, with the summaries of two arms; nothing depends on their size."""
     records = []
     for study in range(studies):
-        n = int(np.exp(rng.uniform(np.log(6), np.log(60))))
-        active, control = rng.normal(0.8 + rng.normal(0, 0.1), 1, n), rng.normal(0, 1, n)
+        n = int(np.exp(rng.uniform(np.log(8), np.log(30))))
+        active, control = rng.normal(0.8 + rng.normal(0, 0.3), 1, n), rng.normal(0, 1, n)
         summary = {"n_active": n, "n_control": n, "mean_active": active.mean(), "mean_control": control.mean()}
         summary |= {"sd_active": active.std(ddof=1), "sd_control": control.std(ddof=1)}
         records.append({"study": f"Trial {study:02d}"} | summary)
@@ -380,4 +401,4 @@ def test_pet_by_sizes_finds_nothing_where_there_is_nothing():
     by_errors = false_positives(sd.batch(others, progress=False), "printed_se_effect")
     print(by_sizes, by_errors)
     assert by_sizes <= 0.15  # 5 % +- 2.8 %, three and a half standard errors
-    assert by_errors > by_sizes
+    assert by_errors >= 0.2

@@ -1,7 +1,7 @@
 """From draws of what was sampled to draws of everything: coefficients, groups, studies, replicates; and the same from the prior."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
@@ -73,26 +73,51 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
     effect, variance, jacobian = observed(rows, values)
+    spread, slopes = np.stack(spreads, axis=-1), np.array([place[column_of] for column_of, _ in study.values()])
+    within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
+    errors = (variance, within, rows.start, rows.correlation, rows.block)
     beta, u, log_likelihood = draw(
         effect,
         X,
         np.ascontiguousarray(mean, float),
         np.ascontiguousarray(sd, float),
-        np.stack(spreads, axis=-1),
-        np.array([place[column_of] for column_of, _ in study.values()]),
+        spread,
+        slopes,
         np.empty((draws, 0)) if factor is None else factor,
-        variance,
-        values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws),
-        rows.start,
-        rows.correlation,
-        rows.block,
+        *errors,
         rng.standard_normal((draws, len(system))),
         rng.standard_normal((draws, len(rows.studies), len(study))),
     )
+    if model.study_effects == "student-t":
+        residual = np.ascontiguousarray(effect - (X @ beta[:, :, None])[:, :, 0])
+        log_likelihood = _over_weights(model, rows, values, (residual, X[:, :, slopes[1:]], spread, errors))
     drawn = coefficients(found, system, beta)
     drawn |= {name: u[:, :, k] for k, name in enumerate(study)}
     log_likelihood = log_likelihood + np.add.reduceat(jacobian, rows.start[:-1], axis=1)
     return {name: value for name, value in drawn.items() if name not in sampled}, log_likelihood
+
+
+WEIGHTS = 32
+"""Points at which the weight of a study is integrated out, evenly spaced in its logarithm: exact to 1e-6 from three degrees of freedom."""
+
+
+def _over_weights(model: Model, rows: Rows, values: dict, given: tuple) -> np.ndarray:
+    """log p(y_s | coefficients) (draws, studies) with the weight of study s integrated out too, from residuals (draws, rows), columns of
+    the slopes (draws, rows, q - 1), spreads (draws, q), and the sampling errors."""
+    from .conditionals import draw
+
+    residual, columns, spread, errors = given
+    draws, q = spread.shape
+    shape, rate = weight_prior(model)
+    log_weight = np.linspace(*np.log(gammaincinv(shape, [1e-8, 1 - 1e-12]) / rate), WEIGHTS)
+    log_prior = shape * log_weight - rate * np.exp(log_weight)
+    log_prior -= np.logaddexp.reduce(log_prior)
+    none, slopes, total = np.zeros((draws, q - 1)), np.arange(-1, q - 1), np.full((draws, len(rows.studies)), -np.inf)
+    normals = np.zeros((draws, q - 1)), np.zeros((draws, len(rows.studies), q))
+    for at, share in zip(np.exp(log_weight), log_prior, strict=True):
+        factor = study_spread(model, rows, values | {"study_weight": np.full((draws, len(rows.studies)), at)})
+        total = np.logaddexp(total, share + draw(residual, columns, none, none, spread, slopes, factor, *errors, *normals)[2])
+    return total
 
 
 def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
