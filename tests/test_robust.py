@@ -358,6 +358,7 @@ def test_the_term_is_a_moderator_that_is_zero_in_curves():
     low, high = np.quantile(draws_of(fits[0], "small_study_effect"), [0.025, 0.975])
     assert low < 0.4 < high
     large = sd.study_effects(fits[0]).attrs["pooled"]["mean"]
+    assert sd.study_effects(fits[0]).attrs["pooled"]["label"] == "Mean over the rows, large study"
     assert large == pytest.approx(
         (draws_of(fits[0], "intercept") + draws_of(fits[0], "sessions_slope") * sessions.mean() / 10).mean()
     )

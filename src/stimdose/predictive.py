@@ -22,7 +22,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
 
     Columns: label, dose, group, effect, low, high (as reported, with its 95 % confidence interval), shrunken, shrunken_low,
         shrunken_high (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table,
-        at their doses), `prediction` (effect of a new study, averaged over the same doses), effect_label, prob, and `warning`
+        at their doses; of infinitely large studies, where the model has small-study effects), `prediction` (effect of a new study, averaged over the same doses), effect_label, prob, and `warning`
         where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
@@ -52,8 +52,9 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
         table["group"] = rows.table[group].astype(str).to_numpy()
         table = table.sort_values("group", key=lambda column: column.map(level_order(group, column).index), kind="stable")
     mean, new = _pooled(fit, np.random.default_rng([seed, 6]))
+    label = ("Mean over the rows" if doses else "Pooled effect") + ", large study" * bool(fit.model.small_study)
     table.attrs = {
-        "pooled": {"label": "Mean over the rows" if doses else "Pooled effect", "mean": float(mean.mean()), **_ends(mean, ends)},
+        "pooled": {"label": label, "mean": float(mean.mean()), **_ends(mean, ends)},
         "prediction": _ends(new, ends),
         "effect_label": effect_label(fit),
         "prob": prob,
