@@ -68,7 +68,7 @@ def add_by_study(a, b, study, out):
 def whiten(lines, Z, root, spread, study):
     """Turn columns, in the rows of `lines` (columns, rows + q studies), into F; Z (q, rows) becomes Z spread. root = v^-1/2.
 
-    Returns C^-1 (q, q, studies), |C| (studies,), and the gradient of log |C| / 2 with respect to log spread (q, studies).
+    Returns C^-1 (q, q, studies), |C| (studies,), and the gradient of sum log |C| / 2 with respect to spread (q,).
     """
     q, n = Z.shape
     studies = (lines.shape[1] - n) // q
@@ -80,11 +80,10 @@ def whiten(lines, Z, root, spread, study):
         for m in range(q):
             add_by_study(weighted[k], Z[m], study, P[k, m])
             add(spread[k] * spread[m], P[k, m], C[k, m])
-    determinant, half = invert_each(C), np.zeros((q, studies))
+    determinant, dspread = invert_each(C), np.zeros(q)
     for k in range(q):
         for m in range(q):
-            for s in range(studies):
-                half[k, s] += spread[k] * spread[m] * P[k, m, s] * C[m, k, s]
+            dspread[k] += spread[m] * dot(P[k, m], C[m, k])
         for i in range(n):
             weighted[k, i] *= spread[k]
             Z[k, i] *= spread[k]
@@ -102,7 +101,7 @@ def whiten(lines, Z, root, spread, study):
                 line[i] -= Z[k, i] * effects[study[i]]
         for i in range(n):
             line[i] *= root[i]
-    return C, determinant, half
+    return C, determinant, dspread
 
 
 @compiled
@@ -211,7 +210,7 @@ def sections(statistics, p1, n, studies):
 @compiled
 def whiten_static(moving, mean, spread, factor, study, statistics, p1, studies):
     """F (p + 1, m + studies), the residual last; F F' and, of the studies' effects alone, (1, p + 1, p + 1), lower triangles; |C|
-    (studies,); the gradient of log |C| / 2 with respect to log spread (1, studies); root (rows,). By study, what turns the last part of a line
+    (studies,); the gradient of sum log |C| / 2 with respect to spread; root (rows,). By study, what turns the last part of a line
     into the study's effect, and into K^-1 (over root^2). m = rows, or p1 + 1 where no column moves and the triangle will do."""
     p2, n = moving.shape
     p = p1 + p2
@@ -230,7 +229,8 @@ def whiten_static(moving, mean, spread, factor, study, statistics, p1, studies):
         for k in range(j + 1):
             gram[j, k] = dot(triangle[j], triangle[k])
     add_products(F, 0, m, p1, gram)
-    own = spread[0] * (factor if len(factor) else np.ones(studies))
+    relative = factor if len(factor) else np.ones(studies)
+    own = spread[0] * relative
     determinant = 1 + own**2 * total
     shrink = 1 / np.sqrt(determinant)
     scale = own * np.sqrt(total) * shrink
@@ -241,12 +241,14 @@ def whiten_static(moving, mean, spread, factor, study, statistics, p1, studies):
             scaled[j, s] = scale[s] * F[j, m + s]
     add_products(F, m, m + studies, 0, gram)
     add_products(scaled, 0, studies, 0, effects[0])
-    return F, gram, effects, determinant, (scale**2).reshape(1, -1), root, scale, shrink / np.sqrt(total)
+    dspread = np.array([spread[0] * (relative**2 * (total / determinant)).sum()])
+    return F, gram, effects, determinant, dspread, root, scale, shrink / np.sqrt(total)
 
 
 @compiled
-def factor_gradient(F, T, scale, effect, half, factor):
-    """Gradient with respect to factor (studies,): what study s adds to that with respect to log spread, over factor_s."""
+def factor_gradient(F, T, scale, effect, C_inverse, factor):
+    """Gradient with respect to factor (studies,): what study s adds to that with respect to log spread, over factor_s. C_inverse
+    (studies,): that of the first effect."""
     p, studies = len(T), len(factor)
     first = F.shape[1] - len(scale)
     found, part = np.zeros(studies), np.empty(studies)
@@ -257,7 +259,7 @@ def factor_gradient(F, T, scale, effect, half, factor):
         for s in range(studies):
             found[s] += (part[s] * scale[s]) ** 2
     for s in range(studies):
-        found[s] = (effect[s] ** 2 + found[s] - half[0, s]) / factor[s]
+        found[s] = (effect[s] ** 2 + found[s] - (1 - C_inverse[s])) / factor[s]
     return found
 
 
@@ -339,9 +341,9 @@ def log_marginal(
             for j in range(p):
                 for m in range(j + 1):
                     dspread[k] += (1 if m == j else 2) * M[j, m] * effects[k, j, m]
-            dspread[k] = (dspread[k] - half[k].sum()) / spread[k]
+            dspread[k] = dspread[k] / spread[k] - half[k]
 
-    dfactor = factor_gradient(F, T, scale, effect, half, factor)
+    dfactor = factor_gradient(F, T, scale, effect, 1 / determinant if static else C_inverse[0, 0], factor)
     dy, dvariance, dmoving, dwithin = np.empty(0), np.empty(0), np.empty((p2, len(y))), 0.0
     if static and p2 == 0:
         return logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin

@@ -22,8 +22,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
 
     Columns: label, dose, group, effect, low, high (as reported, with its 95 % confidence interval), shrunken, shrunken_low,
         shrunken_high (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table,
-        at their doses; of infinitely large studies, where the model has small-study effects), `prediction` (effect of a new study, averaged over the same doses), effect_label, prob, and `warning`
-        where the fit did not converge.
+        at their doses; of infinitely large studies, where the model has small-study effects), `prediction` (effect of a new study,
+        averaged over the same doses), effect_label, prob, and `warning` where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
     if group is not None and group not in rows.table:
