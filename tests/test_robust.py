@@ -220,8 +220,8 @@ def test_it_is_saved_and_refitted(student_fit, tmp_path):
 def grouped_fit() -> sd.Fit:
     rng, phase = np.random.default_rng(5), np.repeat(["acute", "chronic"], 40)
     effect = 0.4 + rng.normal(0, np.hypot(0.15, np.where(phase == "acute", 0.08, 0.6)))
-    model = PLAIN.replace(between_study_by="phase", between_study_spread=sd.Prior("halfnormal", sigma=2.0))
-    return sd.fit(model, trials_of(effect, 0.15, phase=phase), seed=1, progress=False)
+    model = PLAIN.replace(between_study_by="phase", between_study_spread=sd.Prior("halfnormal", sigma=1.0))
+    return sd.fit(model, trials_of(effect, 0.15, phase=phase), seed=1, draws=3000, progress=False)
 
 
 def test_two_groups_have_the_spreads_of_two_fits(grouped_fit):
