@@ -29,6 +29,7 @@ def inputs(y, variance, X, study, between, within, correlation=(), block=None):
         "sd": np.full(p, FLAT),
         "spread": np.array([np.sqrt(between)]),
         "slopes": np.array([-1]),
+        "factor": np.empty(0),
         "variance": np.ascontiguousarray(variance, float),
         "within": float(within),
         "start": start,
@@ -53,8 +54,8 @@ def coefficients(a):
     p, studies = len(a["fixed"]), len(a["start"]) - 1
     repeated = [np.repeat(value[None], p + 1, axis=0) for value in (a["fixed"].T, a["mean"], a["sd"], a["spread"])]
     draws = conditionals.draw(
-        *(a["y"][None], *repeated, a["slopes"], a["variance"][None], np.full(p + 1, a["within"]), a["start"]),
-        *(a["correlation"], a["block"], np.eye(p + 1, p), np.zeros((p + 1, studies, 1))),
+        *(a["y"][None], *repeated, a["slopes"], np.empty((p + 1, 0)), a["variance"][None], np.full(p + 1, a["within"])),
+        *(a["start"], a["correlation"], a["block"], np.eye(p + 1, p), np.zeros((p + 1, studies, 1))),
     )[0]
     mean = draws[p]
     return mean, (draws[:p] - mean).T @ (draws[:p] - mean)

@@ -80,6 +80,14 @@ def on_wide(model: sd.Model) -> Callable:
     return lambda: prepared(model, wide_table())
 
 
+def on_sizes(model: sd.Model) -> Callable:
+    def build():
+        table = wide_table()
+        return prepared(model, table.assign(n_active=np.arange(len(table)) + 9, n_control=20))
+
+    return build
+
+
 def on_intervals(shape: str, stratum: bool = False, **fields) -> Callable:
     """Sessions printed as intervals beside numbers; or as many rows that are strata, some of them with an interval."""
 
@@ -137,9 +145,9 @@ def without_anything() -> pd.DataFrame:
     return pd.DataFrame(rows, dtype=object)
 
 
-def linked(**fields) -> Callable:
+def linked(by_study: bool = True, **fields) -> Callable:
     def build():
-        model = model_of(dose_of("emax", **fields))
+        model = model_of(dose_of("emax", by_study=by_study), **fields)
         return prepared(model, linked_table())
 
     return build
@@ -242,6 +250,28 @@ CASES |= {
         dose_of("emax", "session_min"),
         dose_of("log-linear", "pulses_per_session"),
         table=open_limits,
+    ),
+    "Student-t study effects": on_wide(model_of(dose_of("bell", by="phase"), study_effects="student-t")),
+    "Student-t, one row per study": lambda: prepared(
+        model_of(dose_of("emax"), study_effects="student-t", student_t_df=7.0), wide_table().drop_duplicates("study")
+    ),
+    "Student-t, shared controls and repeated times": linked(study_effects="student-t"),
+    "heterogeneity by group": on_wide(model_of(dose_of("quadratic"), between_study_by="site")),
+    "heterogeneity by group, one row per study": lambda: prepared(
+        model_of(
+            dose_of("linear"), between_study_by="phase", between_study=half("halfcauchy"), between_study_spread=half("halfcauchy")
+        ),
+        wide_table().drop_duplicates("study"),
+    ),
+    "Student-t study effects and heterogeneity by group": on_wide(
+        model_of(dose_of("bell", by="site"), study_effects="student-t", between_study_by="site")
+    ),
+    "Student-t, everything missing": unknown(without_anything, outcome_sd=8.0, study_effects="student-t"),
+    "PET by sizes": on_sizes(model_of(dose_of("bell"), small_study="pet")),
+    "PEESE by sizes, positive": on_sizes(model_of(small_study="peese", small_study_effect=half("halfnormal"))),
+    "PET by standard errors": lambda: prepared(
+        model_of(dose_of("emax"), outcome_sd=8.0, small_study="pet"),
+        wide_table().assign(measure="MD").eval("effect = 8 * effect").eval("se = 8 * se"),
     ),
     "nothing missing": imputed(dose_of("emax"), table=wide_table),
     "r": unknown(without_r, outcome_sd=8.0),
@@ -390,7 +420,9 @@ def test_the_layout_is_complete(case):
     places = np.concatenate([place.ravel() for place in layout.sampled.values()])
     np.testing.assert_array_equal(np.sort(places), np.arange(len(program.sampled.family)))
     values, coefficients = natural_values(program, layout, positions_of(program)), set()
-    coefficients |= {"intercept"} | {f"{part.column}_{name}" for part in model.dose for name in part.coefficients}
+    coefficients |= {"intercept", "small_study_effect"} | {
+        f"{part.column}_{name}" for part in model.dose for name in part.coefficients
+    }
     coefficients |= {grouped.variable for grouped in grouped_parameters(model) if not grouped.is_factor}
     coefficients |= {f"{moderator.column}_effect" for moderator in model.moderator}
     absent = {name for name in variable_dims(model, rows) if name not in values and not name.endswith("study_effect")}

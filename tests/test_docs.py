@@ -1,4 +1,4 @@
-"""The pages on shapes, groups, two doses and decisions: their code prints what they say, and their tables are the package's."""
+"""The pages on shapes, groups, two doses, decisions and robustness: their code prints what they say, and their tables are the package's."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,11 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "page", ["shapes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("groups", "two-doses", "decisions", "checks"))]
+    "page",
+    [
+        "shapes",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("groups", "two-doses", "decisions", "checks", "robustness")),
+    ],
 )
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")

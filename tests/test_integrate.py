@@ -53,6 +53,7 @@ def make(sizes, p1, p2, slopes, seed=0, scale=1.0, blocks=True):
         "sd": sd,
         "spread": rng.uniform(0.1, 1, len(slopes)) * scale,
         "slopes": np.array(slopes),
+        "factor": np.random.default_rng(seed + 20).uniform(0.2, 3, len(sizes)) if seed % 2 else np.empty(0),
         "variance": rng.uniform(0.01, 1, n),
         "within": 0.3,
         "start": np.concatenate([[0], np.cumsum(sizes)]),
@@ -99,6 +100,8 @@ def dense(a):
     study = np.repeat(np.arange(len(a["start"]) - 1), np.diff(a["start"]))
     for spread, slope in zip(a["spread"], a["slopes"], strict=True):
         column = np.ones(len(X), X.dtype) if slope < 0 else X[:, slope]
+        if slope < 0 and len(a["factor"]):
+            column = a["factor"][study]
         K = K + spread**2 * np.outer(column, column) * (study[:, None] == study)
     return X @ a["mean"], K
 
@@ -190,21 +193,34 @@ def assert_gradients(a, rtol=1e-9, atol=1e-9):
             assert found[name].shape == (0,)
         elif name == "within" and a["within"] == 0:
             assert found[name] == 0
+        elif name == "factor" and not len(a["factor"]):
+            assert found[name].shape == (0,)
         else:
             np.testing.assert_allclose(found[name], expected, rtol=rtol, atol=atol, err_msg=name)
     assert found["logp"] == pytest.approx(log_density(a), rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("by_row", [False, True])
 @pytest.mark.parametrize("blocks", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradients_are_those_of_the_dense_normal(shape, blocks, by_row):
-    assert_gradients(make(*shape, seed=1, blocks=blocks) | {"by_row": by_row})
+def test_gradients_are_those_of_the_dense_normal(shape, blocks, by_row, seed):
+    assert_gradients(make(*shape, seed=seed, blocks=blocks) | {"by_row": by_row})
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_static_gradients_are_those_of_the_dense_normal(shape, seed):
+    assert_gradients(static(make(*shape, seed=seed)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_static_gradients_are_those_of_the_dense_normal(shape):
-    assert_gradients(static(make(*shape, seed=1)))
+def test_factors_of_one_change_nothing(shape):
+    a = make(*shape)
+    ones = a | {"factor": np.ones(len(shape[0]))}
+    for name, found in found_in(ones).items():
+        if name != "factor":
+            np.testing.assert_allclose(found, found_in(a)[name], rtol=1e-12, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -221,9 +237,10 @@ def test_random_models(seed):
     assert_gradients(static(a))
 
 
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("moving", [0, 3])
-def test_static_mode_gives_what_the_general_one_gives_for_many_studies(moving):
-    a = static(make(np.random.default_rng(1).integers(1, 4, 700), 4, moving, [-1], blocks=False))
+def test_static_mode_gives_what_the_general_one_gives_for_many_studies(moving, seed):
+    a = static(make(np.random.default_rng(1).integers(1, 4, 700), 4, moving, [-1], seed=seed, blocks=False))
     a["moving"][:, :50] = 0.0
     for found, expected in zip(integrate.log_marginal(**a), integrate.log_marginal(**general(a)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
@@ -239,25 +256,26 @@ def test_columns_of_groups(shuffled):
     assert_gradients(static(a))
 
 
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("variance", "tolerance"), [(1e-4, 1e-7), (1e-8, 1e-3)])
-def test_small_variances_cost_few_digits(shape, variance, tolerance):
+def test_small_variances_cost_few_digits(shape, variance, tolerance, seed):
     """ARCHITECTURE.md names the loss: none of note at 1e-4, up to 1 % at 1e-8."""
-    a = make(*shape, blocks=False)
+    a = make(*shape, seed=seed, blocks=False)
     a |= {"variance": a["variance"] * variance, "within": 0.0}
     with localcontext(prec=50):
         for model in (a, static(a)):
             found, expected = found_in(model), dense_gradients(model, decimal=True)
-            for name in ("moving", "mean", "sd", "spread"):
+            for name in ("moving", "mean", "sd", "spread", "factor"):
                 scale = np.abs(expected[name]).max(initial=1.0)
                 np.testing.assert_allclose(found[name] / scale, expected[name] / scale, rtol=0, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["y", "fixed", "moving", "mean", "sd", "spread", "variance"])
+@pytest.mark.parametrize("name", ["y", "fixed", "moving", "mean", "sd", "spread", "factor", "variance"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("of", [general, static])
 def test_bad_numbers_give_no_finite_density_and_no_error(name, bad, of):
-    a = make([3, 1, 2], 2, 2, [-1], blocks=False) | {"by_row": False}
+    a = make([3, 1, 2], 2, 2, [-1], seed=1, blocks=False) | {"by_row": False}
     a[name] = a[name].copy()
     a[name].flat[0] = bad
     assert not np.isfinite(integrate.log_marginal(**of(a))[0])
@@ -307,8 +325,8 @@ def test_order_of_rows_within_a_study_does_not_matter(shape):
 
 
 def test_op_gives_the_gradients_of_the_kernel():
-    a = make(*SHAPES[0])
-    wanted = ("y", "spread", "variance")
+    a = make(*SHAPES[0], seed=1)
+    wanted = ("y", "spread", "factor", "variance")
     symbols = {name: pt.vector(name) for name in (*wanted, "correlation")}
     by_columns = a | {name: a[name].T for name in ("fixed", "moving")}
     logp = integrated_normal(*(symbols.get(name, by_columns[name]) for name in LogMarginal.inputs))[0]
@@ -320,9 +338,18 @@ def test_op_gives_the_gradients_of_the_kernel():
         pt.grad(logp, symbols["correlation"])
 
 
+def own_spreads(a):
+    """Spread of every effect of every study (studies, q)."""
+    found = np.tile(a["spread"], (len(a["start"]) - 1, 1))
+    if len(a["factor"]):
+        found[:, 0] *= a["factor"]
+    return found
+
+
+@pytest.mark.parametrize("seed", [2, 5])
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2], SHAPES[4]])
-def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape):
-    a = make(*shape, seed=2)
+def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape, seed):
+    a = make(*shape, seed=seed)
     rng, draws = np.random.default_rng(5), 40_000
     X = design(a)
     n, p = X.shape
@@ -335,6 +362,7 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape):
         repeat(a["sd"]),
         repeat(a["spread"]),
         a["slopes"],
+        repeat(a["factor"]),
         a["variance"][None],
         np.full(draws, a["within"]),
         a["start"],
@@ -348,7 +376,7 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape):
     study = np.repeat(np.arange(studies), np.diff(a["start"]))
     columns = [np.ones(n) if slope < 0 else X[:, slope] for slope in a["slopes"]]
     Z = np.stack([np.where(study == s, column, 0.0) for s in range(studies) for column in columns], axis=1)
-    W, prior_sd = np.hstack([X, Z]), np.concatenate([a["sd"], np.tile(a["spread"], studies)])
+    W, prior_sd = np.hstack([X, Z]), np.concatenate([a["sd"], own_spreads(a).ravel()])
     prior_mean = np.concatenate([a["mean"], np.zeros(Z.shape[1])])
     P = np.diag(prior_sd**2)
     gain = P @ W.T @ np.linalg.inv(W @ P @ W.T + sampling_covariance(a) + a["within"] * np.eye(n))
@@ -375,6 +403,7 @@ def test_log_likelihood_by_study_is_that_of_the_dense_normal():
         one(a["sd"]),
         one(a["spread"]),
         a["slopes"],
+        one(a["factor"]),
         a["variance"][None],
         one(a["within"]),
         a["start"],
@@ -394,13 +423,14 @@ def test_effects_and_variances_may_differ_between_draws():
     a, draws, rng = make(*SHAPES[4], seed=4), 5, np.random.default_rng(6)
     n, p = len(a["y"]), len(a["mean"])
     q, studies = len(a["slopes"]), len(a["start"]) - 1
-    each = [rng.uniform(0.2, 1, size) for size in [(draws, n), (draws, n, p), *[(draws, p)] * 2, (draws, q), (draws, n), draws]]
+    sizes = [(draws, n), (draws, n, p), *[(draws, p)] * 2, (draws, q), (draws, studies), (draws, n), draws]
+    each = [rng.uniform(0.2, 1, size) for size in sizes]
     normals = [rng.standard_normal((draws, p)), rng.standard_normal((draws, studies, q))]
 
     def run(which):
-        y, X, mean, sd, spread, variance, within = (np.ascontiguousarray(value[which]) for value in each)
+        y, X, mean, sd, spread, factor, variance, within = (np.ascontiguousarray(value[which]) for value in each)
         return conditionals.draw(
-            *(y, X, mean, sd, spread, a["slopes"], variance, within, a["start"], a["correlation"], a["block"]),
+            *(y, X, mean, sd, spread, a["slopes"], factor, variance, within, a["start"], a["correlation"], a["block"]),
             *(z[which] for z in normals),
         )
 

@@ -19,11 +19,12 @@ SOURCE = ROOT / "src" / "stimdose"
 ORDER = """
     errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
     covariance trials reading completeness template shipped validity families priors shapes group_terms default_priors parts model
-    specs roles named_priors evidence missing latents unknowns rows predictor grid machine algebra blocks integrate conditionals
-    program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains diagnosis results
-    files storage batches settings simulation uniformity calibration sampling arguments dose_space curves derived caveats verdicts
-    optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology predictive prior_checks
-    without_study outliers influence checks assumptions designs figures outputs demo terminal options questions cli __main__
+    specs roles named_priors evidence missing latents unknowns small_studies rows predictor selection grid machine algebra blocks
+    integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out
+    chains diagnosis results files storage batches settings simulation uniformity calibration sampling arguments dose_space curves
+    derived caveats verdicts optima paths decisions leave_one_out stacking averaging surfaces joint_verdicts joint_optima ecology
+    predictive prior_checks without_study outliers influence checks assumptions designs figures outputs demo terminal options
+    questions cli __main__
 """.split()
 PUBLIC = {
     *(

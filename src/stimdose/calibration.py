@@ -23,7 +23,7 @@ from .errors import FitError, StimdoseError, nearest
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import replicate
-from .predictor import mean_effect, study_effects, terms
+from .predictor import effects_by_study, mean_effect, terms
 from .results import complete, dataset, population, stacked
 from .rows import Missing, Rows, prepare
 from .settings import checked_seed, checked_settings, sources, version
@@ -276,13 +276,13 @@ def log_likelihood(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> n
     residual = rows.effect - mean_effect(found, values)
     sampling = covariance.matrix(rows.table)
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(len(residual))
-    total = np.zeros(len(residual))
+    total, spreads = np.zeros(len(residual)), effects_by_study(model, rows, values).values()
     for s in range(len(rows.studies)):
         own = slice(rows.start[s], rows.start[s + 1])
         r = residual[:, own]
         matrix = sampling[own, own] + within[:, None, None] * np.eye(r.shape[1])
-        for column_of, spread in study_effects(model, rows).values():
-            z = values[spread][:, None] * columns[column_of][..., own]
+        for column_of, spread in spreads:
+            z = (spread[:, s, None] if spread.shape[1] > 1 else spread) * columns[column_of][..., own]
             matrix = matrix + z[:, :, None] * z[:, None, :]
         square = (r * np.linalg.solve(matrix, r[..., None])[..., 0]).sum(axis=1)
         total -= 0.5 * (square + np.linalg.slogdet(matrix)[1] + r.shape[1] * np.log(2 * np.pi))

@@ -8,18 +8,19 @@ from .integrate import LOG_2PI, products, solve, standardised, study_of, whiten
 
 
 @compiled
-def draw(y, X, mean, sd, spread, slopes, variance, within, start, correlation, block, normal_b, normal_u):
+def draw(y, X, mean, sd, spread, slopes, factor, variance, within, start, correlation, block, normal_b, normal_u):
     """Draw beta | y and u | beta, y from their exact conditionals, for every posterior draw.
 
     y, variance (draws, rows), or (1, rows) if all draws share them; X (draws, rows, p); mean, sd (draws, p); spread (draws, q);
-    within (draws,); normal_b (draws, p) and normal_u (draws, studies, q) standard normals. Returns beta (draws, p), u (draws,
-    studies, q) in effect units, and log p(y_s | beta) (draws, studies), each study's u integrated out.
+    factor (draws, studies) on the first spread, or (draws, 0): all 1; within (draws,); normal_b (draws, p) and normal_u (draws,
+    studies, q) standard normals. Returns beta (draws, p), u (draws, studies, q) in effect units, and log p(y_s | beta) (draws,
+    studies), each study's u integrated out.
     """
     draws, n, p = X.shape
     q, studies, study, none = len(slopes), len(start) - 1, study_of(start), np.empty((0, n))
     beta, u, log_likelihood = np.empty((draws, p)), np.empty((draws, studies, q)), np.empty((draws, studies))
     for d in range(draws):
-        own = (mean[d], slopes, variance[d % len(variance)], within[d], start, correlation, block)
+        own = (mean[d], slopes, factor[d], variance[d % len(variance)], within[d], start, correlation, block)
         F, Z, root, _ = standardised(y[d % len(y)], np.ascontiguousarray(X[d].T), none, *own)
         C_inverse, determinant, _ = whiten(F, Z, root, spread[d], study)
         _, L, b, _ = solve(products(F, q, studies)[0], sd[d])
@@ -40,6 +41,8 @@ def draw(y, X, mean, sd, spread, slopes, variance, within, start, correlation, b
                 for m in range(k + 1):
                     effect += C_inverse[k, m, s] * normal_u[d, s, m]
                 u[d, s, k] = spread[d, k] * effect
+            if factor.shape[1]:
+                u[d, s, 0] *= factor[d, s]
             logdet = np.log(determinant[s]) - 2 * log_product(root[first:last])
             log_likelihood[d, s] = -0.5 * (square + logdet + (last - first) * LOG_2PI)
     return beta, u, log_likelihood

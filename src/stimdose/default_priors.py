@@ -6,6 +6,16 @@ BETWEEN_STUDY = Prior(
     "halfnormal", sigma=0.5, why="heterogeneity of standardised effects between trials is rarely above 1 (Roever et al. 2021)"
 )
 WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ less than trials do")
+BETWEEN_STUDY_SPREAD = Prior(
+    "halfnormal", sigma=0.5, why="heterogeneity of groups rarely differs from that of all trials by more than a factor of three"
+)
+SMALL_STUDY = Prior(
+    "normal",
+    mu=0.0,
+    sigma=0.5,
+    why="trials of 20 people in each arm err by less than one standard deviation of the outcome, either way",
+)
+PUBLICATION = Prior("beta", alpha=1.0, beta=1.0, why="any share of the trials without a significant benefit may be unpublished")
 INTERCEPT = Prior("normal", mu=0.0, sigma=1.0, why="mean effect: 95 % within two standard deviations of the outcome, either sign")
 SPREAD = Prior(
     "halfnormal", sigma=0.3, why="groups differ by less than the effect itself; with two or three groups this prior decides"

@@ -16,7 +16,7 @@ from .moving import moving_columns, moving_entries, moving_gradient
 from .program import FAMILIES
 
 HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
-NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY, LOGT = range(len(FAMILIES))
+NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY, LOGT, GAMMA = range(len(FAMILIES))
 
 
 @compiled
@@ -38,6 +38,9 @@ def prior(family, first, second, third, x):
         value = 1 / (1 + np.exp(-x))
         slope = value / (1 + np.exp(x))
         return value, slope, np.log(slope), 1 - 2 * value
+    if family == GAMMA:
+        value = np.exp(x)
+        return value, value, first * (x + np.log(second)) - second * value - lgamma(first), first - second * value
     distance = (x - first) / second
     if family == LOGT:
         value, tail = np.exp(x), (third + 1) / 2
@@ -163,6 +166,28 @@ def missing_gradient(registers, missing, latents, dlog_doses, dregisters):
 
 
 @compiled
+def study_factor(registers, likelihood):
+    """Factor (studies,) on the spread of the first effect of every study; empty where studies do not differ in it."""
+    factor = np.ones(max(len(likelihood.own_spread), len(likelihood.weight)))
+    for s in range(len(likelihood.own_spread)):
+        factor[s] = registers[likelihood.own_spread[s]]
+    for s in range(len(likelihood.weight)):
+        factor[s] /= np.sqrt(registers[likelihood.weight[s]])
+    return factor
+
+
+@compiled
+def study_factor_gradient(registers, likelihood, factor, dfactor, dregisters):
+    """Add the gradients of `study_factor`, given those with respect to the factor."""
+    for s in range(len(likelihood.own_spread)):
+        own = likelihood.own_spread[s]
+        dregisters[own] += dfactor[s] * factor[s] / registers[own]
+    for s in range(len(likelihood.weight)):
+        weight = likelihood.weight[s]
+        dregisters[weight] -= 0.5 * dfactor[s] * factor[s] / registers[weight]
+
+
+@compiled
 def unprinted_sd(k, registers, unprinted):
     """A standard deviation that is not printed (see `unknowns`)."""
     spread, typical, own = unprinted.sd
@@ -235,7 +260,8 @@ def log_density(position, program, gradient):
         effect, variance = effect.copy(), variance.copy()
         total += fill_unprinted(registers, unprinted, effect, variance)
     within = registers[likelihood.within[0]] if len(likelihood.within) else 0.0
-    logp, deffect, dcolumns, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
+    factor = study_factor(registers, likelihood)
+    logp, deffect, dcolumns, dmean, dsd, dspread, dfactor, dvariance, dwithin = log_marginal(
         effect,
         likelihood.fixed,
         columns,
@@ -243,6 +269,7 @@ def log_density(position, program, gradient):
         registers[likelihood.sd],
         registers[likelihood.spread],
         likelihood.slopes,
+        factor,
         variance,
         within**2,
         likelihood.start,
@@ -256,6 +283,7 @@ def log_density(position, program, gradient):
         dregisters[likelihood.sd[k]] += dsd[k]
     for k in range(len(dspread)):
         dregisters[likelihood.spread[k]] += dspread[k]
+    study_factor_gradient(registers, likelihood, factor, dfactor, dregisters)
     if len(likelihood.within):
         dregisters[likelihood.within[0]] += 2 * within * dwithin
     if by_row:

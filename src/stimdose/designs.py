@@ -183,10 +183,14 @@ def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: 
 
 
 class _OneEffect:
-    """In the place of a generator: a new study is one standard deviation away in study effect k, and not in the others."""
+    """In the place of a generator: a new study is one standard deviation away in study effect k, and not in the others; the weight of a
+    Student-t one is any."""
 
     def __init__(self, k: int):
         self.k = k
+
+    def integers(self, most: int) -> int:
+        return 0
 
     def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
         return (np.arange(shape[0]) == self.k).reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)

@@ -9,7 +9,17 @@ from .integrate import statistics_of
 from .latents import Imputation
 from .model import Model
 from .parts import Dose
-from .predictor import combined, grouped_parameters, linear_system, prior_constants, sampled_priors, study_effects, terms
+from .predictor import (
+    combined,
+    group_of_study,
+    grouped_parameters,
+    linear_system,
+    prior_constants,
+    sampled_priors,
+    study_effects,
+    terms,
+    weight_prior,
+)
 from .program import (
     FAMILIES,
     Intervals,
@@ -98,6 +108,8 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     elif uncertain:
         intervals = _intervals(model, rows, registers, uncertain)
     unprinted = _unprinted(rows.unknowns, registers)
+    if model.study_effects == "student-t":
+        registers.sample("study_weight", "gamma", *weight_prior(model), size=len(rows.studies))
     for name, by in by_group:
         spread, normals = registers.sampled[f"{name}_between_{by}"], registers.sampled[f"{name}_by_{by}_z"]
         registers.grouped[f"{name}_by_{by}"] = registers.group(np.full(len(normals), registers.sampled[name]), spread, normals)
@@ -127,11 +139,13 @@ def _contiguous(part):
 def _signed(model: Model, rows: Rows) -> set[str]:
     """Standard deviations that are sampled with a sign, of whatever has many levels: studies, rows, doses.
 
-    Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps.
+    Those of two or three groups are not: where the groups differ, their density has a wall beside zero, which takes small steps. Nor is
+    that of studies where it is the base of those of groups.
     """
     by_group = {grouped.spread for grouped in grouped_parameters(model) if grouped.is_factor}
     imputed = {f"{part.column}_spread" for part in rows.imputation.parts} if rows.imputation else set()
-    return {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
+    signed = {"within_study", *by_group, *imputed, *(spread for _, spread in study_effects(model, rows).values())}
+    return signed - ({"between_study"} if model.between_study_by else set())
 
 
 def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict) -> tuple[Likelihood, Moving]:
@@ -152,15 +166,21 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     moving = [system[k] for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: NOWHERE}
     study = study_effects(model, rows)
+    spread = [slots.get(name) for _, name in study.values()]
+    own_spread = np.empty(0, int)
+    if by := model.between_study_by:
+        spread[0], own_spread = registers.of(1.0), registers.grouped[f"between_study_by_{by}"][group_of_study(by, rows)]
     likelihood = Likelihood(
         effect=rows.effect,
         variance=rows.variance,
         fixed=np.array(fixed, float).reshape(len(fixed), len(rows.effect)),
         mean=np.array([mean_of(system[k]) for k in order]),
         sd=np.array([registers.of(system[k].sd) for k in order]),
-        spread=np.array([slots[spread] for _, spread in study.values()]),
+        spread=np.array(spread),
         within=np.array([slots["within_study"]] if rows.has_within_study else [], int),
         slopes=np.array([place[column_of] for column_of, _ in study.values()]),
+        own_spread=own_spread,
+        weight=registers.sampled.get("study_weight", np.empty(0, int)),
         start=rows.start,
         correlation=rows.correlation,
         block=rows.block,

@@ -14,6 +14,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "lognormal": ("mu", "sigma"),
     "logt": ("mu", "sigma", "nu"),
     "correlation": ("mu", "sigma"),
+    "beta": ("alpha", "beta"),
 }
 """Parameters of each family. Those of the lognormal and of the logt (a Student t with nu degrees of freedom) are of the logarithm, of
 the correlation those of Fisher's z, atanh of the correlation."""
@@ -68,6 +69,7 @@ def frozen(family: str, parameters: dict[str, float]):
         "correlation": lambda: Transformed(
             stats.norm(p["mu"], p["sigma"]), np.tanh, np.arctanh, lambda r: -np.log1p(-(r**2)), support=(-1.0, 1.0)
         ),
+        "beta": lambda: stats.beta(p["alpha"], p["beta"]),
     }[family]()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .errors import StimdoseError
 from .model import Model
-from .predictor import mean_effect, study_effects, terms
+from .predictor import mean_effect, new_study_spread, study_effects, terms
 from .rows import DosePoints, Points, Rows, combination
 
 
@@ -62,7 +62,8 @@ def held_values(model: Model, rows: Rows, column: str, by: str | None, at: dict)
                 raise StimdoseError(f"{name} cannot be held at {value!r}")
     held = {name: at.get(name, usual_dose(rows, name)) for name in doses if name != column}
     held |= {name: at.get(name, rows.scales[name][0]) for name in numeric}
-    return held | {name: at.get(name) for name in base_levels(rows) if name in can_be_held}
+    held |= {name: at.get(name) for name in base_levels(rows) if name in can_be_held}
+    return held | ({"study": "infinitely large"} if model.small_study else {})
 
 
 def base_levels(rows: Rows) -> dict[str, str]:
@@ -124,7 +125,9 @@ def curve_draws(
         for d in model.doses
     }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
-    shifts = None if rng is None else rng.standard_normal((1 + len(study_effects(model, rows)), draws, 1))
+    study = study_effects(model, rows)
+    shifts = None if rng is None else rng.standard_normal((1 + len(study), draws, 1))
+    seed = None if rng is None else rng.integers(2**63)  # one new study in all groups
     check_domain(model, {name: points.values for name, points in doses.items()})
     total = np.zeros((draws, size))
     for levels, share in _mixes(rows, by, held):
@@ -133,8 +136,11 @@ def curve_draws(
         total += share * mean_effect(found, values)
         if shifts is not None:
             columns = {term.name: term.column for term in found}
-            for shift, (column_of, spread) in zip(shifts, study_effects(model, rows).values(), strict=False):
-                total += share * values[spread][:, None] * shift * (1.0 if column_of is None else columns[column_of])
+            for shift, (column_of, spread) in zip(shifts, study.values(), strict=False):
+                own = (
+                    values[spread][:, None] if column_of else new_study_spread(model, index, values, np.random.default_rng(seed))
+                )
+                total += share * own * shift * (columns[column_of] if column_of else 1.0)
     if shifts is not None and rows.has_within_study:
         total += values["within_study"][:, None] * shifts[-1]
     return total.reshape(draws, len(grid), groups)

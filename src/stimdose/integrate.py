@@ -3,6 +3,8 @@
     y = X beta + Z u + w + e      beta_j ~ N(mean_j, sd_j^2)      u_s ~ N(0, diag(spread^2)) for each study s
                                   w ~ N(0, within I)              e_s ~ N(0, V_s), see `blocks`
 
+The first effect of a study may have a spread of its own, factor_s spread_1: its column of Z is then factor_s in place of ones.
+
 X = [fixed, moving] is stored one line a column: fixed (p1, rows) are columns that no parameter moves, moving (p2, rows) the
 others. A column whose coefficient is known, or sampled elsewhere, has sd 0. Z is a choice of columns of X (`slopes`, -1 for a
 column of ones). Rows are sorted by study; start (studies + 1,) marks where each begins.
@@ -103,12 +105,14 @@ def whiten(lines, Z, root, spread, study):
 
 
 @compiled
-def standardised(y, fixed, moving, mean, slopes, variance, within, start, correlation, block):
+def standardised(y, fixed, moving, mean, slopes, factor, variance, within, start, correlation, block):
     """Columns of X and, last, y - X mean, in the rows of lines (p + 1, rows + q studies) that `whiten` completes; Z (q, rows)
     unscaled; root weights (rows,); all decorrelated; and L of the blocks."""
     n, p1, p2, q, studies = len(y), len(fixed), len(moving), len(slopes), len(start) - 1
     p = p1 + p2
     lines, Z = np.empty((p + 1, n + q * studies)), np.ones((q, n))
+    for s in range(len(factor)):
+        fill(factor[s], Z[0, start[s] : start[s + 1]])
     for j in range(p):
         copy(fixed[j] if j < p1 else moving[j - p1], lines[j, :n])
     copy(y, lines[p, :n])
@@ -204,7 +208,7 @@ def sections(statistics, p1, n, studies):
 
 
 @compiled
-def whiten_static(moving, mean, spread, study, statistics, p1, studies):
+def whiten_static(moving, mean, spread, factor, study, statistics, p1, studies):
     """F (p + 1, m + studies), the residual last; F F' and, of the studies' effects alone, (1, p + 1, p + 1), lower triangles; |C|
     (studies,); the gradient of sum log |C| / 2 with respect to spread; root (rows,). By study, what turns the last part of a line
     into the study's effect, and into K^-1 (over root^2). m = rows, or p1 + 1 where no column moves and the triangle will do."""
@@ -225,9 +229,11 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
         for k in range(j + 1):
             gram[j, k] = dot(triangle[j], triangle[k])
     add_products(F, 0, m, p1, gram)
-    determinant = 1 + spread[0] ** 2 * total
+    relative = factor if len(factor) else np.ones(studies)
+    own = spread[0] * relative
+    determinant = 1 + own**2 * total
     shrink = 1 / np.sqrt(determinant)
-    scale = spread[0] * np.sqrt(total) * shrink
+    scale = own * np.sqrt(total) * shrink
     scaled = np.empty((p + 1, studies))
     for j in range(p + 1):
         for s in range(studies):
@@ -235,8 +241,26 @@ def whiten_static(moving, mean, spread, study, statistics, p1, studies):
             scaled[j, s] = scale[s] * F[j, m + s]
     add_products(F, m, m + studies, 0, gram)
     add_products(scaled, 0, studies, 0, effects[0])
-    dspread = np.array([spread[0] * (total / determinant).sum()])
+    dspread = np.array([spread[0] * (relative**2 * (total / determinant)).sum()])
     return F, gram, effects, determinant, dspread, root, scale, shrink / np.sqrt(total)
+
+
+@compiled
+def factor_gradient(F, T, scale, effect, C_inverse, factor):
+    """Gradient with respect to factor (studies,): what study s adds to that with respect to log spread, over factor_s. C_inverse
+    (studies,): that of the first effect."""
+    p, studies = len(T), len(factor)
+    first = F.shape[1] - len(scale)
+    found, part = np.zeros(studies), np.empty(studies)
+    for j in range(p):
+        fill(0.0, part)
+        for k in range(j + 1):
+            add(T[j, k], F[k, first : first + studies], part)
+        for s in range(studies):
+            found[s] += (part[s] * scale[s]) ** 2
+    for s in range(studies):
+        found[s] = (effect[s] ** 2 + found[s] - (1 - C_inverse[s])) / factor[s]
+    return found
 
 
 @compiled
@@ -270,25 +294,28 @@ def to_rows(line, root, study, back, out):
 
 
 @inlined
-def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, statistics, by_row):
-    """log p(y) with beta and u integrated out, and its gradients with respect to y, moving, mean, sd, spread, variance and within.
+def log_marginal(
+    y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block, statistics, by_row
+):
+    """log p(y) with beta and u integrated out, and its gradients with respect to y, moving, mean, sd, spread, factor, variance and
+    within.
 
-    y, variance (rows,); fixed (p1, rows); moving (p2, rows); mean, sd (p1 + p2,); spread, slopes (q,); within a variance; start,
-    block (studies + 1,); correlation flat. `by_row`: whether gradients with respect to y and variance are wanted, else they are
-    empty. The gradient with respect to `within` is 0 where within is 0: it is the square of a parameter, or a constant.
-    `statistics`: empty, or `statistics_of(y, fixed, variance, start)` where there is no block, slopes = [-1], within = 0, and not
-    by_row.
+    y, variance (rows,); fixed (p1, rows); moving (p2, rows); mean, sd (p1 + p2,); spread, slopes (q,); factor (studies,) on the
+    first spread, whose slope is -1, or empty: all 1; within a variance; start, block (studies + 1,); correlation flat. `by_row`:
+    whether gradients with respect to y and variance are wanted, else they are empty. The gradient with respect to `within` is 0
+    where within is 0: it is the square of a parameter, or a constant. `statistics`: empty, or `statistics_of(y, fixed, variance,
+    start)` where there is no block, slopes = [-1], within = 0, and not by_row.
     """
     p1, p2, q, studies, study = len(fixed), len(moving), len(slopes), len(start) - 1, study_of(start)
     p = p1 + p2
     static = len(statistics) > 0
     if static:
         F, gram, effects, determinant, half, root, scale, back = whiten_static(
-            moving, mean, spread, study, statistics, p1, studies
+            moving, mean, spread, factor, study, statistics, p1, studies
         )
         Z, C_inverse, L, log_root = np.empty((0, 0)), np.empty((0, 0, 0)), correlation, statistics[-1]
     else:
-        F, Z, root, L = standardised(y, fixed, moving, mean, slopes, variance, within, start, correlation, block)
+        F, Z, root, L = standardised(y, fixed, moving, mean, slopes, factor, variance, within, start, correlation, block)
         C_inverse, determinant, half = whiten(F, Z, root, spread, study)
         gram, effects = products(F, q, studies)
         scale, back, log_root = np.ones(q * studies), np.empty(0), log_product(root)
@@ -316,9 +343,10 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
                     dspread[k] += (1 if m == j else 2) * M[j, m] * effects[k, j, m]
             dspread[k] = dspread[k] / spread[k] - half[k]
 
+    dfactor = factor_gradient(F, T, scale, effect, 1 / determinant if static else C_inverse[0, 0], factor)
     dy, dvariance, dmoving, dwithin = np.empty(0), np.empty(0), np.empty((p2, len(y))), 0.0
     if static and p2 == 0:
-        return logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin
+        return logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
     alpha, line = np.empty(len(y)), np.empty(F.shape[1])
     to_rows(f, root, study, back, alpha)
     for j in range(p1, p):
@@ -343,5 +371,5 @@ def log_marginal(y, fixed, moving, mean, sd, spread, slopes, variance, within, s
     push_back(dmoving, L, start, block)
     if by_row:
         push_back(alpha.reshape(1, -1), L, start, block)
-        return logp, -alpha, dmoving, dmean, dsd, dspread, dvariance, dwithin
-    return logp, dy, dmoving, dmean, dsd, dspread, np.empty(0), dwithin
+        return logp, -alpha, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
+    return logp, dy, dmoving, dmean, dsd, dspread, dfactor, np.empty(0), dwithin

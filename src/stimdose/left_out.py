@@ -17,8 +17,8 @@ import numpy as np
 
 from .model import Model
 from .own_unknowns import OwnUnknowns, own_unknowns
-from .posterior import observed
-from .predictor import linear_system, prior_constants, study_effects, terms
+from .posterior import draw_coefficients, observed
+from .predictor import effects_by_study, linear_system, prior_constants, terms
 from .rows import Points, Rows
 
 CHUNK = 10_000_000
@@ -35,6 +35,9 @@ def log_predictive(
     alone is integrated over its distribution given the draw: see `own_unknowns`.
     """
     studies = range(len(rows.studies)) if studies is None else studies
+    if model.selection:  # every coefficient is sampled, so that studies are independent
+        _, density = draw_coefficients(model, rows, values, np.random.default_rng(0))
+        return density[:, list(studies)], density[:, list(studies)]
     own = [own_unknowns(model, rows, s) for s in studies]
     draws = len(values["between_study"])
     values = values | prior_constants(model, rows)
@@ -108,16 +111,11 @@ def standard_form(
     for k, part in enumerate(integrated):
         X[..., k] = by_draw(part.sd) * part.column
     columns = {part.name: part.column for part in found if part.group is None} | {None: 1.0}
-    effects = study_effects(model, rows).values()
+    effects = effects_by_study(model, rows, values).values()
     Z = np.empty((*shape, len(effects)))
     for k, (column_of, spread) in enumerate(effects):
-        Z[..., k] = study_spread(values, spread, study) * columns[column_of]
+        Z[..., k] = (spread[:, study] if spread.shape[1] > 1 else spread) * columns[column_of]
     return offset, X, Z
-
-
-def study_spread(values: dict, name: str, study: np.ndarray) -> np.ndarray:
-    """Standard deviation (draws, rows) of an effect of studies in the study of each row: the one place that says how studies spread."""
-    return np.broadcast_to(values[name][:, None], (len(values[name]), len(study)))
 
 
 def study_covariance(rows: Rows, s: int, Z: np.ndarray, variance: np.ndarray, values: dict) -> np.ndarray:

@@ -1,13 +1,13 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pandas as pd
 import tomli_w
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from .default_priors import BETWEEN_STUDY, WITHIN_STUDY
+from .default_priors import BETWEEN_STUDY, BETWEEN_STUDY_SPREAD, PUBLICATION, SMALL_STUDY, WITHIN_STUDY
 from .errors import ModelError, nearest
 from .group_terms import check_same_order, shown_by
 from .parts import (
@@ -32,6 +32,13 @@ class Model(Spec):
         one study are then assumed to differ from that by sampling error alone.
     pre_post_r, sd_spread: priors of what missing="impute" draws besides doses, in place of the defaults of `unknowns`: the
         correlation of before and after, and the spread of log standard deviations between trials.
+    study_effects: "student-t" lets single studies lie far from the others: N(0, between_study^2 / weight), weight ~ Gamma(df / 2, df / 2),
+        df = student_t_df.
+    between_study_by: a column, constant within studies, whose groups have a `between_study` of their own, each that of all studies
+        times exp N(0, between_study_spread^2).
+    small_study: "pet" or "peese" adds a term for how small a study is (see `small_studies`), with the coefficient small_study_effect;
+        curves are those of an infinitely large study.
+    selection: "step": rows without a significant benefit were published with a relative `publication_probability` (see `selection`).
     """
 
     name: str
@@ -44,9 +51,17 @@ class Model(Spec):
     within_study: PriorOrFalse = WITHIN_STUDY
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
+    study_effects: Literal["normal", "student-t"] = "normal"
+    student_t_df: float = Field(4.0, ge=1)
+    between_study_by: str | None = None
+    between_study_spread: Prior | None = None
+    small_study: Literal["pet", "peese"] | None = None
+    small_study_effect: Prior | None = None
+    selection: Literal["step"] | None = None
+    publication_probability: Prior | None = None
 
     parts: ClassVar = {"dose": Dose, "moderator": Moderator, "intercept": Intercept}
-    _numbers = field_validator("outcome_sd", mode="before")(not_text)
+    _numbers = field_validator("outcome_sd", "student_t_df", mode="before")(not_text)
 
     @model_validator(mode="after")
     def _complete(self):
@@ -60,11 +75,12 @@ class Model(Spec):
         check_same_order(terms)
         groups = [column for name in terms for column in name.split(":")]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
+        groups += [self.between_study_by] if self.between_study_by else []
         numeric = [dose.column for dose in self.doses] + [
             moderator.column for moderator in self.moderator if moderator.is_numeric
         ]
         variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.doses), "study_effect", "effect", "variance"}
-        variables |= {"within_study", "pre_post_r", "sd_spread", "sd_true"}
+        variables |= {"within_study", "pre_post_r", "sd_spread", "sd_true", "study_weight"}
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or set("/:*") & set(column):
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
@@ -77,6 +93,7 @@ class Model(Spec):
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:
             check_spread(self.sd_spread)
+        self._check_robust()
         if self.intercept is None:
             floating = [dose.column for dose in self.dose if not dose.has_true_zero]
             if floating:
@@ -86,6 +103,33 @@ class Model(Spec):
                     "an anchored model is zero at dose zero for everyone: give it an intercept, or let the dose vary with `by`"
                 )
         return self
+
+    def _check_robust(self) -> None:
+        levels = {
+            "between_study_by": "between_study_spread",
+            "small_study": "small_study_effect",
+            "selection": "publication_probability",
+        }
+        for level, prior in levels.items():
+            if getattr(self, prior) and not getattr(self, level):
+                raise ValueError(
+                    f"{prior} has a prior, and the model has no such parameter: state {level}, or leave the prior out"
+                )
+        if self.between_study_spread:
+            check_spread(self.between_study_spread)
+        if (prior := self.publication_probability) and prior.family != "beta":
+            raise ValueError(f"publication_probability lies between 0 and 1: its prior is beta, not {prior.family}")
+        if wrong := [
+            name for name, prior in self.priors().items() if prior.family == "beta" and name != "publication_probability"
+        ]:
+            raise ValueError(f"{wrong[0]} is no probability: its prior cannot be beta")
+        if self.selection and self.study_effects != "normal":
+            raise ValueError("selection needs normal study effects: what is published would depend on how far studies lie out")
+
+    @property
+    def studies_share_a_spread(self) -> bool:
+        """Whether the effects of all studies have one normal prior."""
+        return self.study_effects == "normal" and self.between_study_by is None
 
     @property
     def doses(self) -> tuple[Dose, ...]:
@@ -140,6 +184,12 @@ class Model(Spec):
         found["between_study"] = self.between_study.scaled(sd)
         if self.within_study:
             found["within_study"] = self.within_study.scaled(sd)
+        if self.between_study_by:
+            found[f"between_study_between_{self.between_study_by}"] = self.between_study_spread or BETWEEN_STUDY_SPREAD
+        if self.small_study:
+            found["small_study_effect"] = (self.small_study_effect or SMALL_STUDY).scaled(sd)
+        if self.selection:
+            found["publication_probability"] = self.publication_probability or PUBLICATION
         return found
 
     def with_priors(self, priors: dict[str, Prior]) -> "Model":
@@ -167,7 +217,10 @@ class Model(Spec):
             times = {"times": with_own(dose.times)} if dose.times else {}
             return dose.model_copy(update={"priors": dose.priors | own} | times)
 
-        fields = {name: priors[name] for name in ("between_study", "within_study", "pre_post_r", "sd_spread") if name in priors}
+        own = "between_study within_study pre_post_r sd_spread small_study_effect publication_probability".split()
+        fields = {name: priors[name] for name in own if name in priors}
+        if (spread := f"between_study_between_{self.between_study_by}") in priors:
+            fields["between_study_spread"] = priors[spread]
         if self.intercept:
             spreads = [f"intercept_between_{group}" for group in self.intercept.groups if f"intercept_between_{group}" in priors]
             fields["intercept"] = changed(self.intercept, prior="intercept", spread=(spreads or ["intercept_between_"])[0])

@@ -15,16 +15,16 @@ class LogMarginal(Op):
     """Inputs as `log_marginal`, but fixed and moving (rows, p); the log density first, and its gradients as further outputs."""
 
     __props__ = ()
-    inputs = tuple("y fixed moving mean sd spread slopes variance within start correlation block".split())
-    gradients = ("y", "moving", "mean", "sd", "spread", "variance", "within")
+    inputs = tuple("y fixed moving mean sd spread slopes factor variance within start correlation block".split())
+    gradients = ("y", "moving", "mean", "sd", "spread", "factor", "variance", "within")
 
     def make_node(self, *inputs):
         inputs = [pt.as_tensor_variable(value) for value in inputs]
-        types = [pt.dscalar, pt.dvector, pt.dmatrix, pt.dvector, pt.dvector, pt.dvector, pt.dvector, pt.dscalar]
+        types = [pt.dscalar, pt.dvector, pt.dmatrix, *[pt.dvector] * 5, pt.dscalar]
         return Apply(self, inputs, [of() for of in types])
 
     def perform(self, node, inputs, output_storage):
-        for storage, value in zip(output_storage, by_columns(*inputs[:8], float(inputs[8]), *inputs[9:]), strict=True):
+        for storage, value in zip(output_storage, by_columns(*inputs[:9], float(inputs[9]), *inputs[10:]), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
@@ -38,22 +38,22 @@ class LogMarginal(Op):
 
 
 @numba.njit
-def by_columns(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
+def by_columns(y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block):
     """`log_marginal` of columns (rows, p), with all gradients."""
     fixed, moving, nothing = np.ascontiguousarray(fixed.T), np.ascontiguousarray(moving.T), np.empty(0)
-    logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = log_marginal(
-        y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block, nothing, True
+    logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin = log_marginal(
+        y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block, nothing, True
     )
-    return logp, dy, np.ascontiguousarray(dmoving.T), dmean, dsd, dspread, dvariance, dwithin
+    return logp, dy, np.ascontiguousarray(dmoving.T), dmean, dsd, dspread, dfactor, dvariance, dwithin
 
 
 @numba_funcify.register(LogMarginal)
 def _compile(op, node, **kwargs):
     @numba.njit
-    def call(y, fixed, moving, mean, sd, spread, slopes, variance, within, start, correlation, block):
-        given = mean, sd, spread, slopes, variance, within.item(), start, correlation, block
-        logp, dy, dmoving, dmean, dsd, dspread, dvariance, dwithin = by_columns(y, fixed, moving, *given)
-        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dvariance, np.asarray(dwithin)
+    def call(y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block):
+        given = mean, sd, spread, slopes, factor, variance, within.item(), start, correlation, block
+        logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin = by_columns(y, fixed, moving, *given)
+        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, np.asarray(dwithin)
 
     return call
 

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from .model import Model
 from .posterior import observed
 from .predictive import mean_effects
-from .predictor import study_effects, terms
+from .predictor import effects_by_study, terms
 from .rows import Rows
 
 BISECTIONS = 40
@@ -44,11 +44,12 @@ class Moments(NamedTuple):
 
 def moments(model: Model, rows: Rows, values: dict) -> Moments:
     """The moments of all rows, given draws (draws, ...) of the parameters."""
-    by_study, draws = study_effects(model, rows), len(values["between_study"])
+    draws = len(values["between_study"])
     effect, variance, _ = observed(rows, values)
     found = {term.name: term.column for term in terms(model, rows, rows.points, values)}
-    ones = np.ones(len(rows.effect))
-    columns = [values[spread][:, None] * (ones if of is None else found[of]) for of, spread in by_study.values()]
+    found[None] = np.ones(len(rows.effect))
+    by_row = lambda spread: spread[:, rows.study] if spread.shape[1] > 1 else spread
+    columns = [by_row(spread) * found[of] for of, spread in effects_by_study(model, rows, values).values()]
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
     return Moments(effect, mean_effects(model, rows, values), variance, within, columns)
 

@@ -1,4 +1,5 @@
-"""What is unknown in one study alone: doses it does not print as numbers, its standard deviations, and r where no other study lacks it.
+"""What is unknown in one study alone: doses it does not print as numbers, its standard deviations, r where no other study lacks it, and
+its weight where study effects are Student-t.
 
 Given the parameters that studies share, these are independent of all other studies, so that they can be integrated out for one study.
 """
@@ -6,10 +7,11 @@ Given the parameters that studies share, these are independent of all other stud
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from .latents import LEAST_SPREAD, Latents
 from .model import Model
+from .predictor import weight_prior
 from .rows import DosePoints, Points, Rows
 
 REACH, NODES = 6.0, 61
@@ -25,7 +27,8 @@ class OwnUnknowns:
 
     points: where the mean effect of its rows is evaluated. intervals: by column, which sampled doses are its own, and the mean, sd and
     bounds of their logarithms. latents: its missing doses, and weights: by column, the printed parts and the weights that make doses of
-    them. sds: which of the unknown standard deviations are its own. has_r: whether it alone lacks r.
+    them. sds: which of the unknown standard deviations are its own. has_r: whether it alone lacks r. weight: number of the study and
+    gamma prior (shape, rate) of its weight, or None.
     """
 
     rows: Rows
@@ -35,12 +38,13 @@ class OwnUnknowns:
     weights: dict[str, tuple[np.ndarray, np.ndarray]]
     sds: np.ndarray
     has_r: bool
+    weight: tuple[int, float, float] | None
 
     @property
     def size(self) -> int:
         """Number of unknowns."""
         doses = sum(len(own[0]) for own in self.intervals.values()) + sum(len(part.group) for part in self.latents)
-        return doses + len(self.sds) + self.has_r
+        return doses + len(self.sds) + self.has_r + (self.weight is not None)
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """Scores (nodes, size) and log weights (nodes,) that integrate over the unknowns."""
@@ -73,8 +77,12 @@ class OwnUnknowns:
         if len(self.sds):
             found["sd_true"] = self._sds(values, score[taken : taken + len(self.sds)])
         if self.has_r:
-            r = self.rows.unknowns.r_prior.distribution.ppf(ndtr(score[-1]))
+            r = self.rows.unknowns.r_prior.distribution.ppf(ndtr(score[taken + len(self.sds)]))
             found["pre_post_r"] = np.full(len(log_mass), r)
+        if self.weight:
+            s, shape, rate = self.weight
+            found["study_weight"] = values["study_weight"].copy()
+            found["study_weight"][:, s] = gammaincinv(shape, ndtr(score[-1])) / rate
         return values | found, log_mass
 
     def _sds(self, values: dict, score: np.ndarray) -> np.ndarray:
@@ -110,7 +118,8 @@ def own_unknowns(model: Model, rows: Rows, s: int) -> OwnUnknowns:
     if rows.unknowns:
         sds, r_rows = np.flatnonzero(is_own(rows.unknowns.sd_rows)), rows.unknowns.r_rows
         has_r = bool(len(r_rows)) and bool(is_own(r_rows).all())
-    return OwnUnknowns(rows, _points_of(rows.points, first, last), intervals, latents, weights, sds, has_r)
+    weight = (s, *weight_prior(model)) if model.study_effects == "student-t" else None
+    return OwnUnknowns(rows, _points_of(rows.points, first, last), intervals, latents, weights, sds, has_r, weight)
 
 
 def truncated(mean, sd, low, high, score):
@@ -154,6 +163,7 @@ def _points_of(points: Points, first: int, last: int) -> Points:
         {column: _dose_points_of(at, first, last) for column, at in points.doses.items()},
         {name: index[first:last] for name, index in points.groups.items()},
         {name: values[first:last] for name, values in points.moderators.items()},
+        points.small_study[first:last] if np.ndim(points.small_study) else points.small_study,
     )
 
 

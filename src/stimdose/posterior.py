@@ -1,7 +1,7 @@
 """From draws of what was sampled to draws of everything: coefficients, groups, studies, replicates; and the same from the prior."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaincinv, ndtr, ndtri
 
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
@@ -14,9 +14,13 @@ from .predictor import (
     prior_constants,
     sampled_priors,
     study_effects,
+    study_spread,
+    study_spreads,
     terms,
+    weight_prior,
 )
 from .rows import Rows
+from .selection import PROBABILITY, log_selection, published_effects
 
 CHUNK = 20_000_000
 """Numbers held at once while coefficients are drawn; bounds memory at any number of rows and draws."""
@@ -30,11 +34,24 @@ def draw_coefficients(
     sampled: (draws, ...) by posterior variable name. Returns the drawn variables by name, and log p(y_s | draw) (draws,
         studies) with the effects of study s integrated out.
     """
+    if model.selection:
+        return _draw_selected(model, rows, sampled, rng)
     draws = len(next(iter(sampled.values())))
     chunk = max(1, CHUNK // (len(rows.effect) * (4 + 2 * len(model.priors()))))
     parts = [_draw_chunk(model, rows, _slice(sampled, slice(k, k + chunk)), rng) for k in range(0, draws, chunk)]
     drawn = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     return drawn, np.concatenate([part[1] for part in parts])
+
+
+def _draw_selected(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
+    """`draw_coefficients` where the coefficients were sampled, and each study has one row."""
+    mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
+    variance = rows.variance + between
+    residual, share = rows.effect - mean, between / variance
+    drawn = share * residual + np.sqrt(share * rows.variance) * rng.standard_normal(mean.shape)
+    normal = -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
+    selected = log_selection(rows.effect, rows.variance, mean, np.sqrt(variance), values[PROBABILITY][:, None])
+    return {"study_effect": drawn}, normal + selected
 
 
 def _slice(values: dict, which: slice) -> dict:
@@ -48,7 +65,7 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
     values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model, rows).items()}
     found = terms(model, rows, rows.points, values)
     system = linear_system(found, rows, values)
-    study = study_effects(model, rows)
+    study, (spreads, factor) = study_effects(model, rows), study_spreads(model, rows, values)
     place = {coefficient.name: k for k, coefficient in enumerate(system) if coefficient.group is None} | {None: -1}
     X = np.stack([np.broadcast_to(part.column, (draws, n)) for part in system], axis=-1)
     mean, sd = (
@@ -56,25 +73,51 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         for side in ([c.mean for c in system], [c.sd for c in system])
     )
     effect, variance, jacobian = observed(rows, values)
+    spread, slopes = np.stack(spreads, axis=-1), np.array([place[column_of] for column_of, _ in study.values()])
+    within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
+    errors = (variance, within, rows.start, rows.correlation, rows.block)
     beta, u, log_likelihood = draw(
         effect,
         X,
         np.ascontiguousarray(mean, float),
         np.ascontiguousarray(sd, float),
-        np.stack([values[spread] for _, spread in study.values()], axis=-1),
-        np.array([place[column_of] for column_of, _ in study.values()]),
-        variance,
-        values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws),
-        rows.start,
-        rows.correlation,
-        rows.block,
+        spread,
+        slopes,
+        np.empty((draws, 0)) if factor is None else factor,
+        *errors,
         rng.standard_normal((draws, len(system))),
         rng.standard_normal((draws, len(rows.studies), len(study))),
     )
+    if model.study_effects == "student-t":
+        residual = np.ascontiguousarray(effect - (X @ beta[:, :, None])[:, :, 0])
+        log_likelihood = _over_weights(model, rows, values, (residual, X[:, :, slopes[1:]], spread, errors))
     drawn = coefficients(found, system, beta)
     drawn |= {name: u[:, :, k] for k, name in enumerate(study)}
     log_likelihood = log_likelihood + np.add.reduceat(jacobian, rows.start[:-1], axis=1)
     return {name: value for name, value in drawn.items() if name not in sampled}, log_likelihood
+
+
+WEIGHTS = 32
+"""Points at which the weight of a study is integrated out, evenly spaced in its logarithm: exact to 1e-6 from three degrees of freedom."""
+
+
+def _over_weights(model: Model, rows: Rows, values: dict, given: tuple) -> np.ndarray:
+    """log p(y_s | coefficients) (draws, studies) with the weight of study s integrated out too, from residuals (draws, rows), columns of
+    the slopes (draws, rows, q - 1), spreads (draws, q), and the sampling errors."""
+    from .conditionals import draw
+
+    residual, columns, spread, errors = given
+    draws, q = spread.shape
+    shape, rate = weight_prior(model)
+    log_weight = np.linspace(*np.log(gammaincinv(shape, [1e-8, 1 - 1e-12]) / rate), WEIGHTS)
+    log_prior = shape * log_weight - rate * np.exp(log_weight)
+    log_prior -= np.logaddexp.reduce(log_prior)
+    none, slopes, total = np.zeros((draws, q - 1)), np.arange(-1, q - 1), np.full((draws, len(rows.studies)), -np.inf)
+    normals = np.zeros((draws, q - 1)), np.zeros((draws, len(rows.studies), q))
+    for at, share in zip(np.exp(log_weight), log_prior, strict=True):
+        factor = study_spread(model, rows, values | {"study_weight": np.full((draws, len(rows.studies)), at)})
+        total = np.logaddexp(total, share + draw(residual, columns, none, none, spread, slopes, factor, *errors, *normals)[2])
+    return total
 
 
 def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,6 +164,8 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
     from .conditionals import sampling_errors
 
     mean = fitted(model, rows, values)
+    if model.selection:
+        return published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng)
     _, *errors = _errors(rows, values)
     return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
 
@@ -154,6 +199,9 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
         if not moderator.is_numeric:
             name = moderator.column
             values[f"{name}_effect"] = values[f"between_{name}"][:, None] * rng.standard_normal((draws, len(rows.levels[name])))
+    if model.study_effects == "student-t":
+        shape, rate = weight_prior(model)
+        values["study_weight"] = rng.gamma(shape, 1 / rate, (draws, len(rows.studies)))
     values |= _prior_imputed(rows.imputation, draws, rng) if rows.imputation else {}
     return values | (rows.unknowns.draw_prior(draws, rng) if rows.unknowns else {})
 

@@ -1,6 +1,7 @@
 """What the model says about the trials it has seen: shrunken effects, the pooled effect, replicated effects and their statistics."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from .errors import StimdoseError
 from .grid import base_levels
 from .model import Model
 from .posterior import fitted, replicate, reported_effects, true_effects
+from .predictor import new_study_effects, new_study_spread
 from .predictor import study_effects as study_effects_of
 from .results import stacked
 from .rows import Rows
@@ -33,8 +35,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
 
     Columns: label, dose, group, effect, low, high (as reported, with its 95 % confidence interval), shrunken, shrunken_low,
         shrunken_high (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table,
-        at their doses), `prediction` (effect of a new study, averaged over the same doses), effect_label, prob, and `warning`
-        where the fit did not converge.
+        at their doses; of infinitely large studies, where the model has small-study effects), `prediction` (effect of a new study,
+        averaged over the same doses), effect_label, prob, and `warning` where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
     if group is not None and group not in rows.table:
@@ -63,8 +65,9 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
         table["group"] = rows.table[group].astype(str).to_numpy()
         table = table.sort_values("group", key=lambda column: column.map(level_order(group, column).index), kind="stable")
     mean, new = _pooled(fit, np.random.default_rng([seed, 6]))
+    label = ("Mean over the rows" if doses else "Pooled effect") + ", large study" * bool(fit.model.small_study)
     table.attrs = {
-        "pooled": {"label": "Mean over the rows" if doses else "Pooled effect", "mean": float(mean.mean()), **_ends(mean, ends)},
+        "pooled": {"label": label, "mean": float(mean.mean()), **_ends(mean, ends)},
         "prediction": _ends(new, ends),
         "effect_label": effect_label(fit),
         "prob": prob,
@@ -85,12 +88,7 @@ def mean_effects(model: Model, rows: Rows, values: dict) -> np.ndarray:
 def replicated(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Replicated effects (draws, rows) of new studies: trials with the doses, the groups and the sampling errors of these, done by
     others. values: draws (draws, ...) from the posterior or the prior."""
-    draws = len(values["between_study"])
-    new = {
-        name: values[spread][:, None] * rng.standard_normal((draws, len(rows.studies)))
-        for name, (_, spread) in study_effects_of(model, rows).items()
-    }
-    return replicate(model, rows, values | new, rng)
+    return replicate(model, rows, values | new_study_effects(model, rows, values, rng), rng)
 
 
 @checked(by=NAMES.or_none(), cuts=DICT.or_none())
@@ -188,14 +186,15 @@ def _statistics(effects: np.ndarray, variance: np.ndarray, study: np.ndarray) ->
 
 
 def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of the mean effect over the rows without study effects, and of the same in a new study."""
-    rows, values = fit.rows, fit.values()
+    """Draws of the mean effect over the rows without study effects (nor small-study effects), and of the same in a new study."""
+    rows, values = replace(fit.rows, points=replace(fit.rows.points, small_study=0.0)), fit.values()
     effects_by_study = study_effects_of(fit.model, rows)
     mean = mean_effects(fit.model, rows, values).mean(axis=1)
-    new = {
-        name: np.repeat(values[spread][:, None] * rng.standard_normal((len(mean), 1)), len(rows.studies), axis=1)
-        for name, (_, spread) in effects_by_study.items()
-    }
+    of_study, new = {name: group[rows.start[:-1]] for name, group in rows.points.groups.items()}, {}
+    for name, (column_of, spread) in effects_by_study.items():
+        shift = rng.standard_normal((len(mean), 1))
+        own = values[spread][:, None] if column_of else new_study_spread(fit.model, of_study, values, rng)
+        new[name] = np.broadcast_to(own * shift, (len(mean), len(rows.studies)))
     shifted = fitted(fit.model, rows, values | new).mean(axis=1)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
     return mean, shifted + within

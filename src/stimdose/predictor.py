@@ -74,7 +74,7 @@ def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
 def gaussian_coefficients(model: Model) -> dict[str, Prior]:
     """Population coefficients with a normal prior, by posterior variable name."""
     names = {"intercept"} | {f"{d.column}_{c}" for d in model.dose for c in d.coefficients}
-    names |= {f"{m.column}_effect" for m in model.moderator}
+    names |= {f"{m.column}_effect" for m in model.moderator} | {"small_study_effect"}
     return {name: prior for name, prior in model.priors().items() if name in names and prior.is_gaussian}
 
 
@@ -96,6 +96,8 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
     dims |= {f"{m.column}_effect": (m.column,) for m in model.moderator if not m.is_numeric}
     if rows.unknowns and len(rows.unknowns.sd_rows):
         dims["sd_true"] = ("sd_true_row",)
+    if model.study_effects == "student-t":
+        dims["study_weight"] = ("study",)
     return dims | dict.fromkeys(study_effects(model, rows), ("study",))
 
 
@@ -123,6 +125,8 @@ def grouped_parameters(model: Model) -> list[Grouped]:
         for name, group in [(name, group) for group in part.groups for name in part.coefficients]:
             spread = f"{part.column}_{part.spread(name, group)}"
             found.append(Grouped(f"{part.column}_{name}", group, part.prior(name).is_positive, spread))
+    if by := model.between_study_by:
+        found.append(Grouped("between_study", by, True, f"between_study_between_{by}"))
     for dose in model.doses:
         pairs = [(f"{dose.column}_{name}", group) for group in dose.nonlinear_groups for name in dose.nonlinear]
         found += [Grouped(name, group, True, f"{name}_between_{group}") for name, group in pairs]
@@ -162,6 +166,8 @@ def terms(model: Model, rows: Rows, points: Points, values: dict) -> list[Term]:
         else:
             name = moderator.column
             found.append(Term(ones, None, True, (Grouping(name, points.groups[name], f"{name}_effect", f"between_{name}"),)))
+    if model.small_study:
+        found.append(Term(points.small_study * ones, "small_study_effect", model.priors()["small_study_effect"].is_gaussian))
     return found
 
 
@@ -268,6 +274,67 @@ def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]
         for name in dose.coefficients if dose.column in rows.slopes else ():
             found[f"{dose.column}_{name}_study_effect"] = (f"{dose.column}_{name}", f"{dose.column}_{name}_between_study")
     return found
+
+
+def between_study_of(model: Model, groups: dict[str, np.ndarray], values: dict):
+    """Spread of `study_effect` (..., points) in the groups of some points; (..., 1) where it is the same in all groups."""
+    if by := model.between_study_by:
+        return values[f"between_study_by_{by}"][..., groups[by]]
+    return values["between_study"][..., None]
+
+
+def group_of_study(by: str, rows: Rows) -> np.ndarray:
+    """The group (studies,) of every study, where all rows of a study are of one."""
+    return rows.points.groups[by][rows.start[:-1]]
+
+
+def study_spread(model: Model, rows: Rows, values: dict):
+    """Standard deviation (..., studies) of `study_effect` in each study: that of its group, over the square root of its weight."""
+    of_study = {model.between_study_by: group_of_study(model.between_study_by, rows)} if model.between_study_by else {}
+    spread = between_study_of(model, of_study, values) * np.ones(len(rows.studies))
+    return spread / values["study_weight"] ** 0.5 if model.study_effects == "student-t" else spread
+
+
+def effects_by_study(model: Model, rows: Rows, values: dict) -> dict[str, tuple[str | None, object]]:
+    """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and their
+    standard deviation (..., studies), or (..., 1) where studies share it."""
+    return {
+        name: (column_of, values[spread][..., None] if column_of else study_spread(model, rows, values))
+        for name, (column_of, spread) in study_effects(model, rows).items()
+    }
+
+
+def new_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draws (draws, studies) of the effects of new studies in the place of those of the table, by posterior variable name."""
+    size = len(values["between_study"]), len(rows.studies)
+    if model.study_effects == "student-t":
+        shape, rate = weight_prior(model)
+        values = values | {"study_weight": rng.gamma(shape, 1 / rate, size)}
+    return {name: own * rng.standard_normal(size) for name, (_, own) in effects_by_study(model, rows, values).items()}
+
+
+def study_spreads(model: Model, rows: Rows, values: dict) -> tuple[list, object]:
+    """Spread of every effect that varies by study, and a factor (..., studies) on the first: its `study_spread` where studies differ
+    in that, and the spread is 1 then; None where they share it."""
+    spreads = [values[spread] for _, spread in study_effects(model, rows).values()]
+    if model.studies_share_a_spread:
+        return spreads, None
+    return [values["between_study"] ** 0, *spreads[1:]], study_spread(model, rows, values)
+
+
+def weight_prior(model: Model) -> tuple[float, float]:
+    """Shape and rate of the gamma prior of a study's weight: study effects are then Student-t, scaled by `between_study`
+    (West 1987, Biometrika 74:646)."""
+    return model.student_t_df / 2, model.student_t_df / 2
+
+
+def new_study_spread(model: Model, groups: dict[str, np.ndarray], values: dict, rng: np.random.Generator) -> np.ndarray:
+    """Draws (draws, points), or (draws, 1), of the standard deviation of `study_effect` in one new study."""
+    spread = between_study_of(model, groups, values)
+    if model.study_effects == "student-t":
+        shape, rate = weight_prior(model)
+        spread = spread / np.sqrt(rng.gamma(shape, 1 / rate, (len(spread), 1)))
+    return spread
 
 
 def coefficients(found: list[Term], system: list[Coefficient], beta: np.ndarray) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from .errors import nearest
 from .families import PARAMETERS, from_quantiles, frozen
 from .validity import Spec, not_text
 
-Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "logt", "correlation"]
+Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "logt", "correlation", "beta"]
 _LOG_SCALE = ("lognormal", "logt")
 
 
@@ -50,19 +50,23 @@ class Prior(Spec):
     sigma: float | None = Field(None, gt=0)
     scale: float | None = Field(None, gt=0)
     nu: float | None = Field(None, gt=0)
+    alpha: float | None = Field(None, gt=0)
+    beta: float | None = Field(None, gt=0)
     interval: tuple[float, float] | None = None
     prob: float = Field(0.95, gt=0, lt=1)
     quantiles: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_points)] = None
     why: str = ""
 
     positional: ClassVar = ("family",)
-    _numbers = field_validator("mu", "sigma", "scale", "nu", "interval", "prob", mode="before")(not_text)
+    _numbers = field_validator("mu", "sigma", "scale", "nu", "alpha", "beta", "interval", "prob", mode="before")(not_text)
 
     @model_validator(mode="after")
     def _complete(self):
         needed = set(PARAMETERS[self.family])
-        given = {name for name in ("mu", "sigma", "scale", "nu") if getattr(self, name) is not None}
+        given = {name for name in ("mu", "sigma", "scale", "nu", "alpha", "beta") if getattr(self, name) is not None}
         if self.is_elicited:
+            if self.family == "beta":
+                raise ValueError("a beta prior takes alpha and beta, not an interval or quantiles")
             needed &= {"nu"}
             if self.interval and self.quantiles:
                 raise ValueError("a prior takes an interval or quantiles, not both")
@@ -106,7 +110,7 @@ class Prior(Spec):
 
     @property
     def is_positive(self) -> bool:
-        return self.family not in ("normal", "correlation")
+        return self.family not in ("normal", "correlation", "beta")
 
     @cached_property
     def distribution(self):
@@ -119,7 +123,7 @@ class Prior(Spec):
 
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""
-        if factor == 1.0 or self.family == "correlation":
+        if factor == 1.0 or self.family in ("correlation", "beta"):
             return self
         p = dict(self.parameters)
         if self.family in _LOG_SCALE:
@@ -150,9 +154,8 @@ class Prior(Spec):
         if self.family == "logt":
             logarithm = pm.StudentT(f"{name}_log", **parameters)
             return pm.Deterministic(name, pm.math.exp(logarithm))
-        distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[
-            self.family
-        ]
+        families = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}
+        distribution = (families | {"beta": pm.Beta})[self.family]
         return distribution(name, *(parameters[parameter] for parameter in PARAMETERS[self.family]))
 
     def as_dict(self) -> dict:

@@ -18,8 +18,10 @@ FAMILIES = (
     "folded normal",
     "folded cauchy",
     "logt",
+    "gamma",
 )
-"""Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds. A standard deviation enters the
+"""Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds; a gamma, of a
+shape and a rate, as its logarithm. A standard deviation enters the
 density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a place like any other
 and not infinitely far away, and read as the absolute value."""
 
@@ -39,7 +41,11 @@ class Sampled(NamedTuple):
 
 class Likelihood(NamedTuple):
     """Arguments of `integrate.log_marginal` that are data, and the registers (mean, sd, spread, within) of those that are not; within
-    is empty if there is none. Columns of X are lines: fixed (p1, rows)."""
+    is empty if there is none. Columns of X are lines: fixed (p1, rows).
+
+    own_spread, weight: registers (studies,) of what is a study's own in the spread of its first effect, own_spread / sqrt(weight);
+    each is empty if studies do not differ in it. With own_spread, the spread of that effect is 1.
+    """
 
     effect: np.ndarray
     variance: np.ndarray
@@ -49,6 +55,8 @@ class Likelihood(NamedTuple):
     spread: np.ndarray
     within: np.ndarray
     slopes: np.ndarray
+    own_spread: np.ndarray
+    weight: np.ndarray
     start: np.ndarray
     correlation: np.ndarray
     block: np.ndarray

@@ -4,7 +4,8 @@
 
 With integrate=True (the default) coefficients with normal priors, group deviations and study effects are integrated out exactly
 (`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With
-integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other.
+integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other. With `selection` the
+coefficients are explicit, and the effects of studies are integrated out (see `selection`).
 """
 
 from itertools import pairwise
@@ -24,9 +25,13 @@ from .predictor import (
     row_coords,
     sampled_priors,
     study_effects,
+    study_spread,
+    study_spreads,
     terms,
+    weight_prior,
 )
 from .rows import DosePoints, Missing, Rows, prepare, rows_of
+from .selection import PROBABILITY, log_selection
 from .trials import Trials
 from .unknowns import Unknowns
 
@@ -34,7 +39,7 @@ from .unknowns import Unknowns
 def build(
     model: Model, trials: Trials, *, integrate: bool = True, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()
 ) -> pm.Model:
-    """The model as a pm.Model, observations and prior constants as pm.Data.
+    """The model as a pm.Model, observations and prior constants as pm.Data. A model of selection is never integrated.
 
     Raises ModelError or TrialsError where model and table do not fit.
     """
@@ -44,6 +49,7 @@ def build(
 
 def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     """`build` from arrays that are ready."""
+    integrate = integrate and not model.selection
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
     coords |= row_coords(rows)
     coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
@@ -61,13 +67,19 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
             pm.Potential("log_jacobian", jacobian.sum())
         within = values["within_study"] ** 2 if rows.has_within_study else 0.0
         if integrate:
-            pm.Potential("log_likelihood", _integrated(rows, system, study, values, effect, variance, within))
+            pm.Potential("log_likelihood", _integrated(model, rows, system, values, effect, variance, within))
         else:
             mean = mean_effect(found, values)
             columns = {coefficient.name: coefficient.column for coefficient in system if coefficient.group is None}
+            if model.selection:
+                within = study_spread(model, rows, values) ** 2  # one row for each study
+                log_weight = log_selection(rows.effect, rows.variance, mean, pt.sqrt(variance + within), values[PROBABILITY])
+                pm.Potential("log_selection", log_weight.sum())
+                study = {}
             for name, (column_of, spread) in study.items():
-                column = 1.0 if column_of is None else columns[column_of]
-                mean = mean + values[spread] * pm.Normal(f"{name}_z", 0, 1, dims="study")[rows.study] * column
+                own = values[spread] if column_of else study_spread(model, rows, values)
+                column = columns[column_of] if column_of else 1.0
+                mean = mean + (own * pm.Normal(f"{name}_z", 0, 1, dims="study"))[rows.study] * column
             _observe(rows, mean, effect, variance, within)
     return built
 
@@ -102,20 +114,22 @@ def _unknowns(unknowns: Unknowns, values: dict) -> dict:
     return {"sd_true": pm.Deterministic("sd_true", pt.exp(unknowns.log_sd(spread, typical, own)), dims="sd_true_row")}
 
 
-def _integrated(rows: Rows, system, study: dict, values: dict, effect, variance, within):
+def _integrated(model: Model, rows: Rows, system, values: dict, effect, variance, within):
     """The marginal likelihood; columns that no parameter moves come first, so that the kernel need not differentiate them."""
     order = sorted(range(len(system)), key=lambda k: not isinstance(system[k].column, np.ndarray))
     fixed = [system[k].column for k in order if isinstance(system[k].column, np.ndarray)]
     moving = [system[k].column for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: -1}
+    spreads, factor = study_spreads(model, rows, values)
     return integrated_normal(
         effect,
         np.column_stack(fixed) if fixed else np.empty((len(rows.effect), 0)),
         pt.stack(moving, axis=-1) if moving else np.empty((len(rows.effect), 0)),
         pt.stack([pt.as_tensor(system[k].mean, dtype="float64") for k in order]),
         pt.stack([pt.as_tensor(system[k].sd, dtype="float64") for k in order]),
-        pt.stack([values[spread] for _, spread in study.values()]),
-        np.array([place[column_of] for column_of, _ in study.values()]),
+        pt.stack(spreads),
+        np.array([place[column_of] for column_of, _ in study_effects(model, rows).values()]),
+        np.empty(0) if factor is None else factor,
         variance,
         pt.as_tensor(within, dtype="float64"),
         rows.start,
@@ -135,6 +149,8 @@ def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> d
             population = values[grouped.name]
             own = population * pt.exp(deviation) if grouped.is_factor else population + deviation
             values[grouped.variable] = pm.Deterministic(grouped.variable, own, dims=grouped.group)
+    if model.study_effects == "student-t":
+        values["study_weight"] = pm.Gamma("study_weight", *np.array(weight_prior(model)), dims="study")
     for column in [] if integrate else [moderator.column for moderator in model.moderator if not moderator.is_numeric]:
         deviation = values[f"between_{column}"] * pm.Normal(f"{column}_effect_z", 0, 1, dims=column)
         values[f"{column}_effect"] = pm.Deterministic(f"{column}_effect", deviation, dims=column)

@@ -16,6 +16,7 @@ from .latents import Imputation, closed, impute
 from .model import Model
 from .parts import Dose
 from .priors import Prior
+from .small_studies import check_sizes, smallness
 from .trials import LACKS, Trials
 from .unknowns import Unknowns, unknowns_of
 
@@ -50,12 +51,14 @@ class DosePoints:
 
 @dataclass(frozen=True)
 class Points:
-    """Where the mean effect is evaluated: doses, group numbers (points,) and standardised moderators (points,)."""
+    """Where the mean effect is evaluated: doses, group numbers (points,), standardised moderators (points,), and how small the study is
+    (points,), see `small_studies`; 0 is infinitely large."""
 
     size: int
     doses: dict[str, DosePoints]
     groups: dict[str, np.ndarray]
     moderators: dict[str, np.ndarray]
+    small_study: np.ndarray | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def needed_columns(model: Model) -> tuple[str, ...]:
 def group_columns(model: Model) -> list[str]:
     """The groupings of the model: columns, and combinations of columns ("a:b")."""
     found = [name for part in (*filter(None, [model.intercept]), *model.doses) for name in part.groups]
-    return list(dict.fromkeys(found + [moderator.column for moderator in model.moderator if not moderator.is_numeric]))
+    found += [moderator.column for moderator in model.moderator if not moderator.is_numeric]
+    return list(dict.fromkeys(found + ([model.between_study_by] if model.between_study_by else [])))
 
 
 def group_levels(model: Model, table: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, np.ndarray]]:
@@ -161,11 +165,36 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
     else:
         trials = trials.complete(needed_columns(model), missing)
     trials.require_one_estimand(allow_mixed)
+    _check_studies(model, trials)
     bounds = {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
     constant = [column for column, values in bounds.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
         raise ModelError(f"{', '.join(constant)} is the same in every row that prints it: there is no dose-response to estimate")
     return _placed(model, trials, bounds), trials
+
+
+def _check_studies(model: Model, trials: Trials) -> None:
+    """Raises ModelError that names the studies that a spread by group, or selection, cannot be of; TrialsError for sizes that lack."""
+    rows, problems = trials.table.groupby("study", sort=False), []
+    if by := model.between_study_by:
+        several = rows[by].nunique()
+        if len(mixed := several.index[several > 1]):
+            problems.append(
+                f"between_study_by = {by!r} needs studies of one {by} each; rows differ in it in {', '.join(map(str, mixed))}"
+            )
+    if model.selection:
+        several = rows.size()
+        if len(mixed := several.index[several > 1]):
+            problems.append(
+                "selection acts on rows that are independent, one for each study; "
+                f"there are several in {', '.join(map(str, mixed))}"
+            )
+        if trials.table[["effect", "variance"]].isna().any(axis=None):
+            problems.append("selection needs effects and variances that are printed or computed, not imputed")
+    if problems:
+        raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
+    if model.small_study:
+        check_sizes(trials.table)
 
 
 def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Model:
@@ -265,7 +294,7 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
         studies=np.array(list(first_seen), dtype=object),
         labels=np.array([str(row) for row in table["row"]], dtype=object),
         start=start,
-        points=Points(len(table), doses, groups, moderators),
+        points=Points(len(table), doses, groups, moderators, smallness(model, table, variance) if model.small_study else 0.0),
         levels=levels,
         scales=scales,
         slopes=slopes,

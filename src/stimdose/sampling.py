@@ -229,7 +229,8 @@ def fit(
     missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses, standard
         deviations and correlations of before and after parameters (see `Fit.imputed`); groups and moderators cannot be missing.
     allow_mixed: kinds (measure, comparator, design, score, outcome) that may differ between rows. integrate=False samples every
-        coefficient and study effect, for checking. The same seed gives the same draws.
+        coefficient and study effect in PyMC, for checking; a model with `selection` is always sampled in PyMC. The same seed gives
+        the same draws.
 
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.
@@ -241,7 +242,7 @@ def fit(
         "chains": chains,
         "cores": cores,
         "target_accept": target_accept,
-        "integrate": integrate,
+        "integrate": integrate and not model.selection,
         "missing": missing,
         "allow_mixed": list(allow_mixed),
     }
