@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_table
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import gamma, multivariate_normal, norm
 from test_unknowns import BASE, before_after
 
 import stimdose as sd
@@ -24,6 +24,16 @@ def rows_and_draws(model: sd.Model, table: pd.DataFrame, missing="error", draws=
     model, trials = prepare(model, sd.read_trials(table, missing="keep"), missing)
     rows = rows_of(model, trials, missing == "impute")
     return model, rows, draw_prior(model, rows, draws, np.random.default_rng(5))
+
+
+def _factor(model: sd.Model, rows: Rows, values: dict, column: str | None, d: int) -> np.ndarray:
+    """By how much the spread of effects of studies differs in the study of each row; only that of their level does."""
+    found = np.ones(len(rows.effect))
+    if column is None and model.between_study_by:
+        found *= values["between_study_by_phase"][d][rows.points.groups["phase"]] / values["between_study"][d]
+    if column is None and model.study_effects == "student-t":
+        found /= np.sqrt(values["study_weight"][d][rows.study])
+    return found
 
 
 def dense(model: sd.Model, rows: Rows, values: dict, s: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +59,10 @@ def dense(model: sd.Model, rows: Rows, values: dict, s: int) -> tuple[np.ndarray
         noise = correlation * np.sqrt(np.outer(variance[d], variance[d]))
         noise = noise + (values["within_study"][d] ** 2 if rows.has_within_study else 0) * np.eye(len(mean))
         for name, spread in study_effects(model, rows).values():
-            noise = noise + same * np.outer(column[name], column[name]) * values[spread][d] ** 2
+            noise = (
+                noise
+                + same * np.outer(column[name], column[name]) * (values[spread][d] * _factor(model, rows, values, name, d)) ** 2
+            )
         shared = coefficient @ coefficient.T
         whole, others = noise + shared, rows.study != s
         joint = multivariate_normal.logpdf(effect[d], mean, whole)
@@ -89,6 +102,8 @@ MODELS = {
         name="m",
         dose=[sd.Dose(column="sessions", shape="emax", by_study=False, priors={"maximum": sd.Prior("halfnormal", sigma=1.0)})],
     ),
+    "heterogeneity by group": sd.Model(name="m", intercept=sd.Intercept(by="phase"), dose=[LINE], between_study_by="phase"),
+    "small studies": sd.Model(name="m", intercept=sd.Intercept(), small_study="pet"),
     "no level within studies": sd.Model(name="m", intercept=sd.Intercept(by="site"), within_study=False),
 }
 
@@ -96,6 +111,7 @@ MODELS = {
 def lone_group() -> pd.DataFrame:
     """The shared table, with one study that is alone in its phase."""
     table = make_table(9)
+    table = table.assign(n_active=np.arange(len(table)) + 10, n_control=15)
     return table.assign(phase=table["phase"].where(table["study"] != "Trial 04", "mixed"))
 
 
@@ -165,6 +181,18 @@ def only(table: pd.DataFrame, study: str, **cells) -> pd.DataFrame:
     for column, cell in cells.items():
         table.loc[table["study"] == study, column] = cell
     return table
+
+
+@pytest.mark.parametrize("between_study_by", [None, "phase"])
+def test_the_weight_of_a_student_t_study_is_its_own(between_study_by):
+    model = sd.Model(
+        name="m", intercept=sd.Intercept(), dose=[LINE], study_effects="student-t", between_study_by=between_study_by
+    )
+    model, rows, values = rows_and_draws(model, lone_group())
+    log_weight = np.linspace(-12, 4, 800)
+    density = np.broadcast_to(gamma.logpdf(np.exp(log_weight), 2, scale=1 / 2) + log_weight, (DRAWS, 800))
+    expected = brute_force(model, rows, values, 3, "study_weight", (3,), np.exp(log_weight), density)
+    np.testing.assert_allclose(log_predictive(model, rows, values)[0][:, 3], expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("printed", ["4-25", ">=15"])
