@@ -7,7 +7,6 @@ import numpy as np
 
 from .log_densities import Density
 from .model import Model
-from .predictor import all_priors
 from .priors import Prior
 from .results import complete, diagnose_tree, tree_of
 from .rows import rows_of
