@@ -21,7 +21,8 @@ ORDER = (
     "trials reading completeness template shipped priors shapes parts model specs missing latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
-    "decisions stacking averaging surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
+    "decisions stacking averaging log_densities reweighting study_scores estimands prior_checks prior_comparison model_comparison marginals "
+    "model_odds surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
     "terminal options questions cli __main__"
 ).split()
 PUBLIC = {
@@ -56,6 +57,8 @@ PUBLIC = {
         "within_across",
     ),
     *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
+    *("compare_priors", "PriorComparison", "compare_models", "ModelComparison"),
+    *("bayes_factors", "BayesFactors", "marginal_likelihood", "MarginalLikelihood"),
     *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
 }
 

@@ -16,6 +16,8 @@ from .optima import Optimum, optimum
 from .sampling import Fit
 
 Z = 1.959964
+SIZE = 201
+"""Doses of each curve; the best dose is refined between them."""
 SHARES = (0.1, 0.9)
 """Reference doses are these quantiles of the doses in the table, and the usual dose between them."""
 
@@ -57,7 +59,7 @@ def estimands(fit: Fit, doses: Mapping[str, np.ndarray], *, delta: float | None 
     for column in (dose.column for dose in fit.model.doses if dose.column in doses):
         by = fit.model.shown_by(column)
         at = curve(fit, column, by=by, grid=checked_grid(column, doses[column]))
-        found[column] = Estimand(optimum(fit, column, by=by, delta=delta), at)
+        found[column] = Estimand(optimum(fit, column, by=by, delta=delta, size=SIZE), at)
     return found
 
 

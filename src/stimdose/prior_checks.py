@@ -15,6 +15,7 @@ BINS = 25
 """Of the prior's probability, in which the posterior is counted for the overlap."""
 TAIL = 0.01
 """A statistic of the data further out than this in the prior predictive distribution is in conflict with the prior."""
+COLUMNS = ["observed", "prior_low", "prior_high", "p", "conflict"]
 SENSITIVE = 0.05
 """A change of the posterior under power-scaling that counts (Kallioinen et al. 2024)."""
 
@@ -62,8 +63,24 @@ def conflict(fit: Fit, seed: int = 0) -> pd.DataFrame:
         tail = min((draws <= seen).mean(), (draws >= seen).mean())
         p = min(1.0, 2 * float(tail))
         records.append((name, seen, *np.quantile(draws, [0.025, 0.975]), p, p < TAIL))
-    names = ["statistic", "observed", "prior_low", "prior_high", "p", "conflict"]
-    return pd.DataFrame(records, columns=names).set_index("statistic")
+    return pd.DataFrame(records, columns=["statistic", *COLUMNS]).set_index("statistic")
+
+
+def in_tails(fit: Fit, reference: Fit) -> pd.DataFrame:
+    """Whether what the trials say under the reference lies in the tails of the priors of a fit (Box 1980, J R Stat Soc A 143:383).
+
+    One line per parameter of the population that both have: observed, the posterior median of the reference; prior_low and prior_high, the
+    95 % interval of the prior; p, the prior probability of values as far out or further, on either side (of half-normals and
+    half-Cauchys, whose mode is 0, above); conflict, whether p < 0.01.
+    """
+    values, records = reference.values(), []
+    for name, prior in population_priors(fit).items():
+        if name in values and values[name].ndim == 1:
+            seen, of = float(np.median(values[name])), prior.distribution
+            below = float(of.cdf(seen))
+            p = 1 - below if prior.family.startswith("half") else 2 * min(below, 1 - below)
+            records.append((name, seen, *of.ppf([0.025, 0.975]), p, p < TAIL))
+    return pd.DataFrame(records, columns=["statistic", *COLUMNS]).set_index("statistic")
 
 
 def _statistics(fit: Fit, effects: np.ndarray) -> dict[str, np.ndarray]:
@@ -122,7 +139,7 @@ def power_scaling(fit: Fit, quantities: dict[str, xr.DataArray] | None = None) -
 def _diagnosis(prior: float, likelihood: float) -> str:
     if prior < SENSITIVE:
         return ""
-    return "prior and data disagree" if likelihood >= SENSITIVE else "the prior decides, the data say little"
+    return "prior and data both count" if likelihood >= SENSITIVE else "the prior decides"
 
 
 def log_density(prior: Prior, values: np.ndarray) -> np.ndarray:

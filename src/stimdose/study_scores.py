@@ -12,7 +12,7 @@ CLEAR_DIFFERENCE, CLEAR_ERRORS = 4.0, 2.0
 """A difference in elpd that is smaller, or within so many standard errors, says nothing (Sivula et al. 2025, Bayesian Analysis)."""
 
 
-def study_scores(fit: Fit) -> pd.DataFrame:
+def study_scores(fit: Fit, exact: str | bool = "auto") -> pd.DataFrame:
     """By study: elpd, the log predictive density of the study left out; p_loo, the effective parameters it accounts for; pareto_k."""
     found = leave_one_study_out(fit)
     likelihood = fit.tree["log_likelihood"]["effect"].values
