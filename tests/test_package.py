@@ -23,7 +23,7 @@ ORDER = (
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
     "decisions stacking averaging log_densities reweighting study_scores estimands prior_checks prior_comparison model_comparison marginals "
     "model_odds surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
-    "terminal options questions cli __main__"
+    "terminal options questions comparisons cli __main__"
 ).split()
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),

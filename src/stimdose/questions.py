@@ -12,6 +12,7 @@ from .terminal import say, say_written, show, upright, warn_of
 
 questions = typer.Typer(rich_markup_mode="rich")
 PANEL = "Answers"
+_folder = opt.folder
 BEST = ["verdict", "best_dose", "low", "high", "effect_at_best", "p_at_low_end", "p_at_high_end"]
 BEST += ["near_best_low", "near_best_high", "prior_low", "prior_high", "contraction", "r_hat", "ess"]
 Dose = Annotated[str, typer.Argument(metavar="DOSE", help="a dose of the model, such as frequency_hz")]
@@ -328,15 +329,6 @@ def within_across(
         from .outputs import write_within_across
 
         say_written(write_within_across(found, folder))
-
-
-def _folder(out: Path | None) -> Path | None:
-    """The folder to write to, made before anything is computed; what draws figures is not loaded without one."""
-    if out is None:
-        return None
-    from .outputs import make_folder
-
-    return make_folder(out)
 
 
 def _kind(new_study: bool) -> str:

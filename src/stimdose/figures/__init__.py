@@ -1,23 +1,29 @@
 """Figures for papers. Each function takes computed arrays, draws on Axes and returns them; only `save` writes files."""
 
+from .comparison import comparison
 from .contrasts import contrasts
 from .curve_families import curve_families
 from .dose_response import dose_response
 from .forest import forest
 from .near_best import near_best
 from .optimum import optimum
+from .prior_curves import prior_curves
+from .prior_optima import prior_optima
 from .style import save
 from .support import support
 from .surface import surface
 from .within_across import within_across
 
 __all__ = [
+    "comparison",
     "contrasts",
     "curve_families",
     "dose_response",
     "forest",
     "near_best",
     "optimum",
+    "prior_curves",
+    "prior_optima",
     "save",
     "support",
     "surface",
