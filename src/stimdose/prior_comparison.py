@@ -86,18 +86,22 @@ class PriorComparison:
         """How far each quantity moved from the reference, see `estimands.change_table`."""
         return change_table(self.estimands, self.reference, "set")
 
-    def heterogeneity(self, prob: float = 0.95) -> pd.DataFrame:
-        """Every spread of the model (between studies, within, between groups) under each set: its prior, and mean, median and
-        equal-tailed interval of its posterior."""
+    def parameters(self, prob: float = 0.95) -> pd.DataFrame:
+        """Every parameter of the population under each set: its prior, and mean, median and equal-tailed interval of its posterior."""
         records, ends = [], [(1 - prob) / 2, 0.5, (1 + prob) / 2]
         for name, fit in self.fits.items():
             values = fit.values()
             for parameter, prior in population_priors(fit).items():
-                if "between_" in parameter or parameter == "within_study":
-                    low, middle, high = np.quantile(values[parameter], ends)
-                    records.append((name, parameter, str(prior), values[parameter].mean(), middle, low, high))
+                low, middle, high = np.quantile(values[parameter], ends)
+                records.append((name, parameter, str(prior), values[parameter].mean(), middle, low, high))
         names = ["set", "parameter", "prior", "mean", "median", "low", "high"]
         return pd.DataFrame(records, columns=names).set_index(names[:2])
+
+    def heterogeneity(self, prob: float = 0.95) -> pd.DataFrame:
+        """The lines of `parameters` that are spreads: between studies, within, between groups."""
+        table = self.parameters(prob)
+        names = table.index.get_level_values("parameter")
+        return table[names.str.contains("between_") | (names == "within_study")]
 
     @property
     def elpd(self) -> pd.DataFrame:
