@@ -20,6 +20,7 @@ from test_unknowns import before_after, linked_table, rows_without_sds
 
 import stimdose as sd
 from stimdose.density import log_density
+from stimdose.density import prior as prior_density
 from stimdose.encoding import Layout, encode
 from stimdose.nuts import natural_values
 from stimdose.predictor import grouped_parameters, sampled_priors, variable_dims
@@ -67,6 +68,7 @@ def half(family: str) -> sd.Prior:
 
 
 LOG = sd.Prior("lognormal", mu=-1.0, sigma=0.5)
+LOG_T = sd.Prior("logt", nu=5, mu=-1.5, sigma=0.6)
 INTERVALS = ["5-15", "≥20", "10", "<8", "30", "12-40", "10", "20-30"]
 
 
@@ -189,6 +191,10 @@ CASES |= {
         )
     ),
     "log-normal spreads by study": on_wide(model_of(dose_of("linear", priors={"slope_between_study": LOG}))),
+    "log-normal heterogeneity": on_wide(model_of(dose_of("emax"), between_study=LOG, within_study=LOG)),
+    "log-t heterogeneity and amplitude": on_wide(
+        model_of(dose_of("bell", by="phase", priors={"amplitude": LOG_T}), between_study=LOG_T, within_study=half("halfnormal"))
+    ),
     "half-Cauchy everywhere": on_wide(
         model_of(
             dose_of("emax", by="phase", priors={name: half("halfcauchy") for name in ("maximum", "ed50_between_phase")}),
@@ -272,7 +278,7 @@ def upright(position: np.ndarray, program: Program) -> np.ndarray:
 
 def name_of(value_name: str) -> str:
     """The name of a sampled variable, from that of its value variable in PyMC."""
-    name = value_name.removesuffix("_log__").removesuffix("_interval__")
+    name = value_name.removesuffix("_log__").removesuffix("_interval__").removesuffix("_log")
     return name.removesuffix("_z") if name == "pre_post_r_z" else name
 
 
@@ -302,6 +308,21 @@ class InPymc:
         gradient *= sign
         gradient[folded] = (gradient[folded] - 1) / x
         return float(logp) - len(x) * np.log(2) - np.log(np.abs(x)).sum(), gradient, values
+
+
+ON_LOG_SCALE = [half("halfnormal"), half("halfcauchy"), LOG, LOG_T, LOG_T.scaled(8.0)]
+
+
+@pytest.mark.parametrize("prior", ON_LOG_SCALE, ids=str)
+def test_the_prior_of_a_logarithm_is_that_of_scipy_with_its_jacobian(prior):
+    parameters = [*prior.parameters.values(), 0.0, 0.0][:3]
+    x, step = np.array([-9.0, -2.0, -0.3, 0.4, 3.0]), 1e-6
+    value, slope, density, gradient = np.transpose([prior_density(FAMILIES.index(prior.family), *parameters, at) for at in x])
+    np.testing.assert_allclose(value, np.exp(x), rtol=1e-15)
+    np.testing.assert_array_equal(slope, value)
+    np.testing.assert_allclose(density, prior.distribution.logpdf(value) + x, rtol=1e-12)
+    above, below = (prior.distribution.logpdf(np.exp(x + h)) + x + h for h in (step, -step))
+    np.testing.assert_allclose(gradient, (above - below) / (2 * step), rtol=1e-6, atol=1e-7)
 
 
 @pytest.fixture(params=CASES, scope="module")

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
-    "trials reading completeness template shipped priors shapes parts model specs missing latents unknowns rows predictor grid machine "
+    "trials reading completeness template shipped families priors shapes parts model specs roles named_priors evidence missing "
+    "latents unknowns rows predictor grid machine "
     "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
     "decisions stacking averaging log_densities reweighting study_scores estimands prior_checks prior_comparison model_comparison marginals "
@@ -28,6 +29,7 @@ ORDER = (
 PUBLIC = {
     *("COLUMNS", "Problem", "StimdoseError", "TrialsError", "ModelError", "FitError", "BatchError", "ConvergenceWarning"),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
+    *("PriorSet", "prior_sets", "load_prior_set", "heterogeneity_prior", "historical_prior"),
     *("Prior", "Model", "Dose", "Intercept", "Moderator", "load_model", "models", "prior_table"),
     *(
         "build",
@@ -168,6 +170,7 @@ sd.figures.save(axes, {str(tmp_path / "figure")!r}, formats="png")
 CHECK_INSTALLED = """
 import stimdose, sys
 assert sys.argv[1] in stimdose.__file__, stimdose.__file__
+assert len(stimdose.prior_sets()) == 10 and stimdose.heterogeneity_prior("SMD").family == "logt"
 assert len(stimdose.models()) == 6 and len(stimdose.datasets()) == 6
 assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
 """

@@ -27,6 +27,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model_odds": ["BayesFactors", "bayes_factors"],
         "predictive": ["replication", "study_effects"],
         "priors": ["Prior"],
+        "named_priors": ["PriorSet", "load_prior_set", "prior_sets"],
+        "evidence": ["heterogeneity_prior", "historical_prior"],
         "surfaces": ["surface"],
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],
         "reading": ["read_trials"],

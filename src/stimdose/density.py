@@ -5,6 +5,8 @@ unconstrained numbers; `registers_of` turns them into registers, and what comes 
 same way back.
 """
 
+from math import lgamma
+
 import numpy as np
 
 from .algebra import compiled, inlined
@@ -14,11 +16,11 @@ from .moving import moving_columns, moving_entries, moving_gradient
 from .program import FAMILIES
 
 HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
-NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY = range(len(FAMILIES))
+NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY, LOGT = range(len(FAMILIES))
 
 
 @compiled
-def prior(family, first, second, x):
+def prior(family, first, second, third, x):
     """Value of a parameter at the unconstrained x, its derivative, log prior density of x, and the derivative of that."""
     if family == HALFNORMAL:
         value = np.exp(x)
@@ -37,6 +39,15 @@ def prior(family, first, second, x):
         slope = value / (1 + np.exp(x))
         return value, slope, np.log(slope), 1 - 2 * value
     distance = (x - first) / second
+    if family == LOGT:
+        value, tail = np.exp(x), (third + 1) / 2
+        constant = lgamma(tail) - lgamma(third / 2) - 0.5 * np.log(third * np.pi) - np.log(second)
+        return (
+            value,
+            value,
+            constant - tail * np.log1p(distance**2 / third),
+            -2 * tail * distance / (third + distance**2) / second,
+        )
     density, slope = -0.5 * distance**2 - np.log(second) - HALF_LOG_2PI, -distance / second
     if family == LOGNORMAL:
         value = np.exp(x)
@@ -54,7 +65,9 @@ def registers_of(position, sampled):
     registers = np.empty(d + groups + len(sampled.constants))
     slope, dprior, log_prior = np.empty(d), np.empty(d), 0.0
     for k in range(d):
-        registers[k], slope[k], density, dprior[k] = prior(sampled.family[k], sampled.first[k], sampled.second[k], position[k])
+        registers[k], slope[k], density, dprior[k] = prior(
+            sampled.family[k], sampled.first[k], sampled.second[k], sampled.third[k], position[k]
+        )
         log_prior += density
     for k in range(groups):
         base, spread, normal = sampled.grouped[k, 0], sampled.grouped[k, 1], sampled.grouped[k, 2]

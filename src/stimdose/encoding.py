@@ -52,17 +52,19 @@ class _Registers:
     """
 
     def __init__(self):
-        self.priors: list[tuple[int, float, float]] = []
+        self.priors: list[tuple[int, float, float, float]] = []
         self.products: list[tuple[int, int, int]] = []
         self.constants: list[float] = []
         self.sampled: dict[str, np.ndarray] = {}
         self.grouped: dict[str, np.ndarray] = {}
         self.combined: dict[str, np.ndarray] = {}
 
-    def sample(self, name: str, family: str, first: float = 0.0, second: float = 1.0, size: int | None = None) -> np.ndarray:
+    def sample(
+        self, name: str, family: str, first: float = 0.0, second: float = 1.0, third: float = 0.0, size: int | None = None
+    ) -> np.ndarray:
         """Registers (size,) of a sampled variable, or its one register ()."""
         begin = len(self.priors)
-        self.priors += [(FAMILIES.index(family), first, second)] * (1 if size is None else size)
+        self.priors += [(FAMILIES.index(family), first, second, third)] * (1 if size is None else size)
         self.sampled[name] = np.array(begin) if size is None else np.arange(begin, begin + size)
         return self.sampled[name]
 
@@ -106,11 +108,10 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     ends = list(accumulate(uncertain.values(), initial=0))
     log_doses = {name: np.arange(*pair) for name, pair in zip(uncertain, pairwise(ends), strict=True)}
     likelihood, moving = _likelihood(model, rows, registers, log_doses)
-    family, first, second = (np.array(part) for part in zip(*registers.priors, strict=True))
+    family, *parameters = (np.array(part) for part in zip(*registers.priors, strict=True))
     sampled = Sampled(
         family,
-        first.astype(float),
-        second.astype(float),
+        *(part.astype(float) for part in parameters),
         np.array(registers.products, int).reshape(-1, 3),
         np.array(registers.constants),
     )

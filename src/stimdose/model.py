@@ -74,8 +74,8 @@ class Model(Part):
             if column in groups and column in numeric:
                 raise ValueError(f"{column!r} is used both as a number and as a group")
         for name in ("between_study", "within_study"):
-            if (prior := getattr(self, name)) and not prior.family.startswith("half"):
-                raise ValueError(f"{name} is a standard deviation: its prior is halfnormal or halfcauchy")
+            if (prior := getattr(self, name)) and not prior.is_positive:
+                raise ValueError(f"{name} is a standard deviation: its prior cannot be {prior.family}")
         if self.pre_post_r and self.pre_post_r.family != "correlation":
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:

@@ -303,6 +303,11 @@ class Dose(Part):
         found["spread"] = _DOSE_SPREAD
         return found
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Everything in this dose that may have a prior, by its name within the dose."""
+        return tuple(self._defaults())
+
     def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
         """All priors of this dose, and of the one that multiplies it, by posterior variable name; effects in the units of the table."""
         effects = [name for name in self.basis.on_effect_scale if name not in self.basis.coefficients]

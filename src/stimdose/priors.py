@@ -1,66 +1,59 @@
 """Prior: a family, its parameters, and why."""
 
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.special import ndtri
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "correlation"]
+from .errors import nearest
+from .families import PARAMETERS, from_quantiles, frozen
 
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "normal": ("mu", "sigma"),
-    "halfnormal": ("sigma",),
-    "halfcauchy": ("scale",),
-    "lognormal": ("mu", "sigma"),
-    "correlation": ("mu", "sigma"),
-}
-"""Parameters of each family; mu and sigma of the lognormal are those of the logarithm, of the correlation those of Fisher's z,
-atanh of the correlation."""
+Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "logt", "correlation"]
+_LOG_SCALE = ("lognormal", "logt")
 
 
-class FisherNormal:
-    """A correlation whose Fisher z is Normal(mu, sigma); the methods of a frozen scipy distribution that priors need."""
+def _points(quantiles):
+    """Quantiles by probability, or pairs of the two, in their order; in TOML the probabilities are words."""
+    if quantiles is None:
+        return None
+    try:
+        pairs = sorted((float(p), float(value)) for p, value in dict(quantiles).items())
+    except (TypeError, ValueError):
+        raise ValueError(f"quantiles are values by probability, such as {{0.1: 5, 0.9: 30}}, got {quantiles!r}") from None
+    p, values = np.array(pairs).reshape(-1, 2).T
+    if not (len(p) == len(quantiles) and ((p > 0) & (p < 1)).all() and np.isfinite(values).all() and (np.diff(values) > 0).all()):
+        raise ValueError(f"quantiles rise with their probabilities, which lie between 0 and 1, got {quantiles!r}")
+    return tuple(pairs)
 
-    def __init__(self, mu: float, sigma: float):
-        from scipy import stats
 
-        self.z = stats.norm(mu, sigma)
-
-    def rvs(self, size=None, random_state=None):
-        return np.tanh(self.z.rvs(size=size, random_state=random_state))
-
-    def ppf(self, q):
-        return np.tanh(self.z.ppf(q))
-
-    def cdf(self, r):
-        return self.z.cdf(np.arctanh(r))
-
-    def pdf(self, r):
-        return self.z.pdf(np.arctanh(r)) / (1 - np.asarray(r) ** 2)
-
-    def median(self) -> float:
-        return float(np.tanh(self.z.mean()))
+def _known(family):
+    if isinstance(family, str) and family not in PARAMETERS:
+        raise ValueError(f"unknown family {family!r}{nearest(family, PARAMETERS)}; families are {', '.join(PARAMETERS)}")
+    return family
 
 
 class Prior(BaseModel):
     """A prior distribution with its reason.
 
-    Give the parameters of the family, or `interval=(low, high)` that holds `prob` of the distribution with equal tails (for
-    half-normal and half-Cauchy the interval starts at zero).
+    Give the parameters of the family; or `interval=(low, high)` that holds `prob` of the distribution with equal tails (for
+    half-normal and half-Cauchy the interval starts at zero); or `quantiles`, values by probability. As many quantiles as the family
+    has parameters are met exactly, more by least squares, with an error if they miss by much. A logt takes `nu` in any case.
 
         Prior("lognormal", interval=(2.5, 40), prob=0.95, why="the protocols in use")
+        Prior("lognormal", quantiles={0.1: 5, 0.5: 10, 0.9: 30}, why="what three therapists expect")
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    family: Family
+    family: Annotated[Family, BeforeValidator(_known)]
     mu: float | None = None
     sigma: float | None = Field(None, gt=0)
     scale: float | None = Field(None, gt=0)
+    nu: float | None = Field(None, gt=0)
     interval: tuple[float, float] | None = None
     prob: float = Field(0.95, gt=0, lt=1)
+    quantiles: Annotated[tuple[tuple[float, float], ...] | None, BeforeValidator(_points)] = None
     why: str = ""
 
     def __init__(self, family: str | None = None, /, **fields):
@@ -69,41 +62,43 @@ class Prior(BaseModel):
     @model_validator(mode="after")
     def _complete(self):
         needed = set(PARAMETERS[self.family])
-        given = {name for name in ("mu", "sigma", "scale") if getattr(self, name) is not None}
-        if self.interval is None and given != needed:
+        given = {name for name in ("mu", "sigma", "scale", "nu") if getattr(self, name) is not None}
+        if self.is_elicited:
+            needed &= {"nu"}
+            if self.interval and self.quantiles:
+                raise ValueError("a prior takes an interval or quantiles, not both")
+            if given - needed:
+                raise ValueError(f"a prior takes an interval, quantiles or parameters, not both ({sorted(given - needed)})")
+        if given != needed:
             raise ValueError(
-                f"a {self.family} prior takes {' and '.join(sorted(needed))}, or an interval; it was given {sorted(given) or 'nothing'}"
+                f"a {self.family} prior takes {' and '.join(sorted(needed))}{'' if self.is_elicited else ', or an interval or quantiles'}; "
+                f"it was given {sorted(given) or 'nothing'}"
             )
-        if self.interval is not None:
+        if self.interval:
             low, high = self.interval
-            if given:
-                raise ValueError(f"a prior takes an interval or parameters, not both ({sorted(given)})")
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
                 raise ValueError(f"interval must be (low, high) with low < high, got {self.interval}")
-            if self.family == "lognormal" and low <= 0:
-                raise ValueError(f"the interval of a lognormal prior must be positive, got {self.interval}")
-            if self.family == "correlation" and not -1 < low < high < 1:
-                raise ValueError(f"the interval of a correlation prior lies between -1 and 1, got {self.interval}")
             if self.family.startswith("half") and low != 0:
                 raise ValueError(f"the interval of a {self.family} prior starts at 0, got {self.interval}")
+        if self.is_elicited:
+            assert self.parameters  # found now, so that what cannot be is refused here
         return self
+
+    @property
+    def is_elicited(self) -> bool:
+        """Whether its parameters follow from an interval or from quantiles."""
+        return self.interval is not None or self.quantiles is not None
 
     @cached_property
     def parameters(self) -> dict[str, float]:
-        """Parameters of the family; solved from the interval where one was given."""
-        if self.interval is None:
+        """Parameters of the family; solved from the interval or the quantiles where these were given."""
+        if not self.is_elicited:
             return {name: getattr(self, name) for name in PARAMETERS[self.family]}
-        low, high = self.interval
-        z = ndtri((1 + self.prob) / 2)
-        if self.family == "halfnormal":
-            return {"sigma": high / float(z)}
-        if self.family == "halfcauchy":
-            return {"scale": high / float(np.tan(np.pi / 2 * self.prob))}
-        if self.family == "lognormal":
-            low, high = np.log(low), np.log(high)
-        if self.family == "correlation":
-            low, high = np.arctanh(low), np.arctanh(high)
-        return {"mu": float((low + high) / 2), "sigma": float((high - low) / 2 / z)}
+        points = self.quantiles
+        if self.interval:
+            (low, high), tail = self.interval, (1 - self.prob) / 2
+            points = ((self.prob, high),) if self.family.startswith("half") else ((tail, low), (1 - tail, high))
+        return from_quantiles(self.family, points, self.nu)
 
     @property
     def is_gaussian(self) -> bool:
@@ -117,27 +112,30 @@ class Prior(BaseModel):
     @cached_property
     def distribution(self):
         """The prior as a frozen scipy distribution."""
-        from scipy import stats
-
-        p = self.parameters
-        return {
-            "normal": lambda: stats.norm(p["mu"], p["sigma"]),
-            "halfnormal": lambda: stats.halfnorm(scale=p["sigma"]),
-            "halfcauchy": lambda: stats.halfcauchy(scale=p["scale"]),
-            "lognormal": lambda: stats.lognorm(s=p["sigma"], scale=np.exp(p["mu"])),
-            "correlation": lambda: FisherNormal(p["mu"], p["sigma"]),
-        }[self.family]()
+        return frozen(self.family, self.parameters)
 
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""
         if factor == 1.0 or self.family == "correlation":
             return self
-        p = self.parameters
-        if self.family == "lognormal":
-            p = {"mu": p["mu"] + float(np.log(factor)), "sigma": p["sigma"]}
+        p = dict(self.parameters)
+        if self.family in _LOG_SCALE:
+            p["mu"] += float(np.log(factor))
         else:
             p = {name: value * factor for name, value in p.items()}
         return Prior(self.family, **p, why=self.why)
+
+    def widened(self, factor: float) -> "Prior":
+        """The same family with `factor` times the spread, around the same median (which half-normal and half-Cauchy move along); of
+        log-normal and log-t the spread is that of the logarithm."""
+        if factor == 1.0:
+            return self
+        p = self.parameters
+        return Prior(
+            self.family,
+            **{name: value * factor if name in ("sigma", "scale") else value for name, value in p.items()},
+            why=self.why,
+        )
 
     def variable(self, name: str, parameters: dict):
         """A random variable of the current PyMC model with this family, and `parameters` in place of the prior's own numbers."""
@@ -146,6 +144,9 @@ class Prior(BaseModel):
         if self.family == "correlation":
             z = pm.Normal(f"{name}_z", parameters["mu"], parameters["sigma"])
             return pm.Deterministic(name, pm.math.tanh(z))
+        if self.family == "logt":
+            logarithm = pm.StudentT(f"{name}_log", **parameters)
+            return pm.Deterministic(name, pm.math.exp(logarithm))
         distribution = {"normal": pm.Normal, "halfnormal": pm.HalfNormal, "halfcauchy": pm.HalfCauchy, "lognormal": pm.LogNormal}[
             self.family
         ]
@@ -158,6 +159,8 @@ class Prior(BaseModel):
             fields.pop("prob", None)
         else:
             fields["interval"] = list(self.interval)
+        if self.quantiles:
+            fields["quantiles"] = {repr(p): value for p, value in self.quantiles}
         return {key: value for key, value in fields.items() if value != ""}
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ FAMILIES = (
     "position",
     "folded normal",
     "folded cauchy",
+    "logt",
 )
 """Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds. A standard deviation enters the
 density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a place like any other
@@ -24,13 +25,14 @@ and not infinitely far away, and read as the absolute value."""
 
 
 class Sampled(NamedTuple):
-    """family, first, second (parameters,): priors of what is sampled. grouped (n, 3): registers of base, spread and standard normal of
-    each parameter by group, base * exp(spread * normal); the base is of the population, or an earlier one of these. constants
-    (constants,)."""
+    """family, first, second, third (parameters,): priors of what is sampled, by number of the family, and its parameters. grouped (n, 3):
+    registers of base, spread and standard normal of each parameter by group, base * exp(spread * normal); the base is of the
+    population, or an earlier one of these. constants (constants,)."""
 
     family: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    third: np.ndarray
     grouped: np.ndarray
     constants: np.ndarray
 
