@@ -20,9 +20,11 @@ ORDER = (
     "errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion covariance "
     "trials reading completeness template shipped families priors shapes parts model specs roles named_priors evidence missing "
     "latents unknowns rows predictor grid machine "
-    "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior chains diagnosis "
+    "algebra blocks integrate conditionals program encoding moving density starts nuts op pymc_model explicit engine posterior "
+    "own_unknowns left_out chains diagnosis "
     "results files storage batches settings sampling dose_space curves derived caveats verdicts optima paths "
-    "decisions stacking averaging log_densities reweighting study_scores estimands prior_checks prior_comparison model_comparison marginals "
+    "decisions leave_one_out stacking averaging log_densities reweighting study_scores "
+    "estimands prior_checks prior_comparison model_comparison marginals "
     "model_odds surfaces joint_verdicts joint_optima ecology predictive assumptions figures outputs demo "
     "terminal options questions comparisons cli __main__"
 ).split()
@@ -48,6 +50,8 @@ PUBLIC = {
         "Contrast",
         "average",
         "Average",
+        "leave_one_study_out",
+        "LeaveOneOut",
         "study_effects",
         "replication",
         "sensitivity",

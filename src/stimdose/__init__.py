@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optima": ["Optimum", "optimum"],
         "paths": ["optima_by_path", "protocol_path"],
         "decisions": ["Contrast", "contrast"],
+        "leave_one_out": ["LeaveOneOut", "leave_one_study_out"],
         "averaging": ["Average", "average"],
         "prior_comparison": ["PriorComparison", "compare_priors"],
         "model_comparison": ["ModelComparison", "compare_models"],

@@ -33,7 +33,8 @@ def compare_priors(
         typer.Option(help="a shipped set of priors or a .toml file; as many as needed; weak and sceptical if not stated"),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="the set to measure changes against; the model's own priors if not stated")
+        str | None,
+        typer.Option(help="the set to measure changes against; the model's own priors, called reference, if not stated"),
     ] = None,
     seed: opt.Seed = None,
     draws: opt.Draws = 1000,

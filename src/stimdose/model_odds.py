@@ -114,10 +114,4 @@ def widened_effects(model: Model, factor: float) -> dict[str, Prior]:
     names = {"intercept"} | {f"{dose.column}_{name}" for dose in model.dose for name in dose.coefficients}
     names |= {f"{moderator.column}_effect" for moderator in model.moderator}
     own = model.replace(outcome_sd=1.0).priors()
-    return {name: widened(prior, factor) for name, prior in own.items() if name in names}
-
-
-def widened(prior: Prior, factor: float) -> Prior:
-    """A prior with `factor` times the standard deviation, or scale; of the logarithm, of a log-normal."""
-    numbers = {name: value * (factor if name in ("sigma", "scale") else 1.0) for name, value in prior.parameters.items()}
-    return Prior(prior.family, **numbers, why=f"{factor:g} times as wide as: {prior.why or prior}")
+    return {name: prior.widened(factor) for name, prior in own.items() if name in names}

@@ -13,6 +13,7 @@ from .curves import curve
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands
 from .model import Model
+from .named_priors import load_prior_set
 from .optima import Optimum
 from .prior_checks import conflict, in_tails, overlap, population_priors, power_scaling
 from .priors import Prior
@@ -23,8 +24,8 @@ from .settings import checked_seed
 from .study_scores import is_clear, score_table, study_scores, unreliable
 from .trials import Trials
 
-OWN = "own priors"
-"""The name of the set that the model comes with."""
+OWN = "reference"
+"""The name of the priors that the model comes with."""
 SAME, WEIGHTED, REFITTED = "the fit itself", "importance sampling", "refit"
 BEST = ("log best dose", "best dose")
 SHIFT = 0.5
@@ -172,7 +173,7 @@ class PriorComparison:
             if name == self.reference or own.empty:
                 continue
             if self.fits[name] is self.fits[self.reference]:
-                lines.append(f"{name}: the same priors as {self.reference}.")
+                lines.append(f"{name}: the same priors as the reference.")
                 continue
             best = own["quantity"].isin(BEST)
             largest = own[~best].sort_values("in_sd", key=abs).groupby("dose", sort=False).tail(1)
@@ -193,7 +194,7 @@ class PriorComparison:
             for name, line in others.iterrows()
         ]
         return [
-            f"Difference in elpd to {self.reference}: {'; '.join(found)}. {ONE_NUMBER}.",
+            f"Difference in elpd to the reference: {'; '.join(found)}. {ONE_NUMBER}.",
             *(f"{line}." for line in unreliable(table)),
         ]
 
@@ -223,7 +224,7 @@ def compare_priors(
 
     model: a model, with its trials; or a fit of it. sets: named sets (see `prior_sets`) or files, dicts of `Prior` by posterior variable name
         as `Model.with_priors` takes them, or objects with a `name` and `for_model`; or a dict of these by name. What a set does not state
-        stays as in the model, and the model as it is ("own priors") is compared too.
+        stays as in the model, and the model as it is ("reference") is compared too.
     reference: the set against which changes are measured. doses: reference doses by column, by default low, usual and high ones of the
         table. delta: as of `optimum`. exact: as of `leave_one_study_out`. reweight: whether draws of the model's own fit may stand for
         another prior where importance sampling allows it (see `reweighting.reweighted`); otherwise, and with False, it is fitted again.
@@ -296,6 +297,7 @@ def named_sets(sets: Iterable | Mapping) -> dict[str, object]:
         sets = [sets]
     if isinstance(sets, Mapping) and any(isinstance(value, Prior) for value in sets.values()):
         sets = [sets]
+    sets = sets if isinstance(sets, Mapping) else [one for one in sets if not (isinstance(one, str) and one == OWN)]
     found = list(sets.items()) if isinstance(sets, Mapping) else [(_name(one, k), one) for k, one in enumerate(sets, 1)]
     names = [name for name, _ in found]
     faults = [f"{name!r} is the name of several sets" for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -323,7 +325,5 @@ def priors_of(one, model: Model) -> dict[str, Prior]:
     if isinstance(one, Mapping):
         return dict(one)
     if not hasattr(one, "for_model"):
-        from .named_priors import load_prior_set
-
         one = load_prior_set(one)
     return one.for_model(model)
