@@ -48,12 +48,13 @@ def marginal_likelihood(fit: Fit) -> MarginalLikelihood:
     places = density.places(positions.reshape(-1, positions.shape[-1])).reshape(positions.shape)
     if density.size <= MOST_DIMENSIONS:
         log, error = quadrature(density.at, places.reshape(-1, density.size))
-        return _checked(log, error, "quadrature")
+        return judged(log, error, "quadrature")
     rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 8])
-    return _checked(*bridge(density.at, places, rng), "bridge sampling")
+    return judged(*bridge(density.at, places, rng), "bridge sampling")
 
 
-def _checked(log: float, error: float, method: str) -> MarginalLikelihood:
+def judged(log: float, error: float, method: str) -> MarginalLikelihood:
+    """The number, or why there is none."""
     if np.isfinite(log) and error <= ERROR_MAX:
         return MarginalLikelihood(log, error, method)
     return MarginalLikelihood(np.nan, error, method, f"the relative error of {method} is {error:.2f}, above {ERROR_MAX}")

@@ -11,8 +11,8 @@ from .predictor import gaussian_coefficients, sampled_priors, study_effects
 from .priors import Prior
 from .sampling import Fit
 
-BINS = 25
-"""Of the prior's probability, in which the posterior is counted for the overlap."""
+STEPS = 25
+"""Of equal posterior probability, over which the overlap is summed."""
 TAIL = 0.01
 """A statistic of the data further out than this in the prior predictive distribution is in conflict with the prior."""
 COLUMNS = ["observed", "prior_low", "prior_high", "p", "conflict"]
@@ -31,14 +31,13 @@ def population_priors(fit: Fit) -> dict[str, Prior]:
 def overlap(fit: Fit) -> pd.Series:
     """Overlap of prior and posterior of every parameter of the population: the area under the lower of the two densities, 0 to 1.
 
-    Each draw is replaced by its probability under the prior, which makes the prior uniform and changes no overlap; the posterior is then a
-    histogram of 25 equal steps. Near 1 the trials say nothing of the parameter; above 0.35 little (Garrett and Zeger 2000, Biometrics
-    56:1055). The histogram cannot show less than 0.04.
+    Between the 4 % quantiles of the posterior's draws each step holds 4 % of the posterior; the overlap counts the prior's exact share of the
+    step where it is less. Near 1 the trials say nothing of the parameter; above 0.35 little (Garrett and Zeger 2000, Biometrics 56:1055).
     """
     values, found = fit.values(), {}
     for name, prior in population_priors(fit).items():
-        share = np.histogram(prior.distribution.cdf(values[name]), BINS, (0, 1))[0] / len(values[name])
-        found[name] = float(np.minimum(share, 1 / BINS).sum())
+        ends = prior.distribution.cdf(np.quantile(values[name], np.linspace(0, 1, STEPS + 1)))
+        found[name] = float(np.minimum(np.diff(ends), 1 / STEPS).sum())
     return pd.Series(found, name="overlap", dtype=float).rename_axis("parameter")
 
 
