@@ -41,7 +41,9 @@ class Density:
         pairs = sampled.grouped[:, 1:], np.column_stack([missing.spread, missing.own])[missing.is_bounded == 0]
         sign = np.where(self.folded & (positions < 0), -1.0, 1.0)
         found = positions.copy()
-        for spread, normal in np.concatenate(pairs):
+        for spread, normal in np.unique(
+            np.concatenate(pairs), axis=0
+        ):  # of combinations of groups, a pair stands there several times
             found[:, normal] *= sign[:, spread]
         found[:, self.folded] = np.log(np.abs(found[:, self.folded]))
         return found
