@@ -125,7 +125,9 @@ def compare_models(
         from .model_odds import bayes_factors as factors_of
 
         odds = factors_of(found.fits, seed=seed)
-    say("\n".join([found.explanation, *[odds.explanation] * bool(odds)]))
+    say(found.explanation)
+    if odds:
+        say(odds.explanation)
     show(found.elpd.reset_index(), "How well studies left out are predicted")
     show(found.table().reset_index(), "The best dose in each model")
     if folder:

@@ -28,8 +28,8 @@ SAMPLED, REFITTED = "importance sampling", "refit"
 class LeaveOneOut:
     """How well a fit predicts each study from the others.
 
-    table: one line per study: elpd, the log predictive density of its effects (of outcome units) given the other studies; p_loo, how much
-        higher it is given the study too; pareto_k; method ("importance sampling" or "refit"); rows.
+    table: one line per study: elpd, the log predictive density of its effects given the other studies; p_loo, how much higher that is
+        given the study too; pareto_k; method ("importance sampling" or "refit"); rows.
     weights: (study, chain, draw), each study's sum to 1: with them the draws of the fit are those of the posterior without it, as far as its
         pareto_k allows. refits: by study, of those that were left out exactly. remarks: what a reader must know. warning: that the fit did not
         converge, or "".
@@ -78,7 +78,6 @@ class LeaveOneOut:
             good_k=PARETO_K_MAX,
             elpd_i=by_study(self.table["elpd"]),
             pareto_k=by_study(self.table["pareto_k"].mask(is_refit, 0.0)),
-            log_weights=np.log(self.weights),
         )
 
 
@@ -94,7 +93,7 @@ def leave_one_study_out(
 
     Per draw of what is sampled, the density of a study given the others is exact (`left_out`): coefficients, deviations of groups and study
     effects are integrated out, and so is what is unknown in that study alone, as a dose of which it prints an interval (one such number by
-    quadrature, several by 256 quasi-random points). Draws are then weighted by Pareto-smoothed importance sampling (Vehtari et al. 2017,
+    quadrature, several by 128 quasi-random points). Draws are then weighted by Pareto-smoothed importance sampling (Vehtari et al. 2017,
     Stat Comput 27:1413; of `arviz_stats`).
 
     exact: "auto" refits without each study whose Pareto k is above 0.7, True without every study, False never. folder, executor, progress: of
@@ -142,11 +141,9 @@ def _smoothed(fit: Fit, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray
     from arviz_stats.base import array_stats
 
     chains = fit.tree["posterior"].sizes["chain"]
-    draws = log_density.T.reshape(log_density.shape[1], chains, -1)
-    ess = convergence(np.exp(draws - draws.max(axis=(1, 2), keepdims=True)))["ess_bulk"] / len(log_density)
-    smoothed = [
-        array_stats.psislw(own, r_eff=share if np.isfinite(share) else 1.0) for own, share in zip(log_density.T, ess, strict=True)
-    ]
+    ess = convergence(log_density.T.reshape(log_density.shape[1], chains, -1))["ess_bulk"]
+    shares = np.nan_to_num(ess / len(log_density), nan=1.0)
+    smoothed = [array_stats.psislw(own, r_eff=share) for own, share in zip(log_density.T, shares, strict=True)]
     log_weights = np.column_stack([np.asarray(own) for own, _ in smoothed])
     return log_weights - np.logaddexp.reduce(log_weights), np.array([float(k) for _, k in smoothed])
 

@@ -147,10 +147,8 @@ class PriorComparison:
         for name, part in conflicts.groupby("set", sort=False):
             what = ", ".join(f"{line['statistic']} (p = {line['p']:.3f})" for _, line in part.iterrows())
             lines.append(f"{name}: in conflict with the trials, it did not expect {what}.")
-        for method, part in self.methods.groupby("method", sort=False):
-            lines.append(
-                f"Found by {method}: {', '.join(map(str, part.index))}." if method != SAME else f"Reference: {self.reference}."
-            )
+        for method, part in self.methods[self.methods["method"] != SAME].groupby("method", sort=False):
+            lines.append(f"Found by {method}: {', '.join(part.index)}.")
         return "\n".join(lines)
 
     def _about_verdicts(self) -> list[str]:
@@ -189,7 +187,7 @@ class PriorComparison:
         if others.empty:
             return []
         found = [
-            f"{name} {line['difference']:.1f} (se {line['difference_se']:.1f}"
+            f"{name} {line['difference']:+.1f} (se {line['difference_se']:.1f}"
             f"{'' if is_clear(line['difference'], line['difference_se']) else ', indistinguishable'})"
             for name, line in others.iterrows()
         ]
