@@ -74,7 +74,7 @@ class BayesFactors:
             )
             logs = part["log"].to_numpy()
             if np.isnan(logs).any() or np.ptp(logs) > np.log(STEADY):
-                lines.append("It depends on the priors of effects: report it with them, or not at all.")
+                lines.append("It depends on the priors of effects: report it together with them.")
         refused = self.marginal_likelihoods["refused"]
         lines += [f"{name}, factor {factor:g}: {why}." for (name, factor), why in refused[refused != ""].items()]
         return "\n".join([*lines, f"{MEANING}."])

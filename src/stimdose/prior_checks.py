@@ -33,7 +33,8 @@ def overlap(fit: Fit) -> pd.Series:
     """Overlap of prior and posterior of every parameter of the population: the area under the lower of the two densities, 0 to 1.
 
     The range of the posterior's draws is cut at quantiles, so that each step holds 4 % of the posterior, and less in the tails; the overlap
-    counts the prior's exact share of a step where it is less. Near 1 the trials say nothing of the parameter; above 0.35 little (Garrett and Zeger 2000, Biometrics 56:1055).
+    counts the prior's exact share of a step where it is less. Near 1 the trials say nothing of the parameter; above 0.35 little (Garrett
+    and Zeger 2000, Biometrics 56:1055).
     """
     values, found = fit.values(), {}
     for name, prior in population_priors(fit).items():
