@@ -1,5 +1,7 @@
 """Leave one study out: importance sampling against quadrature and against exact refits, what the result holds, an outlier."""
 
+import dataclasses
+
 import arviz as az
 import numpy as np
 import pandas as pd
@@ -102,7 +104,9 @@ def test_exact_refits_agree_with_quadrature_and_importance_sampling(bcg_fit, bcg
 def test_districts_of_schools_agree_with_exact_refits():
     """Konstantopoulos 2011: several rows a study, and a level within studies."""
     table = pd.read_csv(ORACLES / "covariance" / "konstantopoulos2011.csv")
-    table = table.assign(study=table["district"].astype(str), arm=table["school"].astype(str), effect=table["yi"], variance=table["vi"])
+    table = table.assign(
+        study=table["district"].astype(str), arm=table["school"].astype(str), effect=table["yi"], variance=table["vi"]
+    )
     half = sd.Prior("halfnormal", sigma=0.5)
     model = sd.Model(name="schools", intercept=sd.Intercept(), between_study=half, within_study=half)
     fit = sd.fit(model, read(table[["study", "arm", "effect", "variance"]], "SMD"), seed=4, draws=2500, progress=False)
@@ -139,9 +143,11 @@ def test_the_result_of_a_bell(bell_fit):
     assert found.elpd == pytest.approx(found.table["elpd"].sum())
     assert found.warning == ""
     above = found.table.index[found.table["pareto_k"] > PARETO_K_MAX]
-    assert set(found.refits) == set(above) and list(found.unreliable) == []
+    assert set(found.refits) == set(above)
+    assert list(found.unreliable) == []
     for study, refit in found.refits.items():
-        assert study not in set(refit.trials.table["study"]) and len(refit.rows.studies) == 19
+        assert study not in set(refit.trials.table["study"])
+        assert len(refit.rows.studies) == 19
     without = sd.leave_one_study_out(bell_fit, exact=False)
     assert list(without.unreliable) == list(above)
     assert all(any(study in remark for remark in without.remarks) for study in above)
@@ -170,15 +176,19 @@ def test_a_study_that_is_alone_in_what_it_has_is_refitted_without():
     table.loc[3, "frequency_hz"] = "4-20"
     dose = sd.Dose(column="frequency_hz", shape="bell", by="phase", by_study=False)
     fit = sd.fit(sd.Model(name="lone", intercept=sd.Intercept(), dose=[dose]), sd.read_trials(table), seed=3, progress=False)
-    assert fit.rows.has_within_study and "mixed" in fit.rows.levels["phase"]
+    assert fit.rows.has_within_study
+    assert "mixed" in fit.rows.levels["phase"]
     refit = fit.refit(trials=fit.trials.without_study("Trial 03"), seed=1)
-    assert not refit.rows.has_within_study and "mixed" not in refit.rows.levels["phase"]
+    assert not refit.rows.has_within_study
+    assert "mixed" not in refit.rows.levels["phase"]
     values = on_all_rows(fit, refit, np.random.default_rng(0))
     posterior = refit.values()
     for k, phase in enumerate(refit.rows.levels["phase"]):
         at = fit.rows.levels["phase"].index(phase)
         np.testing.assert_array_equal(values["frequency_hz_peak_by_phase"][:, at], posterior["frequency_hz_peak_by_phase"][:, k])
-    lone = np.log(values["frequency_hz_peak_by_phase"][:, fit.rows.levels["phase"].index("mixed")] / posterior["frequency_hz_peak"])
+    lone = np.log(
+        values["frequency_hz_peak_by_phase"][:, fit.rows.levels["phase"].index("mixed")] / posterior["frequency_hz_peak"]
+    )
     z = lone / posterior["frequency_hz_peak_between_phase"]
     assert stats.kstest(z, "norm").pvalue > P_MIN
     prior = fit.model.within_study.distribution
@@ -195,6 +205,12 @@ def test_a_study_without_which_nothing_can_be_fitted(trials):
     assert list(found.refits) == [f"Trial {k:02d}" for k in range(8) if k != 1]
     assert found.table.loc["Trial 01", "method"] == "importance sampling"
     assert "Trial 01: the model cannot be fitted without it" in " ".join(found.remarks)
+
+
+def test_a_fit_that_did_not_converge_is_told(bell_fit):
+    table = bell_fit.diagnosis.table.assign(r_hat=1.3)
+    fit = dataclasses.replace(bell_fit, diagnosis=dataclasses.replace(bell_fit.diagnosis, table=table))
+    assert sd.leave_one_study_out(fit, exact=False).warning.startswith("Warning: the fit did not converge")
 
 
 def test_what_cannot_be_asked(bell_fit):

@@ -41,9 +41,9 @@ def dense(model: sd.Model, rows: Rows, values: dict, s: int) -> tuple[np.ndarray
     own, found = np.flatnonzero(rows.study == s), []
     for d in range(draws):
         of_draw = lambda value, d=d: np.broadcast_to(value, (draws, *np.shape(value)[1:]))[d] if np.ndim(value) else value
-        column = {
-            c.name: np.broadcast_to(c.column, (draws, len(effect[0])))[d] for c in system if c.group is None
-        } | {None: np.ones(len(effect[0]))}
+        column = {c.name: np.broadcast_to(c.column, (draws, len(effect[0])))[d] for c in system if c.group is None} | {
+            None: np.ones(len(effect[0]))
+        }
         X = np.stack([np.broadcast_to(c.column, (draws, len(effect[0])))[d] for c in system], axis=-1)
         mean, coefficient = X @ [of_draw(c.mean) for c in system], (X * [of_draw(c.sd) for c in system])
         noise = correlation * np.sqrt(np.outer(variance[d], variance[d]))
@@ -75,11 +75,20 @@ LINE = sd.Dose(column="sessions", shape="log-linear", by="phase")
 MODELS = {
     "intercept": sd.Model(name="m", intercept=sd.Intercept()),
     "groups and moderators": sd.Model(
-        name="m", intercept=sd.Intercept(by="phase"), dose=[LINE], moderator=[sd.Moderator(column="site"), sd.Moderator(column="frequency_hz")]
+        name="m",
+        intercept=sd.Intercept(by="phase"),
+        dose=[LINE],
+        moderator=[sd.Moderator(column="site"), sd.Moderator(column="frequency_hz")],
     ),
     "positive, by group": sd.Model(name="m", intercept=sd.Intercept(), dose=[BELL]),
     "anchored": sd.Model(name="m", dose=[LINE.model_copy(update={"by_study": False})]),
-    "crossed groups": sd.Model(name="m", intercept=sd.Intercept(by="phase*site"), dose=[sd.Dose(column="sessions", shape="emax")]),
+    "crossed groups": sd.Model(
+        name="m", intercept=sd.Intercept(by="phase*site"), dose=[sd.Dose(column="sessions", shape="emax")]
+    ),
+    "nothing Gaussian": sd.Model(
+        name="m",
+        dose=[sd.Dose(column="sessions", shape="emax", by_study=False, priors={"maximum": sd.Prior("halfnormal", sigma=1.0)})],
+    ),
     "no level within studies": sd.Model(name="m", intercept=sd.Intercept(by="site"), within_study=False),
 }
 
@@ -106,7 +115,9 @@ def test_correlated_sampling_errors_and_slopes_by_study():
 
 
 def test_averages_over_the_interval_of_a_stratum():
-    table = lone_group().assign(design="stratum", sessions=lambda t: ["5-20" if k % 3 else f"{x:.0f}" for k, x in enumerate(t["sessions"])])
+    table = lone_group().assign(
+        design="stratum", sessions=lambda t: ["5-20" if k % 3 else f"{x:.0f}" for k, x in enumerate(t["sessions"])]
+    )
     model, rows, values = rows_and_draws(MODELS["anchored"], table)
     assert len(rows.points.doses["sessions"].nodes)
     agrees(model, rows, values)
@@ -150,7 +161,7 @@ def brute_force(model, rows, values, s: int, name: str, place, grid: np.ndarray,
 
 
 def only(table: pd.DataFrame, study: str, **cells) -> pd.DataFrame:
-    table = table.astype({column: object for column in cells})
+    table = table.astype(dict.fromkeys(cells, object))
     for column, cell in cells.items():
         table.loc[table["study"] == study, column] = cell
     return table
@@ -196,7 +207,10 @@ def test_doses_that_bound_each_other():
     for d in range(DRAWS):
         grids, densities = [], []
         for part in (minutes, pulses):
-            mean, spread = np.log(values[f"{part.column}_typical"][d, 0]), np.hypot(values[f"{part.column}_spread"][d], LEAST_SPREAD)
+            mean, spread = (
+                np.log(values[f"{part.column}_typical"][d, 0]),
+                np.hypot(values[f"{part.column}_spread"][d], LEAST_SPREAD),
+            )
             low, high = np.clip(part.log_bounds[0], mean - 7 * spread, mean + 7 * spread)
             grids.append(low + (high - low) * (np.arange(size) + 0.5) / size)
             densities.append(norm.logpdf(grids[-1], mean, spread))
@@ -217,9 +231,13 @@ def unprinted(rows: list[dict]) -> pd.DataFrame:
 @pytest.mark.parametrize("measure", ["MD", "SMD"])
 def test_a_standard_deviation_that_one_study_lacks(measure):
     """Given the spread, and the SD of another study that lacks it, log SD is normal around the mean of all others."""
-    printed = [{"mean_active": mean, "sd_active": sd_, "sd_control": sd_} for mean, sd_ in ((24.0, 6.0), (26.0, 9.0), (21.0, 7.0))]
+    printed = [
+        {"mean_active": mean, "sd_active": sd_, "sd_control": sd_} for mean, sd_ in ((24.0, 6.0), (26.0, 9.0), (21.0, 7.0))
+    ]
     table = unprinted([*printed, {"mean_active": 25.0}, {"mean_active": 22.0}]).assign(measure=measure)
-    model, rows, values = rows_and_draws(sd.Model(name="m", outcome_sd=8.0 if measure == "MD" else 1.0, intercept=sd.Intercept()), table, "impute")
+    model, rows, values = rows_and_draws(
+        sd.Model(name="m", outcome_sd=8.0 if measure == "MD" else 1.0, intercept=sd.Intercept()), table, "impute"
+    )
     center, spread = rows.unknowns.center[0] * 3, values["sd_spread"][:, None]
     mean = (center + np.log(values["sd_true"][:, 1])) / 4
     log_sd = np.linspace(-5, 9, 1000)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,11 @@ from .caveats import about_groups, about_rivals, fit_warning
 from .curves import Kind, curve
 from .dose_space import Confounder, confounders
 from .errors import StimdoseError
+from .leave_one_out import leave_one_study_out
 from .optima import Optimum, about_shape, default_delta, optimum, optimum_of, require_shape_by_study
 from .sampling import Fit
-from .stacking import leave_one_study_out, mixture, require_same_data, stacking_weights
+from .stacking import mixture, require_same_data, stacking_weights
 
-PARETO_K_MAX = 0.7
-"""Above this the importance sampling of a left-out study is not to be trusted (Vehtari et al. 2024, J Mach Learn Res 25:72)."""
 MEANING = (
     "Weights make the mixture that predicts left-out studies best; they are no probabilities of the models and do not rank them. "
     "Read the differences in elpd with their standard errors"
@@ -28,7 +28,8 @@ class Average:
     """Models of the same trials, averaged.
 
     fits: by name. elpd: one line per model: weight; elpd, the sum over studies of the log predictive density of each one left out, with
-        its se; difference to the highest elpd, with its se; pareto_k_max, and studies with k above 0.7 (`unreliable`); studies.
+        its se; difference to the highest elpd, with its se; pareto_k_max; refitted, the studies that were left out exactly; unreliable,
+        those whose Pareto k is above 0.7 and that were not; studies.
     remarks: what a reader must know.
 
     The weights are those of the mixture that predicts best. With a difference of 0.1 and a standard error of 0.4 they can be 0.99 and
@@ -164,41 +165,34 @@ class Average:
             raise StimdoseError("\n  - ".join(["these models cannot be averaged so:", *problems]))
 
 
-def average(fits: dict[str, Fit] | Iterable[Fit]) -> Average:
+def average(fits: dict[str, Fit] | Iterable[Fit], exact: Literal["auto"] | bool = "auto") -> Average:
     """Average models of the same trials by stacking: the mixture with the highest leave-one-study-out predictive density.
 
-    fits: by name, or a list, named by their models. Predictive densities of left-out studies are from Pareto-smoothed importance
-    sampling (Vehtari et al. 2017, Stat Comput 27:1413; `arviz.loo`), weights from Yao et al. 2018, Bayesian Analysis 13:917. Weights do
-    not rank models: see `Average`.
+    fits: by name, or a list, named by their models. Predictive densities of left-out studies, and what `exact` does, are those of
+    `leave_one_study_out`; weights are from Yao et al. 2018, Bayesian Analysis 13:917. Weights do not rank models: see `Average`.
 
     Raises StimdoseError for fewer than two fits, and for fits of different data.
     """
     fits = _named(fits)
     require_same_data(fits)
-    scores = {name: leave_one_study_out(fit) for name, fit in fits.items()}
-    pointwise = np.column_stack([scores[name].elpd_i.sortby("study").values for name in fits])
-    k = np.column_stack([scores[name].pareto_k.values for name in fits])
-    difference = pointwise - pointwise[:, [pointwise.sum(axis=0).argmax()]]
-    studies = len(pointwise)
+    scores = {name: leave_one_study_out(fit, exact) for name, fit in fits.items()}
+    pointwise = pd.DataFrame({name: score.table["elpd"] for name, score in scores.items()})
+    difference = pointwise.sub(pointwise[pointwise.sum().idxmax()], axis=0)
     elpd = pd.DataFrame(
         {
-            "weight": stacking_weights(pointwise),
-            "elpd": pointwise.sum(axis=0),
-            "elpd_se": np.sqrt(studies) * pointwise.std(axis=0, ddof=1),
-            "difference": difference.sum(axis=0),
-            "difference_se": np.sqrt(studies) * difference.std(axis=0, ddof=1),
-            "pareto_k_max": k.max(axis=0),
-            "unreliable": (k > PARETO_K_MAX).sum(axis=0),
-            "studies": studies,
+            "weight": stacking_weights(pointwise.to_numpy()),
+            "elpd": [score.elpd for score in scores.values()],
+            "elpd_se": [score.se for score in scores.values()],
+            "difference": difference.sum(),
+            "difference_se": np.sqrt(len(difference)) * difference.std(ddof=1),
+            "pareto_k_max": [score.table["pareto_k"].max() for score in scores.values()],
+            "refitted": [len(score.refits) for score in scores.values()],
+            "unreliable": [len(score.unreliable) for score in scores.values()],
+            "studies": len(pointwise),
         },
         index=pd.Index(fits, name="model"),
     )
-    remarks = [
-        f"{name}: Pareto k is above {PARETO_K_MAX} in {line['unreliable']:.0f} of {studies} studies, which weigh so much that leaving them out "
-        "was only approximated: its elpd, and with it the weights, may be off"
-        for name, line in elpd.iterrows()
-        if line["unreliable"]
-    ]
+    remarks = [f"{name}: {remark}" for name, score in scores.items() for remark in score.remarks]
     return Average(fits, elpd, (MEANING, *remarks))
 
 

@@ -7,8 +7,8 @@ N(b_all, A^-1). Let W_s = X_s L'^-1 and f_s = y_s - offset_s - X_s b_all. Withou
 
     y_s | others ~ N(mean, B_s + W_s W_s' + H R^-1 H')      y_s - mean = f_s + H R^-1 f_s      H = W_s W_s'      R = B_s - H
 
-which for an identity X is the leave-one-out formula of Rasmussen & Williams 2006, section 5.4.2. Where the study has unknowns of its own,
-X_s, B_s and y_s move with them; R, and the W_s and f_s that R^-1 multiplies, stay: they only say what the others know of b.
+Where the study has unknowns of its own, its X, B and y move with them, and H is their W times W_s'. R, W_s and f_s stay at the draw,
+whatever it is there: they only take out again what the study itself said of b.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _slice(values: dict, which: slice) -> dict:
 
 
 def _chunk(model: Model, rows: Rows, values: dict, studies: Sequence[int], own: list[OwnUnknowns]) -> tuple:
-    offset, X, Z = standard_form(model, rows, rows.points, values)
+    offset, X, Z = standard_form(model, rows, rows.points, rows.study, values)
     effect, variance, jacobian = observed(rows, values)
     residual, p = (effect - offset)[..., None], X.shape[-1]
     of_study = [slice(*rows.start[s : s + 2]) for s in range(len(rows.studies))]
@@ -63,7 +63,8 @@ def _chunk(model: Model, rows: Rows, values: dict, studies: Sequence[int], own: 
     without, within = np.empty((2, len(X), len(studies)))
     for k, (s, unknown) in enumerate(zip(studies, own, strict=True)):
         at = of_study[s]
-        W_s, f_s, R = W[:, at], f[:, at], B[s] - W[:, at] @ _t(W[:, at])
+        W_s, f_s = W[:, at], f[:, at]
+        inverse = np.linalg.inv(B[s] - W_s @ _t(W_s))
         here = W_s, f_s, B[s], jacobian[:, at]
         scores, log_weights = unknown.nodes()
         found = np.empty((3, len(scores), len(X)))
@@ -73,7 +74,7 @@ def _chunk(model: Model, rows: Rows, values: dict, studies: Sequence[int], own: 
                 here, mass = _at_score(model, rows, s, unknown, values, score, root, b)
             W_n, f_n, B_n, jacobian_n = here
             H, spread = W_n @ _t(W_s), B_n + W_n @ _t(W_n)
-            shift = H @ np.linalg.solve(R, np.concatenate([_t(H), f_s], axis=-1))
+            shift = H @ (inverse @ np.concatenate([_t(H), f_s], axis=-1))
             found[0, n] = log_weights[n] + mass
             found[1, n] = _log_normal(f_n + shift[..., -1:], spread + shift[..., :-1]) + jacobian_n.sum(axis=-1)
             found[2, n] = _log_normal(f_n, spread) + jacobian_n.sum(axis=-1)
@@ -86,14 +87,16 @@ def _at_score(model: Model, rows: Rows, s: int, unknown: OwnUnknowns, values: di
     """W, f, B and the log Jacobian of a study with its unknowns at a score, and the log weight of that."""
     values, mass = unknown.values(values, score)
     at = slice(*rows.start[s : s + 2])
-    offset, X, Z = standard_form(model, rows, unknown.points, values)
+    offset, X, Z = standard_form(model, rows, unknown.points, rows.study[at], values)
     effect, variance, jacobian = (part[:, at] for part in observed(rows, values))
     B = study_covariance(rows, s, Z, variance, values)
     return (X @ _t(root), (effect - offset)[..., None] - X @ b, B, jacobian), mass
 
 
-def standard_form(model: Model, rows: Rows, points: Points, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """offset (draws, rows), X (draws, rows, p) and Z (draws, rows, q) at some points of the table."""
+def standard_form(
+    model: Model, rows: Rows, points: Points, study: np.ndarray, values: dict
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """offset (draws, rows), X (draws, rows, p) and Z (draws, rows, q) at some points of the table, of the studies `study` (rows,)."""
     found = linear_system(terms(model, rows, points, values), rows, values)
     draws, shape = len(values["between_study"]), (len(values["between_study"]), points.size)
     by_draw = lambda value: np.broadcast_to(value, draws)[:, None]
@@ -108,8 +111,13 @@ def standard_form(model: Model, rows: Rows, points: Points, values: dict) -> tup
     effects = study_effects(model, rows).values()
     Z = np.empty((*shape, len(effects)))
     for k, (column_of, spread) in enumerate(effects):
-        Z[..., k] = by_draw(values[spread]) * columns[column_of]
+        Z[..., k] = study_spread(values, spread, study) * columns[column_of]
     return offset, X, Z
+
+
+def study_spread(values: dict, name: str, study: np.ndarray) -> np.ndarray:
+    """Standard deviation (draws, rows) of an effect of studies in the study of each row: the one place that says how studies spread."""
+    return np.broadcast_to(values[name][:, None], (len(values[name]), len(study)))
 
 
 def study_covariance(rows: Rows, s: int, Z: np.ndarray, variance: np.ndarray, values: dict) -> np.ndarray:

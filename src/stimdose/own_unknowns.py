@@ -15,7 +15,7 @@ from .rows import DosePoints, Points, Rows
 REACH, NODES = 6.0, 61
 """One unknown: the trapezoidal rule at so many standard normal scores, out to this far, which converges exponentially here (Trefethen &
 Weideman 2014, SIAM Review 56:385)."""
-SEVERAL = 256
+SEVERAL = 128
 """Several unknowns: so many points of a scrambled Sobol sequence, the same for every draw, so that they add no noise to its weights."""
 
 

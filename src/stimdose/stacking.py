@@ -1,6 +1,4 @@
-"""Stacking: how well models predict studies left out, the weights of the mixture that predicts best, and draws of a mixture."""
-
-import warnings
+"""Stacking: the weights of the mixture of models that predicts studies left out best, and draws of a mixture."""
 
 import numpy as np
 import pandas as pd
@@ -46,15 +44,6 @@ def _data(fit: Fit) -> pd.DataFrame:
     effect, variance = (np.where(unknown, 0.0, values) for values in (rows.effect, rows.variance))
     found = pd.DataFrame({"study": rows.studies[rows.study].astype(str), "effect": effect, "variance": variance})
     return found.sort_values(["study", "effect", "variance"], ignore_index=True)
-
-
-def leave_one_study_out(fit: Fit):
-    """Log predictive densities of left-out studies, by Pareto-smoothed importance sampling: an ELPDData of arviz, by `study`."""
-    import arviz as az
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of Pareto k, which the remarks say
-        return az.loo(fit.tree, pointwise=True, var_name="effect")
 
 
 def stacking_weights(elpd: np.ndarray) -> np.ndarray:
