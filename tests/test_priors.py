@@ -96,7 +96,7 @@ def test_more_quantiles_than_parameters_are_met_by_least_squares():
 
 
 def test_quantiles_that_no_member_has_are_refused_with_how_far_they_are():
-    with pytest.raises(ValidationError, match=r"no normal prior has.*2 at 0\.5 \(the closest has 0\.[23]\d there"):
+    with pytest.raises(ValidationError, match=r"no normal prior has.*2 at 0\.5 \(the closest has 0\.[23]\d below"):
         Prior("normal", quantiles={0.1: 1, 0.5: 2, 0.9: 50})
 
 

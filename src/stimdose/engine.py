@@ -25,8 +25,7 @@ def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, 
     from .encoding import encode
 
     program, layout = encode(model, rows)
-    if geometry is not None and len(geometry.center) != len(program.sampled.family):
-        geometry = None  # other rows have other unknowns
+    geometry = geometry and geometry.on(program)
     run |= {} if geometry else {"tune": longer}
     found = nuts.sample(program, seed=seed, progress=progress, has_modes=_may_have_modes(model), geometry=geometry, **run)
     values = nuts.natural_values(program, layout, found.positions.reshape(-1, found.positions.shape[-1]))

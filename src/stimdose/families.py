@@ -101,8 +101,8 @@ def from_quantiles(family: str, points: tuple[tuple[float, float], ...], nu: flo
 
 def _check_misfit(family: str, p: np.ndarray, values: np.ndarray, reached: np.ndarray) -> None:
     if (np.abs(ndtri(reached) - ndtri(p)) > MISFIT).any():
-        lines = [f"{value:g} at {a:g} (the closest has {b:.2g} there)" for a, value, b in zip(p, values, reached, strict=True)]
-        raise ValueError(f"no {family} prior has these quantiles: {', '.join(lines)}; give two of them, or another family")
+        lines = [f"{value:g} at {a:g} (the closest has {b:.2g} below it)" for a, value, b in zip(p, values, reached, strict=True)]
+        raise ValueError(f"no {family} prior has these quantiles: {', '.join(lines)}; give fewer of them, or another family")
 
 
 def _standard_quantile(family: str, p: np.ndarray, nu: float | None) -> np.ndarray:

@@ -75,7 +75,7 @@ class Model(Part):
                 raise ValueError(f"{column!r} is used both as a number and as a group")
         for name in ("between_study", "within_study"):
             if (prior := getattr(self, name)) and not prior.is_positive:
-                raise ValueError(f"{name} is a standard deviation: its prior cannot be {prior.family}")
+                raise ValueError(f"{name} is a standard deviation: its prior is halfnormal, halfcauchy, lognormal or logt")
         if self.pre_post_r and self.pre_post_r.family != "correlation":
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:
@@ -149,7 +149,8 @@ class Model(Part):
         return found
 
     def with_priors(self, priors: dict[str, Prior]) -> "Model":
-        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`.
+        """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`. A set of
+        priors gives them: `load_prior_set("sceptical").for_model(model)`.
 
         Raises ModelError for names that the model does not have.
         """

@@ -191,10 +191,11 @@ MOST_CORRELATED = 100
 @dataclass(frozen=True)
 class Geometry:
     """What a sampler knows of a posterior before it starts: center (d,), and a factor of its covariance, (d, d) lower triangular or
-    (1, d) diagonal."""
+    (1, d) diagonal. is_folded (d,): which parameters were sampled with a sign."""
 
     center: np.ndarray
     factor: np.ndarray
+    is_folded: np.ndarray
 
     @classmethod
     def of(cls, program: Program, positions: np.ndarray) -> "Geometry":
@@ -207,7 +208,20 @@ class Geometry:
         if size <= MOST_CORRELATED and draws >= 10 * size:
             correlation = np.cov(((positions - positions.mean(axis=0)) / scale).T).reshape(size, size)
             factor = np.ascontiguousarray(scale[:, None] * np.linalg.cholesky(correlation + 1e-6 * np.eye(size)))
-        return cls(positions.mean(axis=0), factor)
+        return cls(positions.mean(axis=0), factor, _is_folded(program))
+
+    def on(self, program: Program) -> "Geometry | None":
+        """The same for a program with priors of other families: a spread that is sampled with a sign in one and as a logarithm in the
+        other is taken over to first order. None where the program has other unknowns."""
+        now, before = _is_folded(program), self.is_folded
+        if len(now) != len(before):
+            return None
+        to_log, from_log = before & ~now, now & ~before
+        center = self.center.copy()
+        center[to_log], center[from_log] = np.log(center[to_log]), np.exp(center[from_log])
+        slope = np.ones(len(now))
+        slope[to_log], slope[from_log] = 1 / self.center[to_log], center[from_log]
+        return Geometry(center, self.factor * (slope if len(self.factor) == 1 else slope[:, None]), now)
 
 
 def _is_folded(program: Program) -> np.ndarray:
@@ -303,7 +317,9 @@ def sample(
     """Draws of the posterior. With the geometry of a posterior that is like it, a short tuning is enough; without one, and if there may
     be several modes, chains start from these (see `starts`)."""
     size, start = len(program.sampled.family), start_of(program, False)
-    target = Target({"position": ("parameter",)}, program, start, Geometry(np.zeros(size), np.ones((1, size))))
+    target = Target(
+        {"position": ("parameter",)}, program, start, Geometry(np.zeros(size), np.ones((1, size)), _is_folded(program))
+    )
     if geometry is not None:
         target = replace(target, geometry=geometry, start=lambda seed: np.random.default_rng(seed).standard_normal(size))
     elif has_modes and size <= MOST_CORRELATED:
