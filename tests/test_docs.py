@@ -21,7 +21,7 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "page", ["shapes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("groups", "two-doses", "decisions"))]
+    "page", ["shapes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("groups", "two-doses", "decisions", "comparing"))]
 )
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch, capsys):
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")

@@ -153,7 +153,8 @@ def grouped_density() -> tuple[Density, Target]:
     model, trials = prepare(sd.Model(name="m", intercept=sd.Intercept(), dose=[dose]), sd.read_trials(make_table(8)), "error", ())
     program, layout = encode(model, rows_of(model, trials))
     size = len(program.sampled.family)
-    return Density(program, layout), Target({}, program, None, Geometry(np.zeros(size), np.ones((1, size))))
+    density = Density(program, layout)
+    return density, Target({}, program, None, Geometry(np.zeros(size), np.ones((1, size)), density.folded))
 
 
 def test_places_are_positions_without_signs():

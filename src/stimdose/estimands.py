@@ -38,11 +38,15 @@ class Estimand:
         """Draws of the curve (chain, draw, dose[, group])."""
         return self.optimum.curves
 
+    @property
+    def is_log(self) -> bool:
+        """Whether changes of the best dose are of its logarithm."""
+        return float(self.curves[self.optimum.column].min()) > 0
+
     @cached_property
     def log_best(self) -> xr.DataArray:
         """Draws of the logarithm of the best dose; of the dose itself where the range starts at 0."""
-        best = self.optimum.dose
-        return np.log(best) if float(self.curves[self.optimum.column].min()) > 0 else best
+        return np.log(self.optimum.dose) if self.is_log else self.optimum.dose
 
 
 def reference_doses(fit: Fit, column: str) -> np.ndarray:
@@ -116,29 +120,19 @@ def change_table(of: Mapping[str, dict[str, Estimand]], reference: str, label: s
     for name, own in of.items():
         for column, estimand in own.items():
             base = of[reference][column]
-            quantities = [
-                (*pair, "log best dose" if is_log(base) else "best dose") for pair in _pairs(estimand.log_best, base.log_best)
-            ]
+            best = "log best dose" if base.is_log else "best dose"
+            quantities = [(*pair, best) for pair in _pairs(estimand.log_best, base.log_best)]
             for at in base.at_doses[column].values:
                 cut = (each.at_doses.sel({column: at}) for each in (estimand, base))
                 quantities += [(*pair, f"effect at {at:g}") for pair in _pairs(*cut)]
             for group, draws, before, quantity in quantities:
-                change, error = draws.mean() - before.mean(), 0.0
-                if name != reference and draws is not before:
-                    error = (
-                        np.hypot(monte_carlo_error(draws), monte_carlo_error(before))
-                        if not np.array_equal(draws, before)
-                        else 0.0
-                    )
+                change = draws.mean() - before.mean()
+                is_same = np.array_equal(draws, before)
+                error = 0.0 if is_same else np.hypot(monte_carlo_error(draws), monte_carlo_error(before))
                 in_sd = change / before.std() if before.std() > 0 else (0.0 if change == 0 else np.inf)
                 records.append((name, column, group, quantity, change, change - Z * error, change + Z * error, in_sd))
     names = [label, "dose", "group", "quantity", "change", "low", "high", "in_sd"]
     return pd.DataFrame(records, columns=names).set_index(names[:4])
-
-
-def is_log(estimand: Estimand) -> bool:
-    """Whether changes of the best dose are of its logarithm."""
-    return float(estimand.curves[estimand.optimum.column].min()) > 0
 
 
 def by_group(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:

@@ -56,7 +56,7 @@ class Density:
         """log p(y, v) (draws,) of places v, -inf where it is not finite."""
         from .nuts import Geometry, Target
 
-        origin = Geometry(np.zeros(self.size), np.ones((1, self.size)))
+        origin = Geometry(np.zeros(self.size), np.ones((1, self.size)), self.folded)
         target = Target({"position": ("parameter",)}, self.program, None, origin)
         found = np.array([target.density(position)[0] for position in self.positions(places)])
         return found + (places[:, self.folded] + np.log(2)).sum(axis=1)

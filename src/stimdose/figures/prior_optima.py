@@ -41,7 +41,7 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
     if not optima:
         raise ValueError(f"there is no best dose of {column!r}")
     curve = next(iter(optima.values())).curves
-    groups = list(next(iter(optima.values())).verdicts)
+    groups = list(dict.fromkeys(group for best in optima.values() for group in best.verdicts))
     words = {name: name for name in [*optima, *filter(None, groups)]}
     words = style.relabelled(words | {"dose": f"Best dose: {axis_label(column)}"}, labels)
     lines = [(group, name, best) for group in groups for name, best in optima.items() if group in best.verdicts]
