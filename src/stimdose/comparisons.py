@@ -19,7 +19,7 @@ Missing = Annotated[
 
 @comparisons.command(
     "compare-priors",
-    epilog="Examples: stimdose compare-priors frequency-bell trials.csv --sets weak --sets sceptical -o results --seed 1\n\n"
+    epilog="Examples: stimdose compare-priors frequency-bell trials.csv --sets weak,sceptical -o results --seed 1\n\n"
     "stimdose compare-priors results/fit.nc --sets sceptical --sets mine.toml",
     rich_help_panel=PANEL,
 )
@@ -30,7 +30,9 @@ def compare_priors(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option(help="a shipped set of priors or a .toml file; as many as needed; weak and sceptical if not stated"),
+        typer.Option(
+            help="shipped sets of priors or .toml files: --sets weak,sceptical (if not stated), or --sets as often as needed"
+        ),
     ] = None,
     reference: Annotated[
         str | None,
@@ -58,7 +60,7 @@ def compare_priors(
     from .prior_comparison import OWN
     from .prior_comparison import compare_priors as compare
 
-    folder, asked = opt.folder(out), list(sets or ("weak", "sceptical"))
+    folder, asked = opt.folder(out), [name for item in sets or ["weak,sceptical"] for name in item.split(",")]
     given = _fit_or_model(model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet)
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
     settings = settings if len(given) == 2 else {}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .posterior import replicate
+from .posterior import replicate, reported_effects
 from .predictor import gaussian_coefficients, sampled_priors, study_effects
 from .priors import Prior
 from .sampling import Fit
@@ -57,7 +57,7 @@ def conflict(fit: Fit, seed: int = 0) -> pd.DataFrame:
     for name, (_, spread) in study_effects(fit.model, rows).items():
         values[name] = values[spread][:, None] * rng.standard_normal((len(values[spread]), len(rows.studies)))
     simulated = _statistics(fit, replicate(fit.model, rows, values, rng))
-    observed = _statistics(fit, rows.effect[None])
+    observed = _statistics(fit, reported_effects(rows, fit.values())[0][None])
     records = []
     for name, draws in simulated.items():
         seen = float(observed[name][0])
