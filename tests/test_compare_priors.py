@@ -87,7 +87,7 @@ def test_words_say_what_moved_and_lead_with_verdicts(compared):
     assert "own again: the same priors as the reference." in lines
     assert "narrow: nothing moves by more than 0.5 posterior sd." in lines
     assert any(line.startswith("far: the best frequency_hz times ") for line in lines)
-    assert "far: in conflict with the trials, it did not expect frequency_hz_peak (p = 0.000)." in lines
+    assert "far: in conflict with the trials, it did not expect frequency_hz_peak (p < 0.001)." in lines
     assert "indistinguishable" in compared.explanation
     assert "weight" not in compared.explanation
 

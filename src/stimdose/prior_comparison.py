@@ -145,7 +145,7 @@ class PriorComparison:
         lines = [self.fit_warning] * bool(self.fit_warning) + self._about_verdicts() + self._about_changes() + self._about_elpd()
         conflicts = self.conflict[self.conflict["conflict"]].reset_index()
         for name, part in conflicts.groupby("set", sort=False):
-            what = ", ".join(f"{line['statistic']} (p = {line['p']:.3f})" for _, line in part.iterrows())
+            what = ", ".join(f"{line['statistic']} (p {_p(line['p'])})" for _, line in part.iterrows())
             lines.append(f"{name}: in conflict with the trials, it did not expect {what}.")
         for method, part in self.methods[self.methods["method"] != SAME].groupby("method", sort=False):
             lines.append(f"Found by {method}: {', '.join(part.index)}.")
@@ -195,6 +195,10 @@ class PriorComparison:
             f"Difference in elpd to the reference: {'; '.join(found)}. {ONE_NUMBER}.",
             *(f"{line}." for line in unreliable(table)),
         ]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _in_words(line: dict) -> str:
