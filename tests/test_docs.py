@@ -24,7 +24,10 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
     "page",
     [
         "shapes",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("groups", "two-doses", "decisions", "checks", "robustness")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing")
+        ),
     ],
 )
 def test_the_code_of_a_page_prints_what_it_says(page, tmp_path, monkeypatch, capsys):

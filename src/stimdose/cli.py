@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import options as opt
+from .comparisons import comparisons
 from .errors import ConvergenceWarning, StimdoseError
 from .questions import BEST, questions
 from .terminal import console, escape, grouped, say, say_written, show, show_notes, upright, warn_of
@@ -19,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(questions)
+app.add_typer(comparisons)
 
 
 def main() -> None:

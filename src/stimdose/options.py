@@ -120,6 +120,15 @@ def number(text: str) -> float | str:
         return text
 
 
+def folder(out: Path | None) -> Path | None:
+    """The folder to write to, made before anything is computed; what draws figures is not loaded without one."""
+    if out is None:
+        return None
+    from .outputs import make_folder
+
+    return make_folder(out)
+
+
 def read_table(source: str, constants: list[str] | None, where: list[str] | None, missing: str, **reading: str | None):
     """The trials that a file, or the name of a shipped table, stands for."""
     from . import shipped

@@ -18,9 +18,12 @@ from .dose_space import Support, support
 from .ecology import WithinAcross
 from .errors import StimdoseError
 from .joint_optima import JointOptimum, joint_optimum
+from .model_comparison import ModelComparison
+from .model_odds import BayesFactors
 from .optima import Optimum, optimum
 from .paths import OptimaByPath
 from .predictive import study_effects
+from .prior_comparison import PriorComparison
 from .sampling import Fit
 from .trials import Trials
 
@@ -123,6 +126,33 @@ def write_contrast(found: Contrast, folder: Path) -> list[Path]:
     """Write a contrast between two protocols, which name the files."""
     name = f"contrast-{found.label}"
     return [_write_table(found.table(), folder, name), *_write_figure(figures.contrasts(found), folder, name)]
+
+
+def write_prior_comparison(found: PriorComparison, folder: Path) -> list[Path]:
+    """Write what moves with the priors: tables, and for each dose the curves and the best doses under every set."""
+    tables = {"priors-verdicts": found.table(), "priors-effects": found.effects(), "priors-changes": found.changes()}
+    tables |= {"priors-heterogeneity": found.heterogeneity(), "priors-elpd": found.elpd, "priors-methods": found.methods}
+    tables |= {"priors-overlap": found.overlap, "priors-conflict": found.conflict, "priors-sensitivity": found.sensitivity}
+    written = [_write_table(table, folder, name) for name, table in tables.items()]
+    fit = found.fits[found.reference]
+    for column in found.curves[found.reference]:
+        shown = points(fit, column, by=fit.model.shown_by(column))
+        written += _write_figure(figures.prior_curves(found, column, points=shown), folder, f"priors-curves-{column}")
+        written += _write_figure(figures.prior_optima(found, column), folder, f"priors-optima-{column}")
+    return written
+
+
+def write_model_comparison(found: ModelComparison, odds: BayesFactors | None, folder: Path) -> list[Path]:
+    """Write how models compare: tables, the differences in elpd, and the best doses in every model."""
+    tables = {"models-elpd": found.elpd, "models-by-study": found.by_study, "models-pairs": found.pairs}
+    tables |= {"models-verdicts": found.table(), "models-effects": found.effects()}
+    if odds:
+        tables |= {"models-bayes-factors": odds.table(), "models-marginal-likelihoods": odds.marginal_likelihoods}
+    written = [_write_table(table, folder, name) for name, table in tables.items()]
+    written += _write_figure(figures.comparison(found), folder, "models-elpd")
+    for column in dict.fromkeys(name for own in found.optima.values() for name in own):
+        written += _write_figure(figures.prior_optima(found, column), folder, f"models-optima-{column}")
+    return written
 
 
 def write_surface(best: JointOptimum, folder: Path, trials: Trials) -> list[Path]:

@@ -26,7 +26,7 @@ def curve(
     from .curves import curve as curve_of
     from .sampling import load_fit
 
-    folder, found = _folder(out), load_fit(fit)
+    folder, found = opt.folder(out), load_fit(fit)
     held = opt.protocol(at, found)
     mean = curve_of(found, dose, by=by, over=range_, at=held, size=9)
     show(band(mean), f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
@@ -73,7 +73,7 @@ def optimum(
     from .paths import protocol_path
     from .sampling import load_fit
 
-    folder, found = _folder(out), load_fit(fit)
+    folder, found = opt.folder(out), load_fit(fit)
     along = held = opt.protocol(at, found)
     if fixed:
         path = protocol_path(found, dose, fixed=opt.fixed(fixed), over=range_, size=401, duty=duty)
@@ -128,7 +128,7 @@ def paths(
     from .paths import optima_by_path
     from .sampling import load_fit
 
-    folder, fitted = _folder(out), load_fit(fit)
+    folder, fitted = opt.folder(out), load_fit(fit)
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
     found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
     say(found.explanation)
@@ -162,7 +162,7 @@ def contrast(
     from .decisions import contrast as contrast_of
     from .sampling import load_fit
 
-    folder, fitted = _folder(out), load_fit(fit)
+    folder, fitted = opt.folder(out), load_fit(fit)
     protocols = [opt.protocol(items, fitted) for items in (first, second)]
     found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
     say(found.explanation)
@@ -198,7 +198,7 @@ def surface(
     from .joint_optima import joint_optimum
     from .sampling import load_fit
 
-    folder, fitted = _folder(out), load_fit(fit)
+    folder, fitted = opt.folder(out), load_fit(fit)
     held = opt.protocol(at, fitted)
     best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
     say(best.explanation)
@@ -231,7 +231,7 @@ def average(
     from .averaging import average as average_of
     from .sampling import load_fit
 
-    folder, loaded = _folder(out), [load_fit(path) for path in fits]
+    folder, loaded = opt.folder(out), [load_fit(path) for path in fits]
     names = [fit.model.name for fit in loaded]
     names = names if len(set(names)) == len(names) else [str(path) for path in fits]
     found = average_of(dict(zip(names, loaded, strict=True)))
@@ -270,7 +270,7 @@ def support(
     from .dose_space import trials_of
     from .sampling import load_fit
 
-    folder, reading = _folder(out), {"decimal": decimal, "sheet": sheet}
+    folder, reading = opt.folder(out), {"decimal": decimal, "sheet": sheet}
     if Path(source).suffix != ".nc":
         given = opt.read_table(source, set_, where, missing="keep", **reading)
     elif set_ or where or any(reading.values()):
@@ -318,7 +318,7 @@ def within_across(
     spec, table = opt.model_and_table(
         model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet
     )
-    folder = _folder(out)
+    folder = opt.folder(out)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict says it
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "progress": not quiet}
     found = within_across_of(spec, table, dose, delta=delta, missing=missing, seed=seed, **settings)
@@ -354,7 +354,7 @@ def check(
     from .checks import check as check_of
     from .sampling import load_fit
 
-    folder, fitted = _folder(out), load_fit(fit)
+    folder, fitted = opt.folder(out), load_fit(fit)
     found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
     say(found.explanation)
     if len(found.flagged):
@@ -364,15 +364,6 @@ def check(
         from .outputs import write_check
 
         say_written(write_check(found, folder))
-
-
-def _folder(out: Path | None) -> Path | None:
-    """The folder to write to, made before anything is computed; what draws figures is not loaded without one."""
-    if out is None:
-        return None
-    from .outputs import make_folder
-
-    return make_folder(out)
 
 
 def _kind(new_study: bool) -> str:

@@ -11,8 +11,8 @@ NOTHING = 1e-6
 """A weight that is smaller comes from rounding."""
 
 
-def require_same_data(fits: dict[str, Fit]) -> None:
-    """Raises StimdoseError unless the fits have the same rows, effects and sampling errors, and as many chains."""
+def require_same_data(fits: dict[str, Fit], done: str = "averaged") -> None:
+    """Raises StimdoseError unless the fits have the same rows, effects and sampling errors, and as many chains; done: what is then refused."""
     (first, reference), *others = fits.items()
     data, problems = _data(reference), []
     for name, fit in others:
@@ -31,7 +31,7 @@ def require_same_data(fits: dict[str, Fit]) -> None:
         if fit.tree["posterior"].sizes["chain"] != reference.tree["posterior"].sizes["chain"]:
             problems.append(f"{name} has another number of chains than {first}")
     if problems:
-        lead = "only models of the same rows, effects and variances can be averaged (read the table once, with the same rows dropped):"
+        lead = f"only models of the same rows, effects and variances can be {done} (read the table once, with the same rows dropped):"
         raise StimdoseError("\n  - ".join([lead, *problems]))
 
 

@@ -2,6 +2,7 @@
 
 from .calibration import calibration
 from .checks import checks
+from .comparison import comparison
 from .contrasts import contrasts
 from .curve_families import curve_families
 from .dose_response import dose_response
@@ -9,6 +10,8 @@ from .forest import forest
 from .influence import influence
 from .near_best import near_best
 from .optimum import optimum
+from .prior_curves import prior_curves
+from .prior_optima import prior_optima
 from .style import save
 from .support import support
 from .surface import surface
@@ -17,6 +20,7 @@ from .within_across import within_across
 __all__ = [
     "calibration",
     "checks",
+    "comparison",
     "contrasts",
     "curve_families",
     "dose_response",
@@ -24,6 +28,8 @@ __all__ = [
     "influence",
     "near_best",
     "optimum",
+    "prior_curves",
+    "prior_optima",
     "save",
     "support",
     "surface",

@@ -1,0 +1,152 @@
+"""Commands that compare: one model under several sets of priors, and several models."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from . import options as opt
+from .errors import ConvergenceWarning, StimdoseError
+from .terminal import say, say_written, show
+
+comparisons = typer.Typer(rich_markup_mode="rich")
+PANEL = "Comparisons"
+Missing = Annotated[
+    Literal["error", "drop", "impute"], typer.Option(help="of rows that lack what a model needs, as in `stimdose fit`")
+]
+
+
+@comparisons.command(
+    "compare-priors",
+    epilog="Examples: stimdose compare-priors frequency-bell trials.csv --sets weak,sceptical -o results --seed 1\n\n"
+    "stimdose compare-priors results/fit.nc --sets sceptical --sets mine.toml",
+    rich_help_panel=PANEL,
+)
+def compare_priors(
+    model: Annotated[str, typer.Argument(metavar="MODEL_OR_FIT", help="a shipped model, a .toml file, or a saved fit (.nc)")],
+    trials: Annotated[
+        str | None, typer.Argument(metavar="[TRIALS]", help="a file or a shipped table; not for a saved fit")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="shipped sets of priors or .toml files: --sets weak,sceptical (if not stated), or --sets as often as needed"
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="the set to measure changes against; the model's own priors, called reference, if not stated"),
+    ] = None,
+    seed: opt.Seed = None,
+    draws: opt.Draws = 1000,
+    tune: opt.Tune = 1000,
+    chains: opt.Chains = 4,
+    target_accept: opt.TargetAccept = 0.95,
+    outcome_sd: opt.OutcomeSD = None,
+    missing: Missing = "error",
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    delta: opt.Delta = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="fit every set, where the draws of the first fit could stand for it too")
+    ] = False,
+    quiet: opt.Quiet = False,
+    out: opt.Out = None,
+) -> None:
+    """Print what moves with the priors: verdicts on the best dose, effects, heterogeneity; with -o write tables and figures."""
+    from .prior_comparison import OWN
+    from .prior_comparison import compare_priors as compare
+
+    folder, asked = opt.folder(out), [name for item in sets or ["weak,sceptical"] for name in item.split(",")]
+    given = _fit_or_model(model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet)
+    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
+    settings = settings if len(given) == 2 else {}
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the explanation says it
+    stated = {"reference": reference or OWN, "delta": delta, "seed": seed, "reweight": not refit, "progress": not quiet}
+    found = compare(*given, sets=asked, **stated, **settings)
+    say(found.explanation)
+    show(found.table().reset_index(), "The best dose under each set of priors")
+    show(found.heterogeneity().reset_index(), "Heterogeneity")
+    show(found.elpd.reset_index(), "How well studies left out are predicted")
+    if folder:
+        from .outputs import write_prior_comparison
+
+        say_written(write_prior_comparison(found, folder))
+
+
+@comparisons.command(
+    "compare-models",
+    epilog="Examples: stimdose compare-models frequency-bell stimulation --trials trials.csv -o results --seed 1\n\n"
+    "stimdose compare-models linear/fit.nc emax/fit.nc --bayes-factors",
+    rich_help_panel=PANEL,
+)
+def compare_models(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL_OR_FIT...", help="shipped models, .toml files, or saved fits (.nc)")
+    ],
+    trials: Annotated[str | None, typer.Option(help="a file or a shipped table, for what is not fitted yet")] = None,
+    seed: opt.Seed = None,
+    draws: opt.Draws = 1000,
+    tune: opt.Tune = 1000,
+    chains: opt.Chains = 4,
+    target_accept: opt.TargetAccept = 0.95,
+    outcome_sd: opt.OutcomeSD = None,
+    missing: Missing = "error",
+    set_: opt.Set = None,
+    where: opt.Where = None,
+    decimal: opt.Decimal = None,
+    sheet: opt.Sheet = None,
+    delta: opt.Delta = None,
+    bayes_factors: Annotated[
+        bool, typer.Option("--bayes-factors", help="also Bayes factors, and how they depend on the priors of effects")
+    ] = False,
+    quiet: opt.Quiet = False,
+    out: opt.Out = None,
+) -> None:
+    """Print how well models predict studies left out, and what each says of the dose; with -o write tables and figures."""
+    from .model_comparison import compare_models as compare
+
+    folder = opt.folder(out)
+    reading = {"missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
+    given = {}
+    for name in models:
+        of = trials if Path(name).suffix != ".nc" else None
+        spec, *table = _fit_or_model(name, of, outcome_sd, set_, where, **reading)
+        label = (spec if table else spec.model).name
+        given[name if label in given else label] = (spec, *table)
+    table = next((rest[0] for _, *rest in given.values() if rest), None)
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the explanation says it
+    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
+    specs = {name: spec for name, (spec, *_) in given.items()}
+    found = compare(specs, table, delta=delta, seed=seed, progress=not quiet, **settings)
+    odds = None
+    if bayes_factors:
+        from .model_odds import bayes_factors as factors_of
+
+        odds = factors_of(found.fits, seed=seed)
+    say(found.explanation)
+    if odds:
+        say(odds.explanation)
+    show(found.elpd.reset_index(), "How well studies left out are predicted")
+    show(found.table().reset_index(), "The best dose in each model")
+    if folder:
+        from .outputs import write_model_comparison
+
+        say_written(write_model_comparison(found, odds, folder))
+
+
+def _fit_or_model(name: str, trials: str | None, outcome_sd, set_, where, **reading) -> tuple:
+    """A saved fit alone, or a model and its table."""
+    if Path(name).suffix != ".nc":
+        if trials is None:
+            raise StimdoseError(f"{name} is a model: state its trials")
+        return opt.model_and_table(name, trials, outcome_sd, set_, where, **reading)
+    stated = {"--set": set_, "--where": where, "--decimal": reading["decimal"], "--sheet": reading["sheet"], "the trials": trials}
+    if wrong := [word for word, value in stated.items() if value]:
+        raise StimdoseError(f"a saved fit has its own table: leave out {', '.join(wrong)}")
+    from .sampling import load_fit
+
+    return (load_fit(name),)
