@@ -177,8 +177,10 @@ CASES |= {
             dose_of("quadratic", by="phase", times=dose_of("bell", "frequency_hz", by="site")), dose_of("bell", "session_min")
         )
     ),
-    "a product with main effects": on_wide(
-        model_of(dose_of("quadratic", by="phase", main_effects=True, times=dose_of("bell", "frequency_hz", by="site")))
+    "a product and either dose alone": on_wide(
+        model_of(
+            dose_of("quadratic", by="phase", alone=("sessions", "frequency_hz"), times=dose_of("bell", "frequency_hz", by="site"))
+        )
     ),
     "a freed product of positive shapes": on_wide(
         model_of(dose_of("bell", "frequency_hz", by="phase", times=dose_of("emax", "session_min"))).freed()

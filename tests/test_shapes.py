@@ -86,6 +86,7 @@ CASES = {
         "asymmetric-bell", {"peak": 8.0, "width_below": 0.3, "width_above": 0.7}, [e(-0.5 * (log(20 / 8) / 0.7) ** 2)]
     ),
     "gamma": Case("gamma", {"peak": 8.0, "steepness": 1.7}, [(20 / 8) ** 1.7 * e(1.7 * (1 - 20 / 8))]),
+    "power": Case("power", {"growth": 1.7}, [(2.05 / 1.05) ** log(1.7)]),
     "plateau": Case("plateau", {"plateau": 28.0}, [20 / 28]),
     "spline of 3 knots": Case("restricted-cubic-spline", {}, hmisc(2.0, (0.2, 0.8, 2.5)), {"knots": (2, 8, 25)}),
     "spline past its knots": Case(

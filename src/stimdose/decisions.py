@@ -126,7 +126,7 @@ def contrast(
     remarks = [f"Did not converge (R-hat > 1.01 or ESS < 400): {', '.join(diagnosis.failing)}"] if diagnosis.failing else []
     if free is not None:
         remarks.append(
-            f"{TIED}; the columns free_ of the table have the difference freed of that (a free intercept, or either dose alone)"
+            f"{TIED}; the columns free_ of the table have the difference freed of that (by a free intercept, or a factor that may also fall)"
         )
     remarks += [line for protocol in (first, second) for line in _about_protocol(fit, protocol, by)]
     for column in moved:

@@ -152,7 +152,7 @@ class Model(Spec):
 
     def freed(self) -> "Model":
         """The same model where a rise means "more is better" and not only "treatment works": with an intercept where dose zero is tied
-        to no effect, and with the effect of either dose alone where a product is nothing without the other.
+        to no effect, and with a power of the dose, which may fall, where a product is nothing without it.
 
         The intercept varies over the groups that the doses vary over, or a difference between groups would pass for a slope.
         """

@@ -20,6 +20,7 @@ from .shapes import SHAPES, TINY
     RESTRICTED_CUBIC_SPLINE,
     MONOTONE,
     GAUSSIAN_PROCESS,
+    POWER,
 ) = range(len(SHAPES))
 ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
 (
@@ -37,6 +38,7 @@ ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
     restricted_cubic_spline,
     monotone,
     gaussian_process,
+    power,
 ) = (compiled(shape.column) for shape in SHAPES.values())
 (
     d_linear,
@@ -53,6 +55,7 @@ ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
     d_restricted_cubic_spline,
     d_monotone,
     d_gaussian_process,
+    d_power,
 ) = (compiled(shape.slopes) for shape in SHAPES.values())
 
 
@@ -73,6 +76,8 @@ def column_at(shape, k, x, p, c):
         return sigmoid_emax(k, x, p, c)
     if shape == EXPONENTIAL:
         return exponential(k, x, p, c)
+    if shape == POWER:
+        return power(k, x, p, c)
     if shape == ASYMMETRIC_BELL:
         return asymmetric_bell(k, x, p, c)
     if shape == GAMMA:
@@ -105,6 +110,8 @@ def slopes_at(shape, x, p, c, found):
         d_sigmoid_emax(x, p, c, found)
     elif shape == EXPONENTIAL:
         d_exponential(x, p, c, found)
+    elif shape == POWER:
+        d_power(x, p, c, found)
     elif shape == ASYMMETRIC_BELL:
         d_asymmetric_bell(x, p, c, found)
     elif shape == GAMMA:

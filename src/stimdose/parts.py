@@ -72,7 +72,8 @@ class Dose(Spec):
     fixed: non-linear parameters that are known, by name, and not estimated.
     times: another dose whose shape multiplies this one. The product has the coefficients of this dose only, and is zero where either
         shape is; of two Gaussian processes it is a surface.
-    main_effects: add the effect of either dose alone to the product, each with coefficients of its own (`<coefficient>_alone`).
+    alone: which of the two doses of a product also have an effect without the other, with coefficients of its own
+        (`<coefficient>_alone`).
     priors: by parameter: those of the shape, `<parameter>_between_<group>`, `<coefficient>_between_study`, and `true`, the
         (lognormal) prior of a dose that a trial printed as an interval. Where missing doses are imputed, `true` is the prior of
         the typical dose of a modality, and `spread` that of the standard deviation of log doses around it.
@@ -90,7 +91,7 @@ class Dose(Spec):
     between: tuple[float, float] | None = None
     fixed: dict[str, float] = {}
     times: "Dose | None" = None
-    main_effects: bool = False
+    alone: tuple[str, ...] = ()
     priors: dict[str, Prior] = {}
 
     _numbers = field_validator("reference", "usual", "knots", "powers", "waves", "between", "fixed", mode="before")(not_text)
@@ -116,8 +117,8 @@ class Dose(Spec):
         self._check_options()
         if self.times:
             self._check_product()
-        elif self.main_effects:
-            raise ValueError("main_effects are those of a product: state the dose that it `times`")
+        elif self.alone:
+            raise ValueError("alone: names doses of a product; state the dose that this one `times`")
         self._check_priors()
         return self
 
@@ -164,8 +165,10 @@ class Dose(Spec):
             self._set(times=other, waves=self.waves or WAVES_OF_SURFACE)
         elif len(other.basis.coefficients) > 1 or not other.basis.named:
             raise ValueError(f"{other.shape} of {other.column} has several coefficients, and cannot multiply another shape")
-        if self.main_effects and not (self.basis.named and other.basis.named):
-            raise ValueError("a surface has no main effects; add the two doses, or multiply other shapes")
+        if wrong := [name for name in self.alone if name not in (self.column, other.column)]:
+            raise ValueError(f"alone: {wrong[0]!r} is no dose of the product; they are {self.column} and {other.column}")
+        if self.alone and not (self.basis.named and other.basis.named):
+            raise ValueError("alone: a surface has no effect of one dose; add the two doses, or multiply other shapes")
         if wrong := [name for name in other.priors if name.startswith(other.basis.coefficients)]:
             raise ValueError(f"a product has the coefficients of {self.column}: {wrong[0]!r} of {other.column} has no prior")
 
@@ -207,8 +210,9 @@ class Dose(Spec):
         own, other = self.basis.coefficients, self.times.basis.coefficients if self.times else ()
         pairs = list(itertools.product(enumerate(own), enumerate(other)))
         found = {f"{a}_{b.rpartition('_')[2]}" if len(other) > 1 else a: (j, k) for (j, a), (k, b) in pairs}
-        if self.main_effects or not other:
+        if not other or self.column in self.alone:
             found |= {self._alone(name): (j, None) for j, name in enumerate(own)}
+        if other and self.times.column in self.alone:
             found |= {f"{self.times.column}_{name}_alone": (None, k) for k, name in enumerate(other)}
         return found
 
@@ -241,9 +245,10 @@ class Dose(Spec):
 
     @property
     def has_true_zero(self) -> bool:
-        """Whether dose zero is no stimulation, and the shape gives it no effect; of a product, either of its doses."""
-        zero = [dose.basis.zero_at_zero and dose.is_a_true_dose for dose in self.factors]
-        return all(zero) if self.main_effects else any(zero)
+        """Whether dose zero is no stimulation, and the shape gives it no effect; of a product, either of its doses, and those that act
+        alone."""
+        zero = {dose.column: dose.basis.zero_at_zero and dose.is_a_true_dose for dose in self.factors}
+        return any(zero.values()) and all(zero[name] for name in self.alone)
 
     @property
     def is_a_true_dose(self) -> bool:
@@ -258,7 +263,7 @@ class Dose(Spec):
         own = self.basis.default_priors()
         found = {name: own[name] for name in self.nonlinear}
         some = next(own[name] for name in self.basis.coefficients)
-        if self.main_effects:
+        if self.alone:
             own |= {self._alone(name): own[name] for name in self.basis.coefficients}
             others = self.times.basis.default_priors()
             own |= {f"{self.times.column}_{name}_alone": others[name] for name in self.times.basis.coefficients}
@@ -283,21 +288,27 @@ class Dose(Spec):
 
     @property
     def ties(self) -> tuple[str, ...]:
-        """Doses at whose zero the product is nothing, and which it therefore rises with as soon as the other one works."""
-        if not self.times or self.main_effects:
-            return ()
-        return tuple(dose.column for dose in self.factors if dose.basis.zero_at_zero and dose.is_a_true_dose)
+        """Doses at whose zero a product is nothing, in a shape that has no peak: it rises with them as soon as the other dose works."""
+        pairs = zip(self.factors, reversed(self.factors), strict=True) if self.times else ()
+        zero = lambda dose: dose.basis.zero_at_zero and dose.is_a_true_dose and not dose.basis.can_peak
+        return tuple(dose.column for dose, other in pairs if zero(dose) and other.column not in self.alone)
 
     def freed(self) -> "Dose":
-        """The same with the effect of either dose alone beside a product, which may then add to it or take from it: a positive product
-        would rise with one dose because the other works."""
+        """The same where an effect need not rise with a dose because the other one works: doses that are tied to it have the shape
+        `power`, which may also fall."""
         if not self.ties:
             return self
-        own = {name: self.prior(name) for name in self.basis.coefficients}
-        alone = {self._alone(name): prior for name, prior in own.items()}
-        return self._with(
-            main_effects=True, priors=alone | self.priors | {name: prior.of_either_sign() for name, prior in own.items()}
-        )
+        times = self.times._powered() if self.times.column in self.ties else self.times
+        return (self._powered() if self.column in self.ties else self)._with(times=times)
+
+    def _powered(self) -> "Dose":
+        (old, *_), kept = self.basis.coefficients, ("column", "by", "by_study", "reference", "usual", "times", "alone")
+        priors = {
+            name.replace(old, "effect"): self.priors[name] for name in self.priors if name.startswith((old, "true", "spread"))
+        }
+        if self.times:  # the coefficient of the product is the first dose's
+            priors = {"effect": self.prior(old)} | priors
+        return Dose(shape="power", priors=priors, **{name: getattr(self, name) for name in kept})
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -117,10 +117,6 @@ class Prior(Spec):
         """The prior as a frozen scipy distribution."""
         return frozen(self.family, self.parameters)
 
-    def of_either_sign(self) -> "Prior":
-        """The same, or of a positive one a normal prior of its size: the one whose half it is, if it is half-normal."""
-        return Prior("normal", mu=0.0, sigma=float(self.distribution.ppf(0.95)) / 1.96) if self.is_positive else self
-
     def scaled(self, factor: float) -> "Prior":
         """The prior of `factor` times the quantity."""
         if factor == 1.0 or self.family in ("correlation", "beta"):

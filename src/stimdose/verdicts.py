@@ -25,7 +25,7 @@ MOVES = ("identified", "still rising", "still falling")
 """Verdicts that see an effect of the dose, which may be that of another."""
 
 TIED = "The model is tied to no effect at dose zero, so more is better as soon as treatment works"
-FORM = f"{TIED}; freed of that (a free intercept, or either dose alone beside their product), the trials do not give this verdict"
+FORM = f"{TIED}; freed of that (by a free intercept, or a factor that may also fall), the trials do not give this verdict"
 PRIOR = "The prior alone, without these trials, gives the same verdict, so it is not theirs"
 
 

@@ -2,7 +2,7 @@
 
 from .base import TINY, Shape
 from .peaked import AsymmetricBell, Bell, Gamma
-from .polynomials import FractionalPolynomial, Linear, LogLinear, Quadratic
+from .polynomials import FractionalPolynomial, Linear, LogLinear, Power, Quadratic
 from .processes import GaussianProcess
 from .saturating import Emax, Exponential, Plateau, SigmoidEmax
 from .splines import Monotone, RestrictedCubicSpline
@@ -12,7 +12,7 @@ SHAPES: dict[str, type[Shape]] = {
     for shape in (
         *(Linear, LogLinear, Quadratic, Emax, Bell),
         *(FractionalPolynomial, SigmoidEmax, Exponential, AsymmetricBell, Gamma, Plateau),
-        *(RestrictedCubicSpline, Monotone, GaussianProcess),
+        *(RestrictedCubicSpline, Monotone, GaussianProcess, Power),
     )
 }
 

@@ -117,3 +117,28 @@ class FractionalPolynomial(Shape):
             name: Prior("normal", mu=0.0, sigma=1 / max(1.0, abs(float(self.column(k, lowest, (), c)))), why=why)
             for k, name in enumerate(self.coefficients)
         }
+
+
+class Power(Shape):
+    """effect * ((dose + 0.05 reference) / (1.05 reference))^log(growth): `effect` at the reference dose, times about `growth` for every e-fold
+    dose; it rises where growth is above 1, is flat at 1 and falls below."""
+
+    name, coefficients, nonlinear = "power", ("effect",), ("growth",)
+    when = "as a factor of another dose, which it may raise or lower and never turns round"
+    zero_at_zero = False
+
+    @staticmethod
+    def column(k, x, p, c):
+        return np.exp(np.log(p[0]) * (np.log(x + 0.05) - np.log(1.05)))
+
+    @staticmethod
+    def slopes(x, p, c, found):
+        distance = np.log(x + 0.05) - np.log(1.05)
+        value = np.exp(np.log(p[0]) * distance)
+        found[0, 0], found[0, 1] = value * np.log(p[0]) / (x + 0.05), value * distance / p[0]
+
+    def default_priors(self):
+        growth = Prior(
+            "lognormal", mu=0.0, sigma=1.0, why="from steeper than in proportion to the dose to as steep a fall; 1 is flat"
+        )
+        return {"effect": effect_prior("effect of the reference dose"), "growth": growth}
