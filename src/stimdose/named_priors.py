@@ -32,7 +32,10 @@ class Widened(BaseModel):
 
 def _entry(value):
     if isinstance(value, dict):
-        return Widened(**value) if "widen" in value else Prior(**value)
+        try:
+            return Widened(**value) if "widen" in value else Prior(**value)
+        except ModelError as error:  # pydantic knows where the entry stands
+            raise ValueError("; ".join(str(error).split("\n  - ")[1:])) from None
     if not isinstance(value, Prior | Widened):
         raise ValueError("an entry is a prior, or { widen = factor } of the model's own")
     return value
