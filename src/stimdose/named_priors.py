@@ -47,6 +47,8 @@ class PriorSet(BaseModel):
     units: of the priors of effects: "outcome_sd", standard deviations of the outcome as in a model; or "effect", the units of the table,
         such as log odds.
 
+    measures: of effects that the priors are meant for; `compare_priors` remarks on others. Any, if not stated.
+
     Raises ModelError that lists what is not valid.
     """
 
@@ -55,6 +57,7 @@ class PriorSet(BaseModel):
     name: str
     description: str = ""
     units: Literal["outcome_sd", "effect"] = "outcome_sd"
+    measures: tuple[str, ...] = ()
     priors: dict[str, Annotated[Prior | Widened, BeforeValidator(_entry)]] = {}
 
     def __init__(self, **fields):
