@@ -147,6 +147,11 @@ def test_a_silenced_study_says_nothing(bell_fit):
     assert abs(others["sessions_slope"] - drawn[0]["sessions_slope"]).max() > 1e-3
 
 
+def test_few_draws_leave_some_noise():
+    draws = np.array([[-1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
+    assert np.isfinite(_narrower(draws, 2 * draws)).all()
+
+
 def test_systematic_resampling_takes_each_draw_as_often_as_its_weight_says():
     weights = np.random.default_rng(0).exponential(size=500) ** 2
     weights /= weights.sum()

@@ -295,3 +295,11 @@ def test_what_is_wrong_is_one_message_and_exit_code_1(run, arguments, words, tmp
     assert code == 1
     assert words in err
     assert "Traceback" not in err
+
+
+def test_probabilities_are_printed_as_such_and_effective_parameters_are_not(capsys):
+    frame = pd.DataFrame({"model": ["bell"], "p_loo": [1.3], "p_value": [0.9999]})
+    terminal.show(frame, "How well studies left out are predicted")
+    line = capsys.readouterr().out.splitlines()[-2]
+    assert "1.3" in line
+    assert line.count("> 0.99") == 1

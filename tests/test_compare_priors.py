@@ -12,8 +12,8 @@ from test_known_answers import EIGHT_SCHOOLS_MODEL, bcg, bcg_model, eight_school
 
 import stimdose as sd
 from stimdose.diagnosis import diagnose
-from stimdose.estimands import best_table
-from stimdose.prior_comparison import OWN, named_sets
+from stimdose.estimands import best_table, in_sd
+from stimdose.prior_comparison import OWN, _in_words, named_sets
 from stimdose.prior_influence import conflict, in_tails, overlap, power_scaling
 
 SETS = {
@@ -87,7 +87,9 @@ def test_words_say_what_moved_and_lead_with_verdicts(compared):
     assert "own again: the same priors as the reference." in lines
     assert "narrow: nothing moves by more than 0.5 posterior sd." in lines
     assert any(line.startswith("far: the best frequency_hz times ") for line in lines)
-    assert "far: in conflict with the trials, it did not expect frequency_hz_peak (p < 0.001)." in lines
+    (conflict,) = (line for line in lines if line.startswith("far: in conflict"))
+    assert conflict.startswith("far: in conflict with the trials, it did not expect so small a frequency_hz_peak (1")
+    assert conflict.endswith(", expected 50 to 80, p < 0.001).")
     assert "indistinguishable" in compared.explanation
     assert "weight" not in compared.explanation
 
@@ -150,6 +152,23 @@ def test_what_cannot_be_compared(bell_fit, trials):
         sd.compare_priors(bell_fit, sets={"own": SETS["own again"]}, doses={"minutes": [3]})
 
 
+def test_a_best_dose_that_never_moved_has_no_standard_deviations():
+    at_the_end = np.full((4, 100), np.log(38.8)) * (1 + 1e-16 * np.arange(100))
+    lower = np.full((4, 100), 1.5)
+    assert in_sd(lower, at_the_end) == -np.inf
+    assert in_sd(at_the_end, np.full((4, 100), np.log(38.8))) == 0
+    line = {"dose": "frequency_hz", "group": "", "quantity": "log best dose", "change": np.log(0.5), "in_sd": -np.inf}
+    assert _in_words(line) == "the best frequency_hz times 0.50"
+
+
+def test_sets_that_change_nothing_or_are_meant_for_other_effects_are_named(bell_fit):
+    widths = sd.PriorSet(name="ed50s", priors={"ed50": sd.Prior("lognormal", interval=(2, 40), why="of another shape")})
+    found = sd.compare_priors(bell_fit, sets=["turner", "rhodes", widths], seed=1, exact=False)
+    lines = found.explanation.splitlines()
+    assert "ed50s: the same priors as the reference, for it states none that this model has." in lines
+    assert lines[-1] == "turner: its priors are in units of logOR, and these effects are SMD."
+
+
 def test_a_single_set_needs_no_list():
     prior = sd.Prior("halfnormal", sigma=1)
     assert named_sets({"between_study": prior}) == {"set 1": {"between_study": prior}}
@@ -210,10 +229,14 @@ def test_both_ways_to_a_posterior_are_taken(heterogeneity):
 
 
 def test_a_model_without_doses_is_compared_by_its_parameters(heterogeneity):
-    _, found = heterogeneity
+    which, found = heterogeneity
     assert found.table().empty
     assert found.effects().empty
     assert "Difference in elpd" in found.explanation
+    means = found.parameters()["mean"].xs("between_study", level="parameter")
+    name = {"bcg": "half-normal 0.1", "schools": "half-normal 1"}[which]
+    (line,) = (line for line in found.explanation.splitlines() if line.startswith(f"{name}: between_study by "))
+    assert float(line.split(" by ")[1].split()[0]) == pytest.approx(means[name] - means["reference"], abs=0.006)
 
 
 # --- what a prior did -----------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ MODELS |= {
     ),
     "a surface": of_shape("linear", dose=[{"column": "sessions", "shape": "gaussian-process", "times": SURFACE}]),
     "another measure": of_shape("bell", outcome_sd=8.0),
+    "robust": of_shape("linear", study_effects="student-t", between_study_by="phase", small_study="pet"),
+    "selection": of_shape("linear", selection="step"),
     "anchored, two doses": of_shape(
         "linear", intercept=None, dose=[{"column": "sessions", "shape": "linear"}, SURFACE | {"shape": "emax"}]
     ),

@@ -14,6 +14,7 @@ from stimdose.posterior import draw_coefficients
 from stimdose.pymc_model import build_rows
 from stimdose.rows import prepare
 from stimdose.selection import CRITICAL, log_selection, published_effects
+from stimdose.without_study import _integrated, silenced
 
 STEP = PLAIN.replace(selection="step")
 EFFECT = np.array([0.62, 0.48, 0.75, 0.12, 0.55, 0.9, 0.41, -0.05, 0.66, 0.52])
@@ -74,6 +75,19 @@ def test_study_effects_and_log_likelihood_by_study():
     np.testing.assert_allclose(drawn["study_effect"].std(0), np.sqrt(share) * SE, rtol=0.02)
     expected = np.log(selected_density(EFFECT, 0.2, np.hypot(SE, 0.3), SE, 0.4))
     np.testing.assert_allclose(log_likelihood[0], expected, rtol=1e-10)
+
+
+def test_without_a_study_only_study_effects_are_drawn_anew():
+    """Coefficients are sampled here, so they stay; its own effect is that of a new study."""
+    rows, draws = rows_for(STEP, trials_of(EFFECT, SE)), 20_000
+    assert _integrated(STEP, rows) == {"study_effect"}
+    assert _integrated(PLAIN, rows) == {"study_effect", "intercept"}
+    values = {"intercept": 0.2, "between_study": 0.3, "publication_probability": 0.4}
+    values = {name: np.full(draws, value) for name, value in values.items()}
+    drawn, _ = draw_coefficients(STEP, silenced(rows, 3), values, np.random.default_rng(1))
+    own = drawn["study_effect"][:, 3]
+    assert abs(own.mean()) < 4.5 * 0.3 / np.sqrt(draws)
+    assert own.std() == pytest.approx(0.3, rel=0.03)
 
 
 def test_replicated_effects_are_those_that_are_published():

@@ -17,6 +17,13 @@ Missing = Annotated[
 ]
 
 
+def _show_best(table, title: str) -> None:
+    """Best doses, if there are any, and their groups, if they have any."""
+    table = table.reset_index()
+    if len(table):
+        show(table if table["group"].any() else table.drop(columns="group"), title)
+
+
 @comparisons.command(
     "compare-priors",
     epilog="Examples: stimdose compare-priors frequency-bell trials.csv --sets weak,sceptical -o results --seed 1\n\n"
@@ -68,7 +75,7 @@ def compare_priors(
     stated = {"reference": reference or OWN, "delta": delta, "seed": seed, "reweight": not refit, "progress": not quiet}
     found = compare(*given, sets=asked, **stated, **settings)
     say(found.explanation)
-    show(found.table().reset_index(), "The best dose under each set of priors")
+    _show_best(found.table(), "The best dose under each set of priors")
     show(found.heterogeneity().reset_index(), "Heterogeneity")
     show(found.elpd.reset_index(), "How well studies left out are predicted")
     if folder:
@@ -131,7 +138,7 @@ def compare_models(
     if odds:
         say(odds.explanation)
     show(found.elpd.reset_index(), "How well studies left out are predicted")
-    show(found.table().reset_index(), "The best dose in each model")
+    _show_best(found.table(), "The best dose in each model")
     if folder:
         from .outputs import write_model_comparison
 

@@ -114,7 +114,7 @@ def change_table(of: Mapping[str, dict[str, Estimand]], reference: str, label: s
 
     Quantities: "log best dose" ("best dose" where the range starts at 0), and "effect at <dose>". change, with low and high: its 95 %
     interval given the Monte Carlo error of both fits, which is the only error it has; in_sd: the change in posterior standard deviations
-    of the reference.
+    of the reference (infinite where those do not vary, as of a best dose that is always at the end of the range).
     """
     records = []
     for name, own in of.items():
@@ -129,10 +129,20 @@ def change_table(of: Mapping[str, dict[str, Estimand]], reference: str, label: s
                 change = draws.mean() - before.mean()
                 is_same = np.array_equal(draws, before)
                 error = 0.0 if is_same else np.hypot(monte_carlo_error(draws), monte_carlo_error(before))
-                in_sd = change / before.std() if before.std() > 0 else (0.0 if change == 0 else np.inf)
-                records.append((name, column, group, quantity, change, change - Z * error, change + Z * error, in_sd))
+                records.append(
+                    (name, column, group, quantity, change, change - Z * error, change + Z * error, in_sd(draws, before))
+                )
     names = [label, "dose", "group", "quantity", "change", "low", "high", "in_sd"]
     return pd.DataFrame(records, columns=names).set_index(names[:4])
+
+
+def in_sd(draws: np.ndarray, before: np.ndarray) -> float:
+    """The change of the mean in standard deviations of the draws before; infinite where these do not vary and the mean does."""
+    change, scale = draws.mean() - before.mean(), before.std()
+    rounding = 1e-9 * max(1.0, abs(before.mean()))
+    if abs(change) <= rounding:
+        return 0.0
+    return float(change / scale if scale > rounding else np.copysign(np.inf, change))
 
 
 def by_group(draws: xr.DataArray) -> list[tuple[str, xr.DataArray]]:

@@ -10,7 +10,7 @@ from .caveats import fit_warning
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, doses_of, effects_table, estimands
 from .model import Model
-from .optima import Optimum
+from .optima import Optimum, default_delta
 from .sampling import Fit
 from .sampling import fit as fit_model
 from .settings import checked_seed
@@ -129,6 +129,9 @@ def compare_models(
     lacking = [name for name, one in named.items() if isinstance(one, Model)]
     if lacking and trials is None:
         raise StimdoseError(f"state the trials: {', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not fitted yet")
+    for one in named.values() if delta is None else ():
+        if getattr(one, "model", one).doses:
+            default_delta(getattr(one, "model", one), getattr(one, "trials", trials))
     fits = {
         name: fit_model(one, trials, seed=seed, progress=progress, **settings) if isinstance(one, Model) else one
         for name, one in named.items()

@@ -32,7 +32,10 @@ class Widened(BaseModel):
 
 def _entry(value):
     if isinstance(value, dict):
-        return Widened(**value) if "widen" in value else Prior(**value)
+        try:
+            return Widened(**value) if "widen" in value else Prior(**value)
+        except ModelError as error:  # pydantic knows where the entry stands
+            raise ValueError("; ".join(str(error).split("\n  - ")[1:])) from None
     if not isinstance(value, Prior | Widened):
         raise ValueError("an entry is a prior, or { widen = factor } of the model's own")
     return value
@@ -44,6 +47,8 @@ class PriorSet(BaseModel):
     units: of the priors of effects: "outcome_sd", standard deviations of the outcome as in a model; or "effect", the units of the table,
         such as log odds.
 
+    measures: of effects that the priors are meant for; `compare_priors` remarks on others. Any, if not stated.
+
     Raises ModelError that lists what is not valid.
     """
 
@@ -52,6 +57,7 @@ class PriorSet(BaseModel):
     name: str
     description: str = ""
     units: Literal["outcome_sd", "effect"] = "outcome_sd"
+    measures: tuple[str, ...] = ()
     priors: dict[str, Annotated[Prior | Widened, BeforeValidator(_entry)]] = {}
 
     def __init__(self, **fields):

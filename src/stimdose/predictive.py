@@ -26,6 +26,8 @@ FEWEST_STUDIES = 3
 """Fewer studies have no statistics of their own: what is odd about a single one is said by name."""
 LEAST_LEFT = 0.1
 """Share of the noise of a mean that is compared where the posterior follows the mean closely, so that there is little to see."""
+LEAST_NOISE = 0.01
+"""Least share of noise in the variance of a replicated mean: few draws may leave less than none."""
 STATISTICS = ("mean", "sd", "lowest", "highest")
 
 
@@ -147,7 +149,7 @@ def _narrower(new: np.ndarray, expected: np.ndarray) -> np.ndarray:
     covariance K - X Var[b | y] X'. No less than LEAST_LEFT of the noise, as where groups have a mean of their own.
     """
     total, posterior = new.var(axis=0), expected.var(axis=0)
-    noise = total - posterior
+    noise = np.maximum(total - posterior, LEAST_NOISE * total)
     return np.sqrt(np.maximum(noise - posterior, LEAST_LEFT * noise) / total)
 
 

@@ -11,10 +11,10 @@ import xarray as xr
 from .caveats import fit_warning
 from .curves import curve
 from .errors import StimdoseError
-from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands
+from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands, in_sd
 from .model import Model
-from .named_priors import load_prior_set
-from .optima import Optimum
+from .named_priors import PriorSet, load_prior_set
+from .optima import Optimum, default_delta
 from .prior_influence import conflict, in_tails, overlap, population_priors, power_scaling
 from .priors import Prior
 from .reweighting import changed_priors, reweighted
@@ -30,6 +30,7 @@ SAME, WEIGHTED, REFITTED = "the fit itself", "importance sampling", "refit"
 BEST = ("log best dose", "best dose")
 SHIFT = 0.5
 """A change of the estimand, in posterior standard deviations of the reference, that is named."""
+STILL = f"nothing moves by more than {SHIFT:g} posterior sd"
 ONE_NUMBER = "Differences in elpd are between priors of one model: they say which prior expects such studies, not which is right"
 
 
@@ -39,7 +40,8 @@ class PriorComparison:
 
     fits: by name of the set, the reference first. reference: its name. estimands: what each fit says of each dose, by set and dose.
     scores: by set, a DataFrame of elpd by study. methods: one line per set: how its posterior was found ("the fit itself", "importance
-    sampling" of the reference's draws, or "refit"), pareto_k and ess of the importance weights, and the reason of a refit.
+    sampling" of the reference's draws, or "refit"), pareto_k and ess of the importance weights, and the reason. remarks: sets that are meant
+    for other effects than these.
     """
 
     fits: dict[str, Fit]
@@ -48,6 +50,7 @@ class PriorComparison:
     scores: dict[str, pd.DataFrame]
     methods: pd.DataFrame
     seed: int
+    remarks: tuple[str, ...] = ()
 
     @property
     def optima(self) -> dict[str, dict[str, Optimum]]:
@@ -145,11 +148,11 @@ class PriorComparison:
         lines = [self.fit_warning] * bool(self.fit_warning) + self._about_verdicts() + self._about_changes() + self._about_elpd()
         conflicts = self.conflict[self.conflict["conflict"]].reset_index()
         for name, part in conflicts.groupby("set", sort=False):
-            what = ", ".join(f"{line['statistic']} (p {_p(line['p'])})" for _, line in part.iterrows())
+            what = ", ".join(map(_unexpected, part.to_dict("records")))
             lines.append(f"{name}: in conflict with the trials, it did not expect {what}.")
         for method, part in self.methods[self.methods["method"] != SAME].groupby("method", sort=False):
             lines.append(f"Found by {method}: {', '.join(part.index)}.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"{remark}." for remark in self.remarks)])
 
     def _about_verdicts(self) -> list[str]:
         lines, verdicts = [], best_table(self.estimands, "set")["verdict"]
@@ -168,18 +171,28 @@ class PriorComparison:
         lines, changes = [], self.changes().reset_index()
         for name in self.fits:
             own = changes[changes["set"] == name]
-            if name == self.reference or own.empty:
+            if name == self.reference:
                 continue
             if self.fits[name] is self.fits[self.reference]:
-                lines.append(f"{name}: the same priors as the reference.")
+                lines.append(f"{name}: the same priors as the reference{self.methods.loc[name, 'reason']}.")
+                continue
+            if own.empty:
+                lines.append(f"{name}: {self._moved_parameters(name)}.")
                 continue
             best = own["quantity"].isin(BEST)
             largest = own[~best].sort_values("in_sd", key=abs).groupby("dose", sort=False).tail(1)
             moved = pd.concat([own[best], largest])
             moved = moved[moved["in_sd"].abs() >= SHIFT]
-            rest = f"{name}: nothing moves by more than {SHIFT:g} posterior sd"
-            lines.append(f"{name}: {'; '.join(map(_in_words, moved.to_dict('records')))}." if len(moved) else f"{rest}.")
+            lines.append(f"{name}: {'; '.join(map(_in_words, moved.to_dict('records'))) or STILL}.")
         return lines
+
+    def _moved_parameters(self, name: str) -> str:
+        """What a set moves in a model without doses."""
+        here, there = self.fits[name].values(), self.fits[self.reference].values()
+        shared = [parameter for parameter in population_priors(self.fits[name]) if parameter in there]
+        moved = {p: in_sd(here[p], there[p]) for p in shared}
+        changes = {p: here[p].mean() - there[p].mean() for p in shared if abs(moved[p]) >= SHIFT}
+        return "; ".join(f"{p} by {change:+.2f}{_sds(moved[p])}" for p, change in changes.items()) or STILL
 
     def _about_elpd(self) -> list[str]:
         table = self.elpd
@@ -201,11 +214,23 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
+def _sds(change: float) -> str:
+    """A change in standard deviations of the reference, if it has any."""
+    return f" ({change:+.1f} sd)" if np.isfinite(change) else ""
+
+
+def _unexpected(line: dict) -> str:
+    """A statistic that a prior did not expect, and what it did."""
+    side = "so small" if line["observed"] < line["prior_low"] else "so large"
+    expected = f"{line['prior_low']:.2g} to {line['prior_high']:.2g}"
+    return f"{side} a {line['statistic']} ({line['observed']:.2g}, expected {expected}, p {_p(line['p'])})"
+
+
 def _in_words(line: dict) -> str:
     where = f"{line['dose']}{f' ({line["group"]})' if line['group'] else ''}"
     if line["quantity"] == "log best dose":
-        return f"the best {where} times {np.exp(line['change']):.2f} ({line['in_sd']:+.1f} sd)"
-    return f"the {line['quantity']} of {where} by {line['change']:+.2f} ({line['in_sd']:+.1f} sd)"
+        return f"the best {where} times {np.exp(line['change']):.2f}{_sds(line['in_sd'])}"
+    return f"the {line['quantity']} of {where} by {line['change']:+.2f}{_sds(line['in_sd'])}"
 
 
 def compare_priors(
@@ -248,6 +273,8 @@ def compare_priors(
     changes = {name: priors_of(one, spec) for name, one in named.items()}
     for priors in changes.values():
         spec.with_priors(priors)  # before any fit is made: sets must suit the model
+    if delta is None and spec.doses:
+        default_delta(spec, trials or base.trials)
     if base is None:
         base = fit_model(spec, trials, seed=seed, progress=progress, **settings)
         settings = {}
@@ -262,7 +289,20 @@ def compare_priors(
         _of_each(fits, lambda fit: study_scores(fit, exact)),
         pd.DataFrame(methods, index=["method", "pareto_k", "ess", "reason"]).T.loc[order].rename_axis("set"),
         seed,
+        _misused(named, base),
     )
+
+
+def _misused(named: dict[str, object], fit: Fit) -> tuple[str, ...]:
+    """A remark for each set that is meant for other effects than those of a fit."""
+    found, measures = [], set(fit.rows.table["measure"])
+    for name, one in named.items():
+        meant = set(getattr(as_set(one), "measures", ())) if not isinstance(one, Mapping) else set()
+        if meant and (others := sorted(measures - meant)):
+            found.append(
+                f"{name}: its priors are in units of {' or '.join(sorted(meant))}, and these effects are {', '.join(others)}"
+            )
+    return tuple(found)
 
 
 def _of_each(fits: dict[str, Fit], compute) -> dict:
@@ -279,7 +319,8 @@ def _fits(
     for name, priors in changes.items():
         model = base.model.with_priors(priors)
         if not changed_priors(base.model, model):
-            fits[name], methods[name] = base, (SAME, np.nan, np.nan, "")
+            why = "" if priors else ", for it states none that this model has"
+            fits[name], methods[name] = base, (SAME, np.nan, np.nan, why)
             continue
         found = reweighted(base, model, seed) if reweight else None
         if found and found.fit:
@@ -324,8 +365,9 @@ def _name(one, k: int) -> str:
 
 def priors_of(one, model: Model) -> dict[str, Prior]:
     """The priors that a set changes in a model, by posterior variable name."""
-    if isinstance(one, Mapping):
-        return dict(one)
-    if not hasattr(one, "for_model"):
-        one = load_prior_set(one)
-    return one.for_model(model)
+    return dict(one) if isinstance(one, Mapping) else as_set(one).for_model(model)
+
+
+def as_set(one) -> PriorSet:
+    """A set that is one already, or by its name or file."""
+    return one if hasattr(one, "for_model") else load_prior_set(one)

@@ -67,7 +67,7 @@ def reweighted(fit: Fit, model: Model, seed: int) -> Reweighted:
     chosen = systematic(weights, rng)
     found = _fit_at(fit, model, rows, new, places[chosen], chosen, shape, rng)
     if not found.diagnosis.converged:
-        return Reweighted(None, pareto_k, ess, f"too few draws have weight (they are worth {ess:.0f})")
+        return Reweighted(None, pareto_k, ess, f"the weighted draws, worth {ess:.0f}, do not pass the diagnosis of a fit")
     return Reweighted(found, pareto_k, ess)
 
 

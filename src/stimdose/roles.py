@@ -15,6 +15,7 @@ EFFECT_ROLES = {
     "bend": "every further coefficient of a dose",
     "departure": "the amplitude of a Gaussian process: how far the curve strays from its level (lognormal)",
     "moderator": "the effect of a numeric moderator",
+    "small_study": "what a small trial finds beyond an infinitely large one",
     "between_groups": "spread of effects between groups",
     "slope_between_study": "spread of dose effects between studies",
     "between_study": "heterogeneity between studies",
@@ -42,6 +43,7 @@ ROLES = {
     **PARAMETER_ROLES,
     "nonlinear": "every parameter of the list above (lognormal)",
     "factor_between_groups": "spread between groups of what differs by a factor (of its logarithm), or of waves",
+    "publication": "probability that a trial without a significant benefit is published, relative to one with it (beta)",
     "wave": "weights of the waves of a Gaussian process: standard normal by construction",
     "true_dose": "a dose printed as an interval, or typical of a modality (lognormal)",
     "dose_spread": "spread of log doses where missing ones are imputed",
@@ -53,7 +55,13 @@ DOSE_ROLES = {f"{column}_{name}" for column, known in COLUMNS.items() if known.k
 
 def roles(model: Model) -> dict[str, tuple[str, ...]]:
     """The roles of every prior of a model by posterior variable name, the more specific ones first."""
-    found = {"between_study": ("between_study",), "within_study": ("within_study",)}
+    found = {
+        "between_study": ("between_study",),
+        f"between_study_between_{model.between_study_by}": ("factor_between_groups",),
+        "within_study": ("within_study",),
+        "small_study_effect": ("small_study",),
+        "publication_probability": ("publication",),
+    }
     if model.intercept:
         found["intercept"] = ("intercept",) if model.dose else ("mean_effect", "intercept")
         kind = "factor_between_groups" if model.intercept.prior.is_positive else "between_groups"

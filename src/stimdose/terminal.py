@@ -27,17 +27,21 @@ def say(text: str) -> None:
 
 
 def show(frame, title: str) -> None:
-    """Print a DataFrame without its index, under a title as long as it is; what is called p_... is a probability."""
+    """Print a DataFrame without its index, under a title as long as it is; what is called p_... is a probability, but for p_loo."""
     from rich.table import Table
 
     table = Table()
     for name in frame.columns:
         table.add_column(escape(str(name)), overflow="fold")
     for record in frame.itertuples(index=False):
-        chances = [any(str(name).startswith("p_") for name in (column, record[0])) for column in frame.columns]
+        chances = [any(_is_chance(str(name)) for name in (column, record[0])) for column in frame.columns]
         table.add_row(*(escape(_cell(*each)) for each in zip(record, chances, strict=True)))
     console().print(f"[bold]{escape(title)}[/]", soft_wrap=True)
     console().print(table)
+
+
+def _is_chance(name: str) -> bool:
+    return name.startswith("p_") and name != "p_loo"
 
 
 def _cell(value, is_chance: bool) -> str:

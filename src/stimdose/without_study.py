@@ -68,11 +68,14 @@ def silenced(rows: Rows, number: int) -> Rows:
 
 
 def _integrated(model: Model, rows: Rows) -> set[str]:
-    """What is not sampled but drawn afterwards."""
+    """What is not sampled but drawn afterwards; of `selection` the study effects alone."""
+    studies = set(study_effects(model, rows))
+    if model.selection:
+        return studies
     population = set(gaussian_coefficients(model))
     by_group = {grouped.variable for grouped in grouped_parameters(model) if grouped.name in population}
     words = {f"{moderator.column}_effect" for moderator in model.moderator if not moderator.is_numeric}
-    return population | by_group | words | set(study_effects(model, rows))
+    return population | by_group | words | studies
 
 
 def _unknown_by_row(rows: Rows) -> dict[str, np.ndarray]:
