@@ -1,5 +1,9 @@
 """What a reader of an answer must know of the fit behind it: convergence, doses that go together, groups with few studies."""
 
+from collections.abc import Mapping
+
+import pandas as pd
+
 from .dose_space import CORRELATED, Confounder
 from .doses import short
 from .grid import observed_range
@@ -12,6 +16,15 @@ FEW_GROUPS = 3
 def fit_warning(fit: Fit) -> str:
     """The warning that every result of a fit that did not converge carries; "" if it did."""
     return "" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}."
+
+
+def marked(table: pd.DataFrame, fits: Mapping[str, Fit], level: str) -> pd.DataFrame:
+    """A table of several fits with a column `converged`, and attrs["warning"] where any did not; level: of its index, their names."""
+    converged = {name: fit.diagnosis.converged for name, fit in fits.items()}
+    found = table.assign(converged=[converged[name] for name in table.index.get_level_values(level)])
+    if not all(converged.values()):
+        found.attrs["warning"] = f"did not converge: {', '.join(name for name, ok in converged.items() if not ok)}"
+    return found
 
 
 def about_rivals(column: str, rivals: tuple[Confounder, ...]) -> list[str]:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from .caveats import fit_warning
+from .caveats import fit_warning, marked
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, doses_of, effects_table, estimands
 from .model import Model
@@ -67,11 +67,11 @@ class ModelComparison:
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
         """What each model says of the best dose, led by the verdict: one line per model, dose and group."""
-        return best_table(self.estimands, "model", prob)
+        return marked(best_table(self.estimands, "model", prob), self.fits, "model")
 
     def effects(self, prob: float = 0.95) -> pd.DataFrame:
         """The mean effect at reference doses: one line per model, dose, group and reference dose (`at`)."""
-        return effects_table(self.estimands, "model", prob)
+        return marked(effects_table(self.estimands, "model", prob), self.fits, "model")
 
     @property
     def fit_warning(self) -> str:

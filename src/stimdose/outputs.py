@@ -238,6 +238,8 @@ def _write_figure(axes, folder: Path, name: str) -> list[Path]:
 
 def _write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
     path = folder / f"{_plain(name)}.csv"
+    if warning := table.attrs.get("warning"):
+        table = table.assign(warning=warning)
     try:
         table.to_csv(path, float_format="%.6g")
     except OSError as error:  # as where a spreadsheet has it open

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .caveats import fit_warning
+from .caveats import fit_warning, marked
 from .curves import curve
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands, in_sd
@@ -80,15 +80,16 @@ class PriorComparison:
         table = best_table(self.estimands, "set", prob)
         changes = self.changes().reset_index("quantity")
         changes = changes[changes["quantity"].isin(BEST)]
-        return table.join(changes[["change", "in_sd"]]).join(self.methods[["method"]], on="set")
+        table = table.join(changes[["change", "in_sd"]]).join(self.methods[["method"]], on="set")
+        return marked(table, self.fits, "set")
 
     def effects(self, prob: float = 0.95) -> pd.DataFrame:
         """The mean effect at reference doses: one line per set, dose, group and reference dose (`at`)."""
-        return effects_table(self.estimands, "set", prob)
+        return marked(effects_table(self.estimands, "set", prob), self.fits, "set")
 
     def changes(self) -> pd.DataFrame:
         """How far each quantity moved from the reference, see `estimands.change_table`."""
-        return change_table(self.estimands, self.reference, "set")
+        return marked(change_table(self.estimands, self.reference, "set"), self.fits, "set")
 
     def parameters(self, prob: float = 0.95) -> pd.DataFrame:
         """Every parameter of the population under each set: its prior, and mean, median and equal-tailed interval of its posterior."""
@@ -99,7 +100,7 @@ class PriorComparison:
                 low, middle, high = np.quantile(values[parameter], ends)
                 records.append((name, parameter, str(prior), values[parameter].mean(), middle, low, high))
         names = ["set", "parameter", "prior", "mean", "median", "low", "high"]
-        return pd.DataFrame(records, columns=names).set_index(names[:2])
+        return marked(pd.DataFrame(records, columns=names).set_index(names[:2]), self.fits, "set")
 
     def heterogeneity(self, prob: float = 0.95) -> pd.DataFrame:
         """The lines of `parameters` that are spreads: between studies, within, between groups."""
@@ -110,7 +111,7 @@ class PriorComparison:
     @property
     def elpd(self) -> pd.DataFrame:
         """How well studies left out are predicted under each set, with the difference to the reference and its standard error."""
-        return score_table(self.scores, "set", self.reference)
+        return marked(score_table(self.scores, "set", self.reference), self.fits, "set")
 
     @cached_property
     def overlap(self) -> pd.DataFrame:
