@@ -14,8 +14,8 @@ from .doses import dose_text, short
 from .errors import StimdoseError
 from .grid import base_levels
 from .model import Model
-from .posterior import fitted, replicate, reported_effects, true_effects
-from .predictor import new_study_effects, new_study_spread
+from .posterior import fitted, new_study_effects, replicate, reported_effects, true_effects
+from .predictor import new_study_spread
 from .predictor import study_effects as study_effects_of
 from .results import stacked
 from .rows import Rows

@@ -36,11 +36,13 @@ def tail(z, library=np):
     return 0.5 * (erfc if library is np else library.erfc)(z / np.sqrt(2))
 
 
-def published_effects(variance: np.ndarray, mean: np.ndarray, probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws (draws, rows) of effects ~ N(mean, variance) that are published. variance (rows,); mean (draws, rows); probability
-    (draws, 1)."""
-    sd = np.sqrt(variance)
-    above = tail((CRITICAL * sd - mean) / sd)
+def published_effects(
+    variance: np.ndarray, mean: np.ndarray, probability: np.ndarray, rng: np.random.Generator, between=0.0
+) -> np.ndarray:
+    """Draws (draws, rows) of effects ~ N(mean, variance + between) that are published. variance (rows,), of sampling; mean (draws, rows);
+    probability (draws, 1); between: variance of the mean from study to study."""
+    sd = np.sqrt(variance + between)
+    above = tail((CRITICAL * np.sqrt(variance) - mean) / sd)
     below = probability * (1 - above)
     u = rng.uniform(size=mean.shape) * (above + below)
     # the lower tail first, then the upper one, as quantiles of the unselected normal
