@@ -11,6 +11,7 @@ from test_robust import PLAIN, assert_joint, draws_of, rows_for, table_of, trial
 
 import stimdose as sd
 from stimdose.calibration import log_likelihood
+from stimdose.outliers import against_others
 from stimdose.posterior import draw_coefficients
 from stimdose.pymc_model import build_rows
 from stimdose.rows import prepare
@@ -156,3 +157,23 @@ def test_the_ranked_log_likelihood_is_that_of_what_is_published():
     values = {name: np.array([value]) for name, value in values.items()}
     expected = np.log(selected_density(EFFECT, 0.2, np.hypot(SE, 0.3), SE, 0.4)).sum()
     assert log_likelihood(STEP, rows, values) == pytest.approx(expected)
+
+
+def test_a_published_study_is_compared_with_what_is_published():
+    rows, draws = rows_for(STEP, trials_of(EFFECT, SE)), 3
+    rng = np.random.default_rng(6)
+    values = {"intercept": np.array([0.2, -0.3, 0.6]), "between_study": np.array([0.3, 0.1, 0.5])}
+    values["publication_probability"] = np.array([0.4, 0.05, 0.9])
+    for s in (0, 3, 7):
+        line, table = against_others(STEP, rows, s, values)
+        kept = []
+        for d in range(draws):
+            y = rng.normal(values["intercept"][d], np.hypot(SE[s], values["between_study"][d]), 2_000_000)
+            published = (y > CRITICAL * SE[s]) | (rng.uniform(size=len(y)) < values["publication_probability"][d])
+            kept.append(y[published][:60_000])
+        kept = np.concatenate(kept)
+        low, high = np.quantile(kept, [0.025, 0.975])
+        assert line["pit"] == pytest.approx((kept <= EFFECT[s]).mean(), abs=0.005)
+        assert line["p"] == pytest.approx(2 * min((kept <= EFFECT[s]).mean(), (kept >= EFFECT[s]).mean()), abs=0.01)
+        assert table["predicted"][0] == pytest.approx(kept.mean(), abs=0.006)
+        assert (table["low"][0], table["high"][0]) == pytest.approx((low, high), abs=0.02)
