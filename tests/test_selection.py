@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pytensor.compile.mode import Mode
 from scipy.integrate import quad
-from scipy.stats import ks_2samp, norm
+from scipy.stats import ks_2samp, kstest, norm
 from test_robust import PLAIN, assert_joint, draws_of, rows_for, table_of, trials_of
 
 import stimdose as sd
@@ -177,3 +177,13 @@ def test_a_published_study_is_compared_with_what_is_published():
         assert line["p"] == pytest.approx(2 * min((kept <= EFFECT[s]).mean(), (kept >= EFFECT[s]).mean()), abs=0.01)
         assert table["predicted"][0] == pytest.approx(kept.mean(), abs=0.006)
         assert (table["low"][0], table["high"][0]) == pytest.approx((low, high), abs=0.02)
+
+
+@pytest.mark.slow
+def test_published_trials_are_reproduced_where_selection_is_modelled():
+    rng = np.random.default_rng(1)
+    trials = selected_trials(rng, 60, 0.1, 0.3, 0.05)
+    model = STEP.with_priors({"publication_probability": sd.Prior("beta", alpha=2.0, beta=20.0)})
+    found = sd.check(sd.fit(model, trials, seed=1))
+    assert found.verdict.startswith("reproduces these trials")
+    assert kstest(found.tables["studies"]["pit"], "uniform").pvalue > 0.05
