@@ -18,6 +18,7 @@ from stimdose.predictive import _pooled
 from stimdose.predictor import study_spread
 from stimdose.rows import prepare, rows_of
 from stimdose.small_studies import smallness
+from stimdose.without_study import posteriors_without
 
 PLAIN = sd.Model(name="m", intercept=sd.Intercept())
 HALF = sd.Prior("halfnormal", sigma=0.2)
@@ -103,7 +104,7 @@ def test_a_bad_spec_is_refused_with_what_and_where(fields, words):
 
 
 def test_a_beta_prior_takes_its_parameters():
-    with pytest.raises(ValueError, match="alpha and beta, not an interval"):
+    with pytest.raises(sd.ModelError, match="alpha and beta, not an interval"):
         sd.Prior("beta", interval=(0.1, 0.9))
     assert str(sd.Prior("beta", alpha=1.0, beta=2.0)) == "beta(alpha=1, beta=2)"
 
@@ -403,3 +404,13 @@ def test_pet_by_sizes_finds_nothing_where_there_is_nothing():
     print(by_sizes, by_errors)
     assert by_sizes <= 0.15  # 5 % +- 2.8 %, three and a half standard errors
     assert by_errors >= 0.2
+
+
+def test_without_a_study_its_weight_is_that_of_any_study():
+    effect = np.r_[np.random.default_rng(1).normal(0.3, 0.2, 15), 2.5]
+    fit = sd.fit(PLAIN.replace(study_effects="student-t"), trials_of(effect), seed=1)
+    left_out = sd.leave_one_study_out(fit, exact=False)
+    number, _, values = list(posteriors_without(fit, left_out))[-1]
+    df = fit.model.student_t_df
+    assert fit.values()["study_weight"][:, number].mean() < 0.5
+    assert kstest(values["study_weight"][:, number], gamma(df / 2, scale=2 / df).cdf).pvalue > 1e-3

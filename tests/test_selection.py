@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from pytensor.compile.mode import Mode
 from scipy.integrate import quad
-from scipy.stats import ks_2samp, norm
+from scipy.stats import ks_2samp, kstest, norm
 from test_robust import PLAIN, assert_joint, draws_of, rows_for, table_of, trials_of
 
 import stimdose as sd
+from stimdose.calibration import log_likelihood
+from stimdose.outliers import against_others
 from stimdose.posterior import draw_coefficients
 from stimdose.pymc_model import build_rows
 from stimdose.rows import prepare
@@ -145,3 +147,57 @@ def test_a_planted_selection_is_found():
     assert np.quantile(draws_of(naive, "intercept"), 0.025) > 0.1
     low, high = np.quantile(draws_of(fit, "publication_probability"), [0.025, 0.975])
     assert low < 0.15 < high < 0.5
+
+
+def test_simulated_studies_are_those_that_are_published():
+    size, between, w = 4000, 0.5, 0.1
+    design = trials_of(np.zeros(size), np.full(size, 0.2))
+    truth = {"intercept": 0.0, "between_study": between, "publication_probability": w}
+    found = sd.simulate_trials(STEP, design, truth, seed=1)
+    effect = found.trials.table["effect"].to_numpy(float)
+    rng = np.random.default_rng(3)
+    study = rng.normal(0, between, 20 * size)
+    y = study + rng.normal(0, 0.2, len(study))
+    published = (y > CRITICAL * 0.2) | (rng.uniform(size=len(y)) < w)
+    assert ks_2samp(effect, y[published]).pvalue > 1e-3
+    of_study = found.truth["study_effect"].to_numpy()
+    assert ks_2samp(of_study, study[published]).pvalue > 1e-3
+    assert np.corrcoef(of_study, effect)[0, 1] == pytest.approx(np.corrcoef(study[published], y[published])[0, 1], abs=0.01)
+
+
+def test_the_ranked_log_likelihood_is_that_of_what_is_published():
+    rows = rows_for(STEP, trials_of(EFFECT, SE))
+    values = {"intercept": 0.2, "between_study": 0.3, "publication_probability": 0.4}
+    values = {name: np.array([value]) for name, value in values.items()}
+    expected = np.log(selected_density(EFFECT, 0.2, np.hypot(SE, 0.3), SE, 0.4)).sum()
+    assert log_likelihood(STEP, rows, values) == pytest.approx(expected)
+
+
+def test_a_published_study_is_compared_with_what_is_published():
+    rows, draws = rows_for(STEP, trials_of(EFFECT, SE)), 3
+    rng = np.random.default_rng(6)
+    values = {"intercept": np.array([0.2, -0.3, 0.6]), "between_study": np.array([0.3, 0.1, 0.5])}
+    values["publication_probability"] = np.array([0.4, 0.05, 0.9])
+    for s in (0, 3, 7):
+        line, table = against_others(STEP, rows, s, values)
+        kept = []
+        for d in range(draws):
+            y = rng.normal(values["intercept"][d], np.hypot(SE[s], values["between_study"][d]), 2_000_000)
+            published = (y > CRITICAL * SE[s]) | (rng.uniform(size=len(y)) < values["publication_probability"][d])
+            kept.append(y[published][:60_000])
+        kept = np.concatenate(kept)
+        low, high = np.quantile(kept, [0.025, 0.975])
+        assert line["pit"] == pytest.approx((kept <= EFFECT[s]).mean(), abs=0.005)
+        assert line["p"] == pytest.approx(2 * min((kept <= EFFECT[s]).mean(), (kept >= EFFECT[s]).mean()), abs=0.01)
+        assert table["predicted"][0] == pytest.approx(kept.mean(), abs=0.006)
+        assert (table["low"][0], table["high"][0]) == pytest.approx((low, high), abs=0.02)
+
+
+@pytest.mark.slow
+def test_published_trials_are_reproduced_where_selection_is_modelled():
+    rng = np.random.default_rng(1)
+    trials = selected_trials(rng, 60, 0.1, 0.3, 0.05)
+    model = STEP.with_priors({"publication_probability": sd.Prior("beta", alpha=2.0, beta=20.0)})
+    found = sd.check(sd.fit(model, trials, seed=1))
+    assert found.verdict.startswith("reproduces these trials")
+    assert kstest(found.tables["studies"]["pit"], "uniform").pvalue > 0.05

@@ -23,9 +23,10 @@ from .errors import FitError, StimdoseError, nearest
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import replicate
-from .predictor import effects_by_study, mean_effect, terms
+from .predictor import effects_by_study, mean_effect, study_spread, terms
 from .results import complete, dataset, population, stacked
 from .rows import Missing, Rows, prepare
+from .selection import PROBABILITY, log_selection
 from .settings import checked_seed, checked_settings, sources, version
 from .simulation import design_of, prior_truth
 from .trials import Trials
@@ -286,6 +287,9 @@ def log_likelihood(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> n
             matrix = matrix + z[:, :, None] * z[:, None, :]
         square = (r * np.linalg.solve(matrix, r[..., None])[..., 0]).sum(axis=1)
         total -= 0.5 * (square + np.linalg.slogdet(matrix)[1] + r.shape[1] * np.log(2 * np.pi))
+    if model.selection:
+        sd = np.sqrt(rows.variance + study_spread(model, rows, values) ** 2)
+        total += log_selection(rows.effect, rows.variance, rows.effect - residual, sd, values[PROBABILITY][:, None]).sum(axis=1)
     return total
 
 

@@ -7,6 +7,7 @@ from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
     coefficients,
+    effects_by_study,
     gaussian_coefficients,
     grouped_parameters,
     linear_system,
@@ -46,12 +47,17 @@ def draw_coefficients(
 def _draw_selected(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> tuple[dict, np.ndarray]:
     """`draw_coefficients` where the coefficients were sampled, and each study has one row."""
     mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
-    variance = rows.variance + between
-    residual, share = rows.effect - mean, between / variance
-    drawn = share * residual + np.sqrt(share * rows.variance) * rng.standard_normal(mean.shape)
+    variance, residual = rows.variance + between, rows.effect - mean
+    drawn = _study_effect_of(residual, rows.variance, between, rng)
     normal = -0.5 * (residual**2 / variance + np.log(2 * np.pi * variance))
     selected = log_selection(rows.effect, rows.variance, mean, np.sqrt(variance), values[PROBABILITY][:, None])
     return {"study_effect": drawn}, normal + selected
+
+
+def _study_effect_of(residual: np.ndarray, variance: np.ndarray, between: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Study effects (draws, rows), of variance `between`, given residual = study effect + sampling error."""
+    share = between / (variance + between)
+    return share * residual + np.sqrt(share * variance) * rng.standard_normal(residual.shape)
 
 
 def _slice(values: dict, which: slice) -> dict:
@@ -168,6 +174,25 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
         return published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng)
     _, *errors = _errors(rows, values)
     return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
+
+
+def new_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draws (draws, studies) of the effects of new studies in the place of those of the table, by posterior variable name."""
+    if model.study_effects == "student-t":
+        shape, rate = weight_prior(model)
+        values = values | {"study_weight": rng.gamma(shape, 1 / rate, (len(values["between_study"]), len(rows.studies)))}
+    return draw_study_effects(model, rows, values, rng)
+
+
+def draw_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """`new_study_effects` of studies with given weights. With selection, of studies that are published: their effects lie higher, so one is
+    drawn given an effect that was."""
+    size = len(values["between_study"]), len(rows.studies)
+    if model.selection:
+        mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
+        effect = published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng, between)
+        return {"study_effect": _study_effect_of(effect - mean, rows.variance, between, rng)}
+    return {name: own * rng.standard_normal(size) for name, (_, own) in effects_by_study(model, rows, values).items()}
 
 
 def _errors(rows: Rows, values: dict) -> tuple:

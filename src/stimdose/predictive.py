@@ -14,12 +14,13 @@ from .doses import dose_text, short
 from .errors import StimdoseError
 from .grid import base_levels
 from .model import Model
-from .posterior import fitted, replicate, reported_effects, true_effects
-from .predictor import new_study_effects, new_study_spread
+from .posterior import fitted, new_study_effects, replicate, reported_effects, true_effects
+from .predictor import new_study_spread, study_spread
 from .predictor import study_effects as study_effects_of
 from .results import stacked
 from .rows import Rows
 from .sampling import Fit
+from .selection import PROBABILITY, published_mean
 from .trials import Trials
 
 FEWEST_STUDIES = 3
@@ -114,7 +115,7 @@ def statistics(
     rows, posterior = fit.rows, fit.tree["posterior"].to_dataset()
     values = stacked(posterior.sel(draw=fit.tree["posterior_predictive"]["draw"]))
     draws = replicated(fit.model, rows, values, np.random.default_rng([int(fit.tree.attrs["seed"]), 8]))
-    means, (reported, _) = mean_effects(fit.model, rows, values), reported_effects(rows, fit.values())
+    means, (reported, _) = _expected(fit.model, rows, values), reported_effects(rows, fit.values())
     lines, found, expected = [], [], []
     for of, level, part in _parts(fit, by, cuts):
         if (studies := len(np.unique(rows.study[part]))) >= FEWEST_STUDIES:
@@ -139,6 +140,15 @@ def statistics(
     if not fit.diagnosis.converged:
         table.attrs["warning"] = "did not converge"
     return table
+
+
+def _expected(model: Model, rows: Rows, values: dict) -> np.ndarray:
+    """Draws (draws, rows) of the mean of what each row reports: of what is published, where there is selection."""
+    mean = mean_effects(model, rows, values)
+    if not model.selection:
+        return mean
+    sd = np.sqrt(rows.variance + study_spread(model, rows, values) ** 2)
+    return published_mean(rows.variance, mean, sd, values[PROBABILITY][:, None])
 
 
 def _narrower(new: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -304,15 +304,6 @@ def effects_by_study(model: Model, rows: Rows, values: dict) -> dict[str, tuple[
     }
 
 
-def new_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws (draws, studies) of the effects of new studies in the place of those of the table, by posterior variable name."""
-    size = len(values["between_study"]), len(rows.studies)
-    if model.study_effects == "student-t":
-        shape, rate = weight_prior(model)
-        values = values | {"study_weight": rng.gamma(shape, 1 / rate, size)}
-    return {name: own * rng.standard_normal(size) for name, (_, own) in effects_by_study(model, rows, values).items()}
-
-
 def study_spreads(model: Model, rows: Rows, values: dict) -> tuple[list, object]:
     """Spread of every effect that varies by study, and a factor (..., studies) on the first: its `study_spread` where studies differ
     in that, and the spread is 1 then; None where they share it."""

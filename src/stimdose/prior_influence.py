@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .posterior import replicate, reported_effects
-from .predictor import gaussian_coefficients, new_study_effects, sampled_priors
+from .posterior import new_study_effects, replicate, reported_effects
+from .predictor import gaussian_coefficients, sampled_priors
 from .priors import Prior
 from .sampling import Fit
 

@@ -36,11 +36,32 @@ def tail(z, library=np):
     return 0.5 * (erfc if library is np else library.erfc)(z / np.sqrt(2))
 
 
-def published_effects(variance: np.ndarray, mean: np.ndarray, probability: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws (draws, rows) of effects ~ N(mean, variance) that are published. variance (rows,); mean (draws, rows); probability
-    (draws, 1)."""
-    sd = np.sqrt(variance)
-    above = tail((CRITICAL * sd - mean) / sd)
+def published_tails(effect, variance: np.ndarray, mean: np.ndarray, sd: np.ndarray, probability) -> tuple[np.ndarray, np.ndarray]:
+    """P(published <= effect) and P(published >= effect) (draws, rows) of what is published of N(mean, sd^2). variance (rows,), of
+    sampling."""
+    cut = CRITICAL * np.sqrt(variance)
+    beyond = lambda value: tail((value - mean) / sd)
+    lower, upper = np.minimum(effect, cut), np.maximum(effect, cut)
+    share = beyond(cut) + probability * (1 - beyond(cut))
+    below = probability * (1 - beyond(lower)) + beyond(cut) - beyond(upper)
+    above = probability * (beyond(lower) - beyond(cut)) + beyond(upper)
+    return below / share, above / share
+
+
+def published_mean(variance: np.ndarray, mean: np.ndarray, sd: np.ndarray, probability) -> np.ndarray:
+    """Mean (draws, rows) of what is published of N(mean, sd^2)."""
+    cut = (CRITICAL * np.sqrt(variance) - mean) / sd
+    share = tail(cut) + probability * (1 - tail(cut))
+    return mean + sd * (1 - probability) * np.exp(-0.5 * cut**2) / np.sqrt(2 * np.pi) / share
+
+
+def published_effects(
+    variance: np.ndarray, mean: np.ndarray, probability: np.ndarray, rng: np.random.Generator, between=0.0
+) -> np.ndarray:
+    """Draws (draws, rows) of effects ~ N(mean, variance + between) that are published. variance (rows,), of sampling; mean (draws, rows);
+    probability (draws, 1); between: variance of the mean from study to study."""
+    sd = np.sqrt(variance + between)
+    above = tail((CRITICAL * np.sqrt(variance) - mean) / sd)
     below = probability * (1 - above)
     u = rng.uniform(size=mean.shape) * (above + below)
     # the lower tail first, then the upper one, as quantiles of the unselected normal

@@ -9,8 +9,8 @@ import xarray as xr
 
 from .errors import Problem, StimdoseError, TrialsError, nearest
 from .model import Model
-from .posterior import draw_prior, replicate
-from .predictor import all_priors, effects_by_study, grouped_parameters, row_coords, study_effects, variable_dims
+from .posterior import draw_prior, draw_study_effects, replicate
+from .predictor import all_priors, grouped_parameters, row_coords, study_effects, variable_dims
 from .results import dataset
 from .rows import Missing, Rows, prepare, rows_of
 from .settings import checked_seed
@@ -89,9 +89,7 @@ def prior_truth(model: Model, rows: Rows, rng: np.random.Generator) -> dict[str,
 
 def with_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Values (1, ...) with effects of all studies drawn, but for those that are there."""
-    size = 1, len(rows.studies)
-    drawn = {name: own * rng.standard_normal(size) for name, (_, own) in effects_by_study(model, rows, values).items()}
-    return drawn | values
+    return draw_study_effects(model, rows, values, rng) | values
 
 
 def in_table_order(trials: Trials, effects: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def posteriors_without(fit: Fit, left_out: LeaveOneOut) -> Iterator[tuple[int, s
 
     They are those of the refit without the study where there is one. Else draws of what was sampled are taken as often as the
     importance weights say, to within one (systematic resampling); coefficients and study effects are drawn anew from their conditional
-    without the study, and what is unknown of its own doses and standard deviations from what was known before any effect was seen.
+    without the study, and what is unknown of its own doses, standard deviations and weight from what was known before any effect was seen.
     The effects of the study itself are those of a new one.
     """
     seed, values = int(fit.tree.attrs["seed"]), fit.values()
@@ -38,7 +38,7 @@ def posteriors_without(fit: Fit, left_out: LeaveOneOut) -> Iterator[tuple[int, s
             weights = left_out.weights.sel(study=study).transpose("chain", "draw").values.ravel()
             kept = systematic(weights, DRAWS)
             found = {name: values[name][kept] for name in values if name not in integrated}
-            for name, of_rows in _unknown_by_row(fit.rows).items():
+            for name, of_rows in _unknown_by_row(fit.model, fit.rows).items():
                 own = fit.rows.study[of_rows] == number
                 found[name] = np.where(own, before[name], found[name])
         rows = silenced(fit.rows, number)
@@ -78,7 +78,8 @@ def _integrated(model: Model, rows: Rows) -> set[str]:
     return population | by_group | words | studies
 
 
-def _unknown_by_row(rows: Rows) -> dict[str, np.ndarray]:
-    """The rows of every variable that has one value for each row that does not print it."""
+def _unknown_by_row(model: Model, rows: Rows) -> dict[str, np.ndarray]:
+    """The rows of every variable that has one value for each row that does not print it, or for each study: its first row."""
     found = {f"{column}_true": points.uncertain for column, points in rows.points.doses.items() if len(points.uncertain)}
+    found |= {"study_weight": rows.start[:-1]} if model.study_effects == "student-t" else {}
     return found | ({"sd_true": rows.unknowns.sd_rows} if rows.unknowns and len(rows.unknowns.sd_rows) else {})
