@@ -391,3 +391,7 @@ def test_tables_simulated_from_the_model_are_rarely_called_wrong(bell_fit):
     assert stats.binomtest(wrong, len(tables), 0.1, "greater").pvalue > 0.01
     p = np.concatenate([each.tables["studies"]["pit"] for each in found])
     assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_one_study_has_no_shape_of_its_pit():
+    assert _pit(np.array([0.001]), 0.95).attrs["p"] == 1

@@ -19,7 +19,7 @@ from .predictive import mean_effects, statistics
 from .prior_checks import prior_curves
 from .results import population
 from .sampling import Fit
-from .uniformity import band, ecdf, holm, points_of
+from .uniformity import band, ecdf, holm, p_values, points_of
 from .without_study import posteriors_without
 
 ALPHA = 0.05
@@ -29,6 +29,8 @@ INFLUENTIAL = 1.0
 (Belsley, Kuh and Welsch 1980; Viechtbauer and Cheung 2010, Res Synth Methods 1:112)."""
 IMPLAUSIBLE = 0.05
 """Share of implausible prior curves from which it is worth a remark."""
+FEW = 10
+"""Fewer studies show little."""
 NAMED = 4
 """A sentence names so many studies or statistics."""
 
@@ -168,11 +170,13 @@ def _verdict(fit: Fit, tables: dict[str, pd.DataFrame]) -> str:
     if not fit.diagnosis.converged:
         return f"did not converge: {_listed(list(fit.diagnosis.failing))}, so nothing below is to be relied on"
     statistics, studies, moved = (tables[name] for name in ("statistics", "studies", "left_out"))
-    faults, odd, pit = [], statistics[statistics["p_adjusted"] < ALPHA], tables["pit"]
-    if len(outlying := studies.index[studies["p_adjusted"] < ALPHA]):
+    looks = [table["p_adjusted"].min() if len(table) else 1.0 for table in (statistics, studies)]
+    of_statistics, of_studies, of_pit = holm(np.array([*looks, tables["pit"].attrs["p"]])) < ALPHA  # 5 % for all three together
+    faults, odd = [], statistics[of_statistics & (statistics["p_adjusted"] < ALPHA)]
+    if of_studies and len(outlying := studies.index[studies["p_adjusted"] < ALPHA]):
         faults.append(f"{_listed(list(outlying))} {'is' if len(outlying) == 1 else 'are'} not what the other studies predict")
         odd = odd[odd["statistic"].isin(["mean", "sd"])]  # the lowest and the highest study have been named
-    if ((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).any():
+    if of_pit:
         faults.append("how far studies lie from what the others predict is not as the model says (PIT outside its band)")
     faults += [_statistic(line) for line in odd.sort_values("p_adjusted", kind="stable").head(NAMED).itertuples()]
     if faults:
@@ -207,7 +211,8 @@ def _listed(names: list[str], last: str = "and") -> str:
 
 
 def _remarks(tables: dict[str, pd.DataFrame]) -> list[str]:
-    found = []
+    studies = len(tables["studies"])
+    found = [f"{studies} {'studies' if studies > 1 else 'study'} can show little of what is wrong with a model"] * (studies < FEW)
     for line in tables["prior_curves"].itertuples():
         if line.share_implausible > IMPLAUSIBLE:
             limit = f"{short(line.limit)} ({line.limit_words})"
@@ -218,8 +223,9 @@ def _remarks(tables: dict[str, pd.DataFrame]) -> list[str]:
 def _pit(values: np.ndarray, prob: float) -> pd.DataFrame:
     """The ECDF of PIT values (studies,) and its band."""
     low, high = band(len(values), prob)
-    found = {"pit": points_of(len(values)), "ecdf": ecdf(values[:, None])[:, 0], "low": low, "high": high}
-    return pd.DataFrame(found)
+    found = pd.DataFrame({"pit": points_of(len(values)), "ecdf": ecdf(values[:, None])[:, 0], "low": low, "high": high})
+    found.attrs["p"] = float(p_values(values[:, None])[0])
+    return found
 
 
 def _contraction(fit: Fit, prob: float) -> pd.DataFrame:

@@ -164,6 +164,8 @@ def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: 
             isinstance(v, Real) and np.isfinite(v) and v >= lowest and (v > 0 or name == "doses") for v in values
         ):
             faults.append(f"{name}: one or more {'whole numbers from 2' if name == 'n' else 'numbers above 0'}, not {given!r}")
+    if fit.model.selection:
+        faults.append("a new trial would be published or not, which no fit with selection tells: fit the model without it")
     known = base_levels(fit.rows)
     if unnamed := [f"{name} ({', '.join(fit.rows.levels[name])})" for name in known if name not in (at or {})]:
         faults.append(f"a new trial is of one group: name in `at` a level of {'; '.join(unnamed)}")

@@ -53,7 +53,7 @@ def _smallest_tail(counts: np.ndarray) -> np.ndarray:
     size = counts.shape[1] + 1
     lower = binom.cdf(np.arange(size + 1), size, points_of(size)[:, None])  # (points, counts)
     upper = np.column_stack([np.ones(size - 1), 1 - lower[:, :-1]])
-    return 2 * np.minimum(lower, upper)[np.arange(size - 1), counts].min(axis=1)
+    return 2 * np.minimum(lower, upper)[np.arange(size - 1), counts].min(axis=1, initial=1.0)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
