@@ -32,8 +32,9 @@ bench: .venv/ready
 
 bench-smoke: .venv/ready
 	@set -e; for name in $(BENCHMARKS); do echo "benchmarks/$$name.py --smoke" >&2; $(BIN)/python benchmarks/$$name.py --smoke; done
+	$(BIN)/python benchmarks/calibration.py --smoke
 	$(BIN)/python benchmarks/missing_doses.py 1 "at random, truth from the prior"
-	$(BIN)/python benchmarks/operating.py --smoke flat "two phases, one peaked" "product, flat"
+	$(BIN)/python benchmarks/operating.py --smoke flat "two phases, one peaked" "product, sessions do nothing"
 
 bench-brms: .venv/ready
 	$(BIN)/python benchmarks/vs_brms.py

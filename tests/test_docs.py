@@ -24,6 +24,7 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
     "page",
     [
         "shapes",
+        "priors",
         *(
             pytest.param(name, marks=pytest.mark.slow)
             for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing")

@@ -209,6 +209,22 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
         show(shipped_models().reset_index(), "Shipped models")
 
 
+@app.command(epilog="Examples: stimdose priors\n\nstimdose priors sceptical")
+def priors(name: Annotated[str | None, typer.Argument(help="print this set of priors, or that of a TOML file")] = None) -> None:
+    """List the shipped sets of priors, or print one with its reasons; `compare-priors` fits a model under several."""
+    import pandas as pd
+
+    from .named_priors import load_prior_set, prior_sets
+
+    if name:
+        found = load_prior_set(name)
+        say(f"{found.name}: {found.description}")
+        lines = [(role, str(entry), entry.why) for role, entry in found.priors.items()]
+        show(pd.DataFrame(lines, columns=["of", "prior", "why"]), "Priors by role, and why")
+    else:
+        show(prior_sets().reset_index(), "Shipped sets of priors")
+
+
 @app.command(epilog="Examples: stimdose shapes\n\nstimdose shapes emax --dose session_min")
 def shapes(
     name: Annotated[str | None, typer.Argument(help="print the formula, parameters and default priors of this shape")] = None,

@@ -23,6 +23,9 @@ class Widened(BaseModel):
     widen: float = Field(gt=0)
     why: str = ""
 
+    def __str__(self) -> str:
+        return f"the model's own, {self.widen:g} times as wide"
+
     def of(self, prior: Prior) -> Prior:
         return prior.widened(self.widen).model_copy(update={"why": self.why or prior.why})
 

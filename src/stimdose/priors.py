@@ -166,4 +166,4 @@ class Prior(Spec):
         return {key: value for key, value in fields.items() if value != ""}
 
     def __str__(self) -> str:
-        return f"{self.family}({', '.join(f'{name}={value:.3g}' for name, value in self.parameters.items())})"
+        return f"{self.family}({', '.join(f'{name}={round(value, 12):.3g}' for name, value in self.parameters.items())})"

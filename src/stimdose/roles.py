@@ -35,6 +35,7 @@ PARAMETER_ROLES = {
     "plateau": "dose at which the plateau begins",
     "lengthscale": "of a Gaussian process",
     "share": "of the rise of a monotone curve, by knot",
+    "growth": "by what factor a power of the dose grows for every e-fold dose",
 }
 """Non-linear parameters by name (lognormal); each also as `<dose column>_<name>`."""
 

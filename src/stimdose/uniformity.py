@@ -20,7 +20,7 @@ def points_of(size: int) -> np.ndarray:
 
 def ecdf(positions: np.ndarray) -> np.ndarray:
     """ECDF (points, quantities) of positions (simulations, quantities)."""
-    return np.stack([(positions <= point).mean(axis=0) for point in points_of(len(positions))])
+    return (positions <= points_of(len(positions))[:, None, None]).mean(axis=1)
 
 
 def band(size: int, prob: float) -> tuple[np.ndarray, np.ndarray]:
