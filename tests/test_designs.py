@@ -43,6 +43,8 @@ def test_a_trial_that_says_nothing_changes_nothing(bell_fit):
     assert table.loc[1e6, "ratio"].to_numpy() == pytest.approx(1, abs=2e-3)  # one draw further out, by rounding of the weights
     best = sd.optimum(bell_fit, "frequency_hz", at=AT, size=designs.GRID)
     assert found.present_verdict == best.verdict
+    assert found.explanation.startswith(f"Now: {best.verdict}; ")
+    assert "One trial at 12 (se 0.01): expected width" in found.explanation
     assert found.present_width == pytest.approx(float(np.ptp(best.interval(0.95).values)), rel=0.02)
     assert (table.loc[1e6, "p_identified"] == (best.verdict == "identified")).all()
     assert (table["reweighted"] + table["refitted"] == 1).all()

@@ -16,6 +16,7 @@ from .caveats import fit_warning
 from .curves import curve
 from .derived import best_of
 from .dose_space import confounders
+from .doses import short
 from .errors import StimdoseError, nearest
 from .grid import base_levels, curve_draws, held_values, observed_range
 from .optima import default_delta, optimum
@@ -59,6 +60,20 @@ class Design:
     seed: int
     fit_warning: str
     remarks: tuple[str, ...]
+
+    @property
+    def explanation(self) -> str:
+        """The present verdict, what each candidate would make of it, and remarks."""
+        lines = [self.fit_warning] * bool(self.fit_warning)
+        lines.append(f"Now: {self.present_verdict}; the interval of the best dose is {short(self.present_width)} wide.")
+        for line in self.table.itertuples():
+            size = f"se {short(line.se)}" if np.isnan(line.n) else f"{line.n:.0f} people in each arm"
+            change = "" if np.isnan(line.ratio) else f", {line.ratio:.2f} (se {line.ratio_error:.2f}) times what it is"
+            lines.append(
+                f"One trial at {short(line.dose)} ({size}): expected width {short(line.width)}{change}; "
+                f"identified with probability {line.p_identified:.2f}."
+            )
+        return "\n".join([*lines, *(remark if remark.endswith(".") else f"{remark}." for remark in self.remarks)])
 
 
 def design(
