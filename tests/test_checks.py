@@ -16,7 +16,7 @@ from stimdose.influence import answers
 from stimdose.outliers import against_others
 from stimdose.posterior import fitted
 from stimdose.predictive import _narrower, mean_effects, replicated, statistics
-from stimdose.without_study import posteriors_without, silenced, systematic
+from stimdose.without_study import posteriors_without, silenced
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +150,6 @@ def test_a_silenced_study_says_nothing(bell_fit):
 def test_few_draws_leave_some_noise():
     draws = np.array([[-1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
     assert np.isfinite(_narrower(draws, 2 * draws)).all()
-
-
-def test_systematic_resampling_takes_each_draw_as_often_as_its_weight_says():
-    weights = np.random.default_rng(0).exponential(size=500) ** 2
-    weights /= weights.sum()
-    counts = np.bincount(systematic(weights, 2000), minlength=500)
-    assert (abs(counts - 2000 * weights) < 1).all()
 
 
 def test_without_any_change_the_answers_are_those_of_all_trials(bell_fit):

@@ -24,7 +24,7 @@ from stimdose.diagnosis import diagnose
 from stimdose.encoding import encode
 from stimdose.log_densities import Density
 from stimdose.nuts import Geometry, Target
-from stimdose.reweighting import changed_priors, reweighted, smoothed_weights, systematic
+from stimdose.reweighting import changed_priors, reweighted
 from stimdose.rows import prepare, rows_of
 
 SCHOOLS = {
@@ -167,20 +167,3 @@ def test_places_are_positions_without_signs():
     np.testing.assert_allclose(density.at(places), straight + jacobian, rtol=1e-10)
     np.testing.assert_allclose(density.places(density.positions(places)), places)
     assert (positions[:, density.folded] < 0).any()
-
-
-def test_systematic_choice_gives_every_draw_its_share():
-    rng = np.random.default_rng(1)
-    weights = rng.gamma(0.3, size=1000)
-    weights /= weights.sum()
-    chosen = systematic(weights, rng)
-    counts = np.bincount(chosen, minlength=1000)
-    assert len(chosen) == 1000
-    assert (np.diff(chosen) >= 0).all()
-    assert (np.abs(counts - 1000 * weights) < 1).all()
-
-
-def test_equal_ratios_have_equal_weights():
-    weights, k = smoothed_weights(np.full((4, 250), -3.7))
-    np.testing.assert_array_equal(weights, 1 / 1000)
-    assert k == -np.inf

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from .arguments import checked, whole_from
-from .caveats import about_groups, about_knots, about_rivals, fit_warning
+from .caveats import about_groups, about_knots, about_rivals, fit_warnings
 from .curves import Kind, curve
 from .dose_space import Confounder, confounders, related
 from .errors import StimdoseError
@@ -58,8 +58,7 @@ class Average:
     @property
     def fit_warning(self) -> str:
         """The warnings of the fits that did not converge."""
-        found = {name: fit_warning(fit) for name, fit in self.fits.items()}
-        return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
+        return fit_warnings(self.fits)
 
     @checked
     def curve(

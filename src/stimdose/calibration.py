@@ -283,7 +283,7 @@ def log_likelihood(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> n
         r = residual[:, own]
         matrix = sampling[own, own] + within[:, None, None] * np.eye(r.shape[1])
         for column_of, spread in spreads:
-            z = (spread[:, s, None] if spread.shape[1] > 1 else spread) * columns[column_of][..., own]
+            z = spread[:, s, None] * columns[column_of][..., own]
             matrix = matrix + z[:, :, None] * z[:, None, :]
         square = (r * np.linalg.solve(matrix, r[..., None])[..., 0]).sum(axis=1)
         total -= 0.5 * (square + np.linalg.slogdet(matrix)[1] + r.shape[1] * np.log(2 * np.pi))

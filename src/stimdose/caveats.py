@@ -18,6 +18,12 @@ def fit_warning(fit: Fit) -> str:
     return "" if fit.diagnosis.converged else f"Warning: the fit {fit.diagnosis.message}."
 
 
+def fit_warnings(fits: Mapping[str, Fit]) -> str:
+    """The warnings of fits by name, one a line; "" if all converged."""
+    found = {name: fit_warning(fit) for name, fit in fits.items()}
+    return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
+
+
 def marked(table: pd.DataFrame, fits: Mapping[str, Fit], level: str) -> pd.DataFrame:
     """A table of several fits with a column `converged`, and attrs["warning"] where any did not; level: of its index, their names."""
     converged = {name: fit.diagnosis.converged for name, fit in fits.items()}

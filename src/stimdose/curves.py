@@ -14,7 +14,7 @@ from .arguments import checked
 from .columns import COLUMNS, axis_label
 from .dose_space import visited
 from .errors import StimdoseError, nearest
-from .grid import curve_draws, dose_grid, held_values, observed_range
+from .grid import NewStudy, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import reported_effects
 from .predictor import grouped_parameters
@@ -84,8 +84,8 @@ def curve(
     seed = int(fit.tree.attrs["seed"])
     if new_group:
         rows, values = _with_new_group(model, rows, values, by, np.random.default_rng([seed, 5]))
-    rng = np.random.default_rng([seed, 4]) if kind == "new study" else None
-    draws = curve_draws(model, rows, values, column, grid, by, held, rng)
+    new_study = NewStudy.drawn(model, rows, len(values["between_study"]), [seed, 4]) if kind == "new study" else None
+    draws = curve_draws(model, rows, values, column, grid, by, held, new_study)
     source = fit.tree[group]
     coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | (
         {by: rows.levels[by]} if by else {}

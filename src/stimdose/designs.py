@@ -18,7 +18,8 @@ from .derived import best_of
 from .dose_space import confounders
 from .doses import short
 from .errors import StimdoseError, nearest
-from .grid import base_levels, curve_draws, held_values, observed_range
+from .grid import NewStudy, base_levels, curve_draws, held_values, observed_range
+from .importance import PARETO_K_MAX, smoothed_weights, systematic
 from .optima import default_delta, optimum
 from .predictor import study_effects
 from .sampling import Fit, batch
@@ -26,8 +27,6 @@ from .settings import checked_seed
 from .trials import Trials
 from .verdicts import judge
 
-GOOD_K = 0.7
-"""Up to this Pareto k, reweighted draws stand for the posterior with the new trial (Vehtari et al. 2024)."""
 RESAMPLED = 1000
 """Draws of which the verdict on a reweighted posterior is given."""
 GRID = 201
@@ -139,7 +138,7 @@ def design(
         found["pareto_k"][c] = np.max(k, axis=0)
         seen = [min(now.curves.attrs["observed"][0], dose), max(now.curves.attrs["observed"][1], dose)]
         for s in range(simulations):
-            if method == "refit" or (method == "auto" and not found["pareto_k"][c, s] <= GOOD_K):
+            if method == "refit" or (method == "auto" and not found["pareto_k"][c, s] <= PARETO_K_MAX):
                 trials = _with_trial(fit, {column: dose} | held, found["effect"][c, s], stated_se)
                 requests[c, s] = fit.request(trials=trials, seed=seed + s)
                 continue
@@ -199,43 +198,25 @@ def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: 
     return found.reindex(columns=["dose", "n", "se"])
 
 
-class _OneEffect:
-    """In the place of a generator: a new study is one standard deviation away in study effect k, and not in the others; the weight of a
-    Student-t one is any."""
-
-    def __init__(self, k: int):
-        self.k = k
-
-    def integers(self, most: int) -> int:
-        return 0
-
-    def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
-        return (np.arange(shape[0]) == self.k).reshape(-1, *[1] * (len(shape) - 1)) * np.ones(shape)
-
-
 def _new_study(fit: Fit, group: str, column: str, dose: float, held: dict) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance (draws,) of the true effects of new studies at a dose."""
     model, rows, values = fit.group_model(group), fit.rows, fit.values(group)
 
-    def at_dose(rng=None) -> np.ndarray:
-        return curve_draws(model, rows, values, column, np.array([dose]), None, held, rng)[:, 0, 0]
+    def at_dose(new_study: NewStudy | None = None) -> np.ndarray:
+        return curve_draws(model, rows, values, column, np.array([dose]), None, held, new_study)[:, 0, 0]
 
-    mean, effects_by_study = at_dose(), len(study_effects(model, rows)) + rows.has_within_study
-    return mean, sum((at_dose(_OneEffect(k)) - mean) ** 2 for k in range(effects_by_study))
+    mean = at_dose()
+    away = np.eye(1 + len(study_effects(model, rows)))[..., None, None]  # one standard deviation in one of its effects
+    return mean, sum((at_dose(NewStudy(one, seed=0)) - mean) ** 2 for one in away)
 
 
 def _weights(mean: np.ndarray, variance: np.ndarray, effect: np.ndarray, se: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (simulations, draws) of draws given the effect of one more study, N(mean, variance + se^2), smoothed, and their Pareto
     k (simulations,)."""
-    from arviz_stats.base import array_stats
-
     total = variance + se**2
     log_density = -0.5 * ((effect[:, None] - mean) ** 2 / total + np.log(total))
-    if np.ptp(log_density, axis=1).max() < 1e-9:  # nothing is learned, and there is no tail to look at
-        return np.full(log_density.shape, 1 / len(mean)), np.full(len(effect), -np.inf)
-    log_weights, k = array_stats.psislw(-log_density)  # it takes log-likelihoods that are to be left out
-    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True), k
+    log_weights, k = zip(*map(smoothed_weights, log_density), strict=True)
+    return np.exp(log_weights), np.array(k)
 
 
 def _spread_of(draws: np.ndarray, weights: np.ndarray | None, prob: float) -> dict[str, float]:
@@ -251,8 +232,8 @@ def _resampled(curves: xr.DataArray, weights: np.ndarray) -> xr.DataArray:
     """Curves (chain, draw, dose) by weight (chains x draws,), as one chain; systematic, so that nothing is left to chance."""
     column = curves.attrs["dose"]
     values = curves.transpose("chain", "draw", column).values.reshape(-1, curves.sizes[column])
-    picked = np.searchsorted(np.cumsum(weights), (np.arange(RESAMPLED) + 0.5) / RESAMPLED).clip(max=len(values) - 1)
-    return xr.DataArray(values[picked][None], {column: curves[column].values}, ("chain", "draw", column), attrs=curves.attrs)
+    picked = values[systematic(weights, RESAMPLED)]
+    return xr.DataArray(picked[None], {column: curves[column].values}, ("chain", "draw", column), attrs=curves.attrs)
 
 
 def _with_trial(fit: Fit, named: dict, effect: float, se: float) -> Trials:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .model import Model
-from .predictor import study_effects, study_spread
+from .predictor import effects_by_study
 from .pymc_model import build_rows
 from .rows import Rows
 
@@ -20,9 +20,8 @@ def sample_explicit(model: Model, rows: Rows, seed: int, settings: dict, progres
     )
     raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
     values = {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in raw["posterior"].items()}
-    study = {} if model.selection else study_effects(model, rows)  # of which `selection` integrates them out
-    for name, (column_of, spread) in study.items():
-        own = values[spread][:, None] if column_of else study_spread(model, rows, values)
-        values[name] = own * values[f"{name}_z"]
+    study = {} if model.selection else effects_by_study(model, rows, values)  # of which `selection` integrates them out
+    for name, (_, spread) in study.items():
+        values[name] = spread * values[f"{name}_z"]
     names = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")
     return values, {name: raw["sample_stats"][name].to_numpy() for name in names}

@@ -1,5 +1,7 @@
 """The mean effect along one dose, from draws of the parameters: what curves, optima and their diagnosis are made of."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .errors import StimdoseError
@@ -111,11 +113,31 @@ def _group_numbers(rows: Rows, by: str | None, levels: dict[str, int], numbers: 
     return found
 
 
+class NewStudy(NamedTuple):
+    """A study that is not in the table, the same one at all doses and in all groups: standard normals (1 + effects by study, draws or 1, 1)
+    of each of its effects and, last, of what differs within it; and the seed of its weight where study effects are Student-t."""
+
+    normals: np.ndarray
+    seed: int
+
+    @classmethod
+    def drawn(cls, model: Model, rows: Rows, draws: int, seed: list[int]) -> "NewStudy":
+        rng = np.random.default_rng(seed)
+        return cls(rng.standard_normal((1 + len(study_effects(model, rows)), draws, 1)), int(rng.integers(2**63)))
+
+
 def curve_draws(
-    model: Model, rows: Rows, values: dict, column: str, grid: np.ndarray, by: str | None, held: dict, rng=None
+    model: Model,
+    rows: Rows,
+    values: dict,
+    column: str,
+    grid: np.ndarray,
+    by: str | None,
+    held: dict,
+    new_study: NewStudy | None = None,
 ) -> np.ndarray:
-    """Draws (draws, grid, groups) of the mean effect; with `rng`, of the effect in a new study. Held doses are numbers, or arrays
-    along the grid."""
+    """Draws (draws, grid, groups) of the mean effect, or of the effect in a new study. Held doses are numbers, or arrays along the
+    grid."""
     groups, draws = len(rows.levels[by]) if by else 1, len(values["between_study"])
     size = len(grid) * groups
     doses = {
@@ -125,24 +147,19 @@ def curve_draws(
         for d in model.doses
     }
     moderators = {name: np.full(size, (held[name] - center) / per) for name, (center, per) in rows.scales.items()}
-    study = study_effects(model, rows)
-    shifts = None if rng is None else rng.standard_normal((1 + len(study), draws, 1))
-    seed = None if rng is None else rng.integers(2**63)  # one new study in all groups
     check_domain(model, {name: points.values for name, points in doses.items()})
     total = np.zeros((draws, size))
     for levels, share in _mixes(rows, by, held):
         index = _group_numbers(rows, by, levels, np.tile(np.arange(groups), len(grid)))
         found = terms(model, rows, Points(size, doses, index, moderators), values)
         total += share * mean_effect(found, values)
-        if shifts is not None:
-            columns = {term.name: term.column for term in found}
-            for shift, (column_of, spread) in zip(shifts, study.values(), strict=False):
-                own = (
-                    values[spread][:, None] if column_of else new_study_spread(model, index, values, np.random.default_rng(seed))
-                )
-                total += share * own * shift * (columns[column_of] if column_of else 1.0)
-    if shifts is not None and rows.has_within_study:
-        total += values["within_study"][:, None] * shifts[-1]
+        if new_study:
+            columns, level = {term.name: term.column for term in found}, np.random.default_rng(new_study.seed)
+            for normal, (column_of, spread) in zip(new_study.normals, study_effects(model, rows).values(), strict=False):
+                own = values[spread][:, None] * columns[column_of] if column_of else new_study_spread(model, index, values, level)
+                total += share * own * normal
+    if new_study and rows.has_within_study:
+        total += values["within_study"][:, None] * new_study.normals[-1]
     return total.reshape(draws, len(grid), groups)
 
 

@@ -13,14 +13,13 @@ from .arguments import checked
 from .caveats import fit_warning
 from .chains import convergence
 from .errors import FitError, StimdoseError
+from .importance import PARETO_K_MAX, smoothed_weights
 from .left_out import log_predictive
 from .posterior import draw_prior
 from .predictor import grouped_parameters
 from .rows import prepare
 from .sampling import Fit, Request, batch
 
-PARETO_K_MAX = 0.7
-"""Above this the importance sampling of a left-out study is not to be trusted (Vehtari et al. 2024, J Mach Learn Res 25:72)."""
 SAMPLED, REFITTED = "importance sampling", "refit"
 """How the elpd of a study was computed."""
 
@@ -140,14 +139,11 @@ def leave_one_study_out(
 
 def _smoothed(fit: Fit, log_density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Normalised log weights (draws, studies) that leave studies out, and Pareto k (studies,)."""
-    from arviz_stats.base import array_stats
-
     chains = fit.tree["posterior"].sizes["chain"]
     ess = convergence(log_density.T.reshape(log_density.shape[1], chains, -1))["ess_bulk"]
     shares = np.nan_to_num(ess / len(log_density), nan=1.0)
-    smoothed = [array_stats.psislw(own, r_eff=share) for own, share in zip(log_density.T, shares, strict=True)]
-    log_weights = np.column_stack([np.asarray(own) for own, _ in smoothed])
-    return log_weights - np.logaddexp.reduce(log_weights), np.array([float(k) for _, k in smoothed])
+    log_weights, pareto_k = zip(*map(smoothed_weights, -log_density.T, shares), strict=True)
+    return np.column_stack(log_weights), np.array(pareto_k)
 
 
 def _requests(fit: Fit, studies: np.ndarray) -> tuple[dict[int, Request], list[str]]:

@@ -114,7 +114,7 @@ def standard_form(
     effects = effects_by_study(model, rows, values).values()
     Z = np.empty((*shape, len(effects)))
     for k, (column_of, spread) in enumerate(effects):
-        Z[..., k] = (spread[:, study] if spread.shape[1] > 1 else spread) * columns[column_of]
+        Z[..., k] = spread[:, study] * columns[column_of]
     return offset, X, Z
 
 

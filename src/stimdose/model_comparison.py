@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from .caveats import fit_warning, marked
+from .caveats import fit_warnings, marked
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, doses_of, effects_table, estimands
 from .model import Model
@@ -76,8 +76,7 @@ class ModelComparison:
     @property
     def fit_warning(self) -> str:
         """The warnings of the fits that did not converge."""
-        found = {name: fit_warning(fit) for name, fit in self.fits.items()}
-        return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
+        return fit_warnings(self.fits)
 
     @property
     def explanation(self) -> str:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from .caveats import fit_warning
+from .caveats import fit_warnings
 from .errors import StimdoseError
 from .marginals import MarginalLikelihood, marginal_likelihood, require_density
 from .model import Model
@@ -53,8 +53,7 @@ class BayesFactors:
     @property
     def fit_warning(self) -> str:
         """The warnings of the fits that did not converge."""
-        found = {name: fit_warning(fit) for name, fit in self.fits.items()}
-        return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
+        return fit_warnings(self.fits)
 
     @property
     def explanation(self) -> str:

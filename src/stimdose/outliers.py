@@ -50,8 +50,8 @@ def moments(model: Model, rows: Rows, values: dict) -> Moments:
     effect, variance, _ = observed(rows, values)
     found = {term.name: term.column for term in terms(model, rows, rows.points, values)}
     found[None] = np.ones(len(rows.effect))
-    by_row = lambda spread: spread[:, rows.study] if spread.shape[1] > 1 else spread
-    columns = [by_row(spread) * found[of] for of, spread in effects_by_study(model, rows, values).values()]
+
+    columns = [spread[:, rows.study] * found[of] for of, spread in effects_by_study(model, rows, values).values()]
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
     return Moments(effect, mean_effects(model, rows, values), variance, within, columns)
 

@@ -297,9 +297,10 @@ def study_spread(model: Model, rows: Rows, values: dict):
 
 def effects_by_study(model: Model, rows: Rows, values: dict) -> dict[str, tuple[str | None, object]]:
     """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and their
-    standard deviation (..., studies), or (..., 1) where studies share it."""
+    standard deviation (..., studies)."""
+    shared = np.ones(len(rows.studies))
     return {
-        name: (column_of, values[spread][..., None] if column_of else study_spread(model, rows, values))
+        name: (column_of, values[spread][..., None] * shared if column_of else study_spread(model, rows, values))
         for name, (column_of, spread) in study_effects(model, rows).items()
     }
 

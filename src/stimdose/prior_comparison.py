@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .caveats import fit_warning, marked
+from .caveats import fit_warnings, marked
 from .curves import curve
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands, in_sd
@@ -140,8 +140,7 @@ class PriorComparison:
     @property
     def fit_warning(self) -> str:
         """The warnings of the fits that did not converge."""
-        found = {name: fit_warning(fit) for name, fit in self.fits.items()}
-        return "\n".join(f"{name}: {warning}" for name, warning in found.items() if warning)
+        return fit_warnings(self.fits)
 
     @property
     def explanation(self) -> str:

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .importance import PARETO_K_MAX, smoothed_weights, systematic
 from .log_densities import Density
 from .model import Model
 from .priors import Prior
 from .results import complete, diagnose_tree, tree_of
 from .rows import rows_of
 from .sampling import Fit
-
-PARETO_K_MAX = 0.7
-"""Above this, importance weights are not to be trusted (Vehtari et al. 2024, J Mach Learn Res 25:72)."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,13 @@ def reweighted(fit: Fit, model: Model, seed: int) -> Reweighted:
     positions = fit.tree["sample_stats"]["position"].to_numpy()
     shape = positions.shape[:2]
     places = old.places(positions.reshape(-1, positions.shape[-1]))
-    weights, pareto_k = smoothed_weights((new.at(places) - old.at(places)).reshape(shape))
+    log_weights, pareto_k = smoothed_weights(new.at(places) - old.at(places))
+    weights = np.exp(log_weights)
     ess = 1 / float((weights**2).sum())
     if not pareto_k < PARETO_K_MAX:
         return Reweighted(None, pareto_k, ess, f"Pareto k is {pareto_k:.2f}, above {PARETO_K_MAX}")
     rng = np.random.default_rng([seed, 6])
-    chosen = systematic(weights, rng)
+    chosen = systematic(weights, len(weights))
     found = _fit_at(fit, model, rows, new, places[chosen], chosen, shape, rng)
     if not found.diagnosis.converged:
         return Reweighted(None, pareto_k, ess, f"the weighted draws, worth {ess:.0f}, do not pass the diagnosis of a fit")
@@ -82,26 +81,6 @@ def _obstacle(fit: Fit, model: Model) -> str:
     if moved := [name for name in changed_priors(fit.model, model) if name.endswith("_true")]:
         return f"the prior of doses moves the doses themselves ({', '.join(moved)})"
     return ""
-
-
-def smoothed_weights(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
-    """Pareto-smoothed importance weights (draws,), which sum to 1, and k, of log ratios (chain, draw) of the densities."""
-    import arviz as az  # noqa: F401  (adds the accessor)
-    import xarray as xr
-
-    log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -1e10)
-    if np.ptp(log_ratio) < 1e-12:
-        return np.full(log_ratio.size, 1 / log_ratio.size), -np.inf
-    log_weights, k = xr.DataArray(-log_ratio, dims=("chain", "draw")).azstats.psislw(dim=("chain", "draw"))
-    weights = np.exp(log_weights.values.ravel())
-    return weights / weights.sum(), float(k)
-
-
-def systematic(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many numbers of draws (draws,) as there are weights, in order: every draw within one of its weight's share."""
-    ends = np.cumsum(weights)
-    found = np.searchsorted(ends / ends[-1], (np.arange(len(weights)) + rng.uniform()) / len(weights), side="right")
-    return np.minimum(found, len(weights) - 1)
 
 
 def _fit_at(fit: Fit, model: Model, rows, density: Density, places, chosen, shape, rng: np.random.Generator) -> Fit:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from .leave_one_out import PARETO_K_MAX, SAMPLED, leave_one_study_out
+from .importance import PARETO_K_MAX
+from .leave_one_out import SAMPLED, leave_one_study_out
 from .sampling import Fit
 
 CLEAR_DIFFERENCE, CLEAR_ERRORS = 4.0, 2.0

@@ -11,7 +11,7 @@ from .columns import COLUMNS
 from .curves import Kind, effect_label, held_in_words
 from .dose_space import visited
 from .errors import StimdoseError
-from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
+from .grid import NewStudy, best_dose, curve_draws, dose_grid, held_values, observed_range
 from .results import stacked
 from .sampling import Fit
 
@@ -76,9 +76,10 @@ def surface(
     source = fit.tree[group].to_dataset()
     every = int(np.ceil(source.sizes["chain"] * source.sizes["draw"] * mesh[first].size * 8 / LARGEST))
     source = source.isel(draw=slice(None, None, every))
-    rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 4]) if kind == "new study" else None
+    values, seed = stacked(source), [int(fit.tree.attrs["seed"]), 4]
+    new_study = NewStudy.drawn(model, rows, len(values["between_study"]), seed) if kind == "new study" else None
     points = {name: doses.ravel() for name, doses in mesh.items()}
-    draws = curve_draws(model, rows, stacked(source), first, points[first], None, held | {second: points[second]}, rng)
+    draws = curve_draws(model, rows, values, first, points[first], None, held | {second: points[second]}, new_study)
 
     levels = {name: level for name, level in at.items() if name in rows.levels}
     stated = {dose.column: np.asarray(at[dose.column]) for dose in model.doses if dose.column in at}

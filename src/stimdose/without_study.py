@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .importance import systematic
 from .leave_one_out import LeaveOneOut, on_all_rows
 from .model import Model
 from .posterior import draw_coefficients, draw_prior
@@ -44,12 +45,6 @@ def posteriors_without(fit: Fit, left_out: LeaveOneOut) -> Iterator[tuple[int, s
         rows = silenced(fit.rows, number)
         drawn, _ = draw_coefficients(fit.model, rows, found, rng)
         yield number, study, found | drawn
-
-
-def systematic(weights: np.ndarray, size: int) -> np.ndarray:
-    """Places (size,) of draws, each as often as its weight says to within one."""
-    share = np.cumsum(weights)
-    return np.searchsorted(share / share[-1], (np.arange(size) + 0.5) / size)
 
 
 def silenced(rows: Rows, number: int) -> Rows:
