@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 
 import stimdose as sd
 from stimdose.curves import held_in_words
-from stimdose.grid import curve_draws, held_values
+from stimdose.grid import NewStudy, curve_draws, held_values
 from stimdose.posterior import draw_coefficients, draw_prior
 from stimdose.predictive import _pooled
 from stimdose.predictor import study_spread
@@ -264,7 +264,7 @@ def by_hand(**fields):
 
 def new_study(model, rows, values, by=None, at=None, seed=1):
     held = held_values(model, rows, "sessions", by, at or {})
-    return curve_draws(model, rows, values, "sessions", np.array([5.0, 20.0]), by, held, np.random.default_rng(seed))
+    return curve_draws(model, rows, values, "sessions", np.array([5.0, 20.0]), by, held, NewStudy.drawn(model, rows, DRAWS, [seed]))
 
 
 def test_a_new_study_is_student_t():
