@@ -17,18 +17,18 @@ import stimdose as sd
 
 def by_hemisphere() -> sd.Trials:
     """The synthetic trials, every other study over the affected hemisphere."""
-    table = pd.read_csv(sd.dataset_path("synthetic_rpms_upper_limb"))
+    table = pd.read_csv(sd.dataset_path("synthetic_rpms_dose_finding"))
     number = pd.factorize(table["study"])[0]
     return sd.read_trials(table.assign(hemisphere=pd.Series(["affected", "unaffected"])[number % 2].to_numpy()))
 
 
 DESIGNS = {
-    "pooled": lambda: sd.load_dataset("synthetic_rpms_upper_limb"),
+    "pooled": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
     "sessions-by-phase": lambda: sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions"),
-    "frequency-bell": lambda: sd.load_dataset("synthetic_rpms_upper_limb"),
+    "frequency-bell": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
     "frequency-by-hemisphere": by_hemisphere,
     "hours-by-phase": lambda: sd.load_dataset("stroke_therapy_hours"),
-    "stimulation": lambda: sd.load_dataset("synthetic_rpms_upper_limb"),
+    "stimulation": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
 }
 """The table of each shipped model."""
 

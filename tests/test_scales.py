@@ -75,7 +75,7 @@ def test_every_scale_is_whole_and_no_alias_means_two():
 
 
 def test_shipped_tables_agree_with_the_scales():
-    for name in ("rpms_stroke_partial", "rtms_pain", "synthetic_rpms_upper_limb"):
+    for name in ("rpms_stroke_partial", "rtms_pain", "synthetic_rpms_dose_finding"):
         table = sd.load_dataset(name).table
         stated = zip(directions(table["outcome"]), table["direction"], table["outcome"], strict=True)
         assert not [outcome for known, printed, outcome in stated if known and isinstance(printed, str) and known != printed]

@@ -30,7 +30,7 @@ PARTS = [
     ),
     (
         "stimulation",
-        "synthetic_rpms_upper_limb",
+        "synthetic_rpms_dose_finding",
         {},
         "Synthetic trials from a stated truth with the best frequency at 16 Hz. They show what the package does with a complete table, "
         "and nothing about rPMS.",
