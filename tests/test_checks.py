@@ -323,6 +323,7 @@ def test_of_many_studies_only_remarkable_ones_are_named(bell_check):
     found = replace(bell_check, tables=bell_check.tables | {"rows": rows, "studies": studies})
     ax = sd.figures.checks(found)[0]
     assert {text.get_text() for text in ax.get_yticklabels()} == {"Author 0", "Author 1"}
+    assert ax.get_ylabel() == "150 rows"
 
 
 @pytest.mark.slow
