@@ -346,6 +346,7 @@ def test_an_outlying_study_is_named(bell_fit):
     found = sd.check(with_effects(bell_fit, shifted))
     assert found.verdict.startswith("does not reproduce these trials")
     assert "Trial 08" in found.verdict
+    assert isinstance(found.flagged, dict)
     assert found.flagged["Trial 08"].startswith("reports more than the other studies predict")
     assert found.table().index[0] == "Trial 08"
     studies = found.tables["studies"]

@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):
     ("words", "message"),
     [
         (("optimum", "FIT", "frequency"), "the model has no dose 'frequency'; it has frequency_hz, sessions"),
-        (("optimum", "TABLE", "frequency_hz"), "is not a saved fit of stimdose, or is damaged"),
+        (("optimum", "TABLE", "frequency_hz"), "is not a saved fit of stimdose: state the fit.nc that"),
         (("optimum", "FIT", "frequency_hz", "--by", "age"), "the model has no groups 'age'"),
         (("optimum", "FIT", "frequency_hz", "--at", "phase"), "write column=value, not 'phase'"),
         (("optimum", "FIT", "frequency_hz", "--at", "phase=old"), "phase has no level 'old'"),
