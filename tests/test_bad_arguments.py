@@ -181,7 +181,7 @@ def test_kinds_that_may_differ_are_named_in_every_call(bell_model, trials, wrong
         lambda: sd.simulate_trials(bell_model, trials, allow_mixed=wrong),
         lambda: sd.calibrate(bell_model, trials, allow_mixed=wrong),
     ):
-        with pytest.raises(sd.TrialsError, match="allow_mixed takes measure, .*outcome, not (5|phase)"):
+        with pytest.raises(sd.TrialsError, match=r"allow_mixed takes measure, .*outcome, not (5|phase)"):
             call()
 
 
