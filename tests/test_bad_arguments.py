@@ -4,6 +4,7 @@ from concurrent.futures import Executor
 
 import numpy as np
 import pytest
+from conftest import make_table
 
 import stimdose as sd
 
@@ -170,3 +171,30 @@ def test_one_dose_is_as_good_as_a_list_of_one(trials):
 def test_a_word_that_a_function_does_not_know_is_named_with_the_function(bell_fit):
     with pytest.raises(TypeError, match=r"curve\(\) got an unexpected keyword argument 'ovr'"):
         sd.curve(bell_fit, "sessions", ovr=(1, 2))
+
+
+@pytest.mark.parametrize("wrong", [5, ["design", 5], "phase"])
+def test_kinds_that_may_differ_are_named_in_every_call(bell_model, trials, wrong):
+    for call in (
+        lambda: sd.fit(bell_model, trials, allow_mixed=wrong),
+        lambda: sd.within_across(bell_model, trials, "frequency_hz", allow_mixed=wrong),
+        lambda: sd.simulate_trials(bell_model, trials, allow_mixed=wrong),
+        lambda: sd.calibrate(bell_model, trials, allow_mixed=wrong),
+    ):
+        with pytest.raises(sd.TrialsError, match=r"allow_mixed takes measure, .*outcome, not (5|phase)"):
+            call()
+
+
+def test_a_wrong_constant_is_one_fault_however_many_rows_there_are():
+    with pytest.raises(sd.TrialsError) as caught:
+        sd.read_trials(make_table(), direction=5, pre_post_r="high", se=0.1)
+    assert [(fault.row, fault.column, fault.value) for fault in caught.value.problems] == [
+        (None, "direction", "5"),
+        (None, "pre_post_r", "high"),
+    ]
+
+
+def test_a_table_in_the_place_of_a_fit_is_told_from_a_damaged_fit(tmp_path):
+    make_table().to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(sd.FitError, match=r"t\.csv is not a saved fit of stimdose: state the fit\.nc that `stimdose fit"):
+        sd.load_fit(tmp_path / "t.csv")

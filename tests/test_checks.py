@@ -323,6 +323,7 @@ def test_of_many_studies_only_remarkable_ones_are_named(bell_check):
     found = replace(bell_check, tables=bell_check.tables | {"rows": rows, "studies": studies})
     ax = sd.figures.checks(found)[0]
     assert {text.get_text() for text in ax.get_yticklabels()} == {"Author 0", "Author 1"}
+    assert ax.get_ylabel() == "150 rows"
 
 
 @pytest.mark.slow
@@ -345,6 +346,7 @@ def test_an_outlying_study_is_named(bell_fit):
     found = sd.check(with_effects(bell_fit, shifted))
     assert found.verdict.startswith("does not reproduce these trials")
     assert "Trial 08" in found.verdict
+    assert isinstance(found.flagged, dict)
     assert found.flagged["Trial 08"].startswith("reports more than the other studies predict")
     assert found.table().index[0] == "Trial 08"
     studies = found.tables["studies"]

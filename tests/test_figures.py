@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from scipy.optimize import minimize
 
-from stimdose import figures
+from stimdose import StimdoseWarning, figures
 from stimdose.doses import chance
 from stimdose.figures import style
 
@@ -1005,3 +1005,47 @@ def test_a_verdict_beside_curves_net_of_a_cost_is_said_to_be_without_it():
             fit_warning="",
         )
         assert " ".join(figures.near_best(best).get_title().split()) == words
+
+
+# --- fonts ----------------------------------------------------------------------------------------------------------------------------
+
+
+def named_after(author: str) -> plt.Axes:
+    return figures.dose_response(make_curve(), labels={"effect": f"Effect of {author}"})
+
+
+def test_characters_that_no_font_has_are_warned_of_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(style, "FALLBACKS", ("a font that nobody has",))
+    with pytest.warns(StimdoseWarning, match="王等, drawn as boxes: install") as caught:
+        ax = named_after("王等 – Smith")
+    figures.save(ax, tmp_path / "figure", ["png", "pdf"])  # any warning is an error here
+    assert len(caught) == 1
+
+
+def test_what_the_font_lacks_is_written_in_another(monkeypatch, tmp_path):
+    monkeypatch.setattr(style, "FALLBACKS", ("STIXGeneral",))  # comes with matplotlib, and has a character that DejaVu Sans lacks
+    ax = named_after("\N{MATHEMATICAL BOLD CAPITAL A}")
+    assert ax.yaxis.label.get_fontfamily() == ["sans-serif", "STIXGeneral"]
+    assert ax.xaxis.label.get_fontfamily() == ["sans-serif"]
+    figures.save(ax, tmp_path / "figure", ["png", "pdf"])
+
+
+# --- what warnings and legends say ------------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_grows_with_its_warnings_each_on_its_own_lines():
+    plain = figures.dose_response(make_curve())
+    warned = figures.dose_response(make_curve(warning="one: did not converge\ntwo: did not converge"))
+    assert warned.figure.get_suptitle() == "one: did not converge\ntwo: did not converge"
+    for ax in (plain, warned):
+        ax.figure.draw_without_rendering()
+    assert warned.get_window_extent().height == pytest.approx(plain.get_window_extent().height, rel=0.03)
+    assert warned.figure.get_figheight() > plain.figure.get_figheight()
+
+
+def test_pale_doses_of_prior_curves_are_in_the_legend():
+    for observed, is_named in (([3.0, 30.0], True), ([1.0, 40.0], False)):
+        of_set = {"set": {"sessions": make_curve(observed=observed)}}
+        (ax,) = figures.prior_curves(SimpleNamespace(curves=of_set, prior_curves=of_set, fit_warning=""))[0]
+        legend = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+        assert any("no trial tried" in text for text in legend) == is_named

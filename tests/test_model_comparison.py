@@ -76,6 +76,19 @@ def test_small_differences_are_called_indistinguishable(both, gap, spread, verdi
     assert f"test bell against rising: {verdict}" in found.explanation
 
 
+def test_a_model_without_doses_has_a_line_that_says_so(both):
+    fits = {"pooled": next(iter(both.fits.values())), **both.fits}
+    estimands = {"pooled": {}, **both.estimands}
+    found = dataclasses.replace(
+        both, fits=fits, estimands=estimands, scores=both.scores | {"pooled": both.scores[next(iter(both.fits))]}
+    )
+    table = found.table()
+    assert table.loc[("pooled", "", ""), "verdict"] == "has no dose"
+    assert table.index.get_level_values("model")[0] == "pooled"
+    pd.testing.assert_frame_equal(table.iloc[1:], both.table())
+    assert "pooled: has no dose." in found.explanation.splitlines()
+
+
 def test_each_model_says_what_it_implies_with_its_verdict(both, bell_fit, rising_fit):
     table = both.table()
     for fit in (bell_fit, rising_fit):
@@ -367,6 +380,7 @@ def test_the_commands_print_and_write(run, saved, rising_fit, tmp_path):
     assert code == 0
     assert "the verdict" in out
     assert "sceptical" in out
+    assert all(len(line) <= 80 for line in out.splitlines() if line.startswith("│") and "identified" in line)
     written = {path.name for path in (tmp_path / "priors").iterdir()}
     assert {"priors-verdicts.csv", "priors-conflict.csv", "priors-curves-sessions.png", "priors-optima-sessions.png"} <= written
     assert pd.read_csv(tmp_path / "priors" / "priors-methods.csv")["set"].tolist() == [
@@ -378,7 +392,10 @@ def test_the_commands_print_and_write(run, saved, rising_fit, tmp_path):
 
 def test_commands_refuse_in_one_message(run, saved):
     for words, message in (
-        (["compare-priors", "frequency-bell"], "frequency-bell is a model: state its trials"),
+        (
+            ["compare-priors", "frequency-bell"],
+            "frequency-bell is no saved fit (.nc), so it is taken for a model: state its trials",
+        ),
         (["compare-priors", saved, "trials.csv"], "a saved fit has its own table: leave out the trials"),
         (["compare-priors", saved, "--sets", "weakk"], "no prior set 'weakk'"),
         (["compare-models", saved], "two or more"),

@@ -38,6 +38,7 @@ PUBLIC = {
         "FigureError",
         "BatchError",
         "ConvergenceWarning",
+        "StimdoseWarning",
     ),
     *("Trials", "read_trials", "datasets", "dataset_path", "load_dataset"),
     *("PriorSet", "prior_sets", "load_prior_set", "heterogeneity_prior", "historical_prior"),

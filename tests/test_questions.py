@@ -147,10 +147,13 @@ def test_surface_prints_and_writes_the_surface_and_its_optimum(run, saved_produc
     assert figure("surface-frequency_hz-sessions") < written(tmp_path)
 
 
-def test_average_of_saved_fits(run, saved, saved_product, bell_fit, product_fit, tmp_path):
-    code, out, err = run("average", saved, saved_product, "frequency_hz", "--range", "1", "40", "-o", str(tmp_path))
+def test_average_of_saved_fits(run, saved, bell_fit, trials, tmp_path):
+    rising = sd.Model(name="rising", intercept=sd.Intercept(), dose=[sd.Dose(column="frequency_hz", shape="log-linear")])
+    rising_fit = sd.fit(rising, trials, seed=3)
+    other = str(rising_fit.save(tmp_path / "rising.nc"))
+    code, out, err = run("average", saved, other, "frequency_hz", "--range", "1", "40", "-o", str(tmp_path))
     assert code == 0, err
-    found = sd.average([bell_fit, product_fit])
+    found = sd.average([bell_fit, rising_fit])
     assert out.startswith(found.optimum("frequency_hz", over=(1, 40)).explanation.splitlines()[0])
     same(tmp_path / "average-models.csv", found.elpd)
     same(tmp_path / "average-frequency_hz.csv", found.table("frequency_hz", over=(1, 40)))
@@ -191,6 +194,7 @@ def test_within_across_says_whether_slopes_differ(run, tmp_path):
     assert table.loc["within", "mean"] == pytest.approx(slope, rel=1e-5)
 
 
+@pytest.mark.slow  # some forty figures; test_cli has a faster one
 def test_a_fit_writes_what_it_names_and_no_name_has_a_colon(product_fit, tmp_path):
     paths, optima, joint = outputs.write_fit(product_fit, tmp_path)
     assert {path.name for path in paths} == written(tmp_path)
@@ -214,7 +218,7 @@ def test_a_file_that_cannot_be_written_is_named(run, saved, tmp_path, name):
     ("words", "message"),
     [
         (("optimum", "FIT", "frequency"), "the model has no dose 'frequency'; it has frequency_hz, sessions"),
-        (("optimum", "TABLE", "frequency_hz"), "is not a saved fit of stimdose, or is damaged"),
+        (("optimum", "TABLE", "frequency_hz"), "is not a saved fit of stimdose: state the fit.nc that"),
         (("optimum", "FIT", "frequency_hz", "--by", "age"), "the model has no groups 'age'"),
         (("optimum", "FIT", "frequency_hz", "--at", "phase"), "write column=value, not 'phase'"),
         (("optimum", "FIT", "frequency_hz", "--at", "phase=old"), "phase has no level 'old'"),

@@ -264,7 +264,9 @@ def by_hand(**fields):
 
 def new_study(model, rows, values, by=None, at=None, seed=1):
     held = held_values(model, rows, "sessions", by, at or {})
-    return curve_draws(model, rows, values, "sessions", np.array([5.0, 20.0]), by, held, NewStudy.drawn(model, rows, DRAWS, [seed]))
+    return curve_draws(
+        model, rows, values, "sessions", np.array([5.0, 20.0]), by, held, NewStudy.drawn(model, rows, DRAWS, [seed])
+    )
 
 
 def test_a_new_study_is_student_t():

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ModelError",
             "Problem",
             "StimdoseError",
+            "StimdoseWarning",
             "TrialsError",
         ],
         "model": ["Model", "prior_table"],

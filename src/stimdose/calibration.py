@@ -29,7 +29,7 @@ from .rows import Missing, Rows, prepare
 from .selection import PROBABILITY, log_selection
 from .settings import checked_seed, checked_settings, sources, version
 from .simulation import design_of, prior_truth
-from .trials import Trials
+from .trials import Trials, mixable
 
 RANKED = 99
 """Draws of each fit among which the truth is ranked, evenly spaced over all of them."""
@@ -151,7 +151,7 @@ def calibrate(
         raise FitError(
             f"a calibration has no setting {unknown[0]!r}{nearest(unknown[0], SETTINGS)}; it has {', '.join(SETTINGS)}"
         )
-    allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
+    allow_mixed = mixable(allow_mixed)
     settings, seed = checked_settings(SETTINGS | settings), checked_seed(seed)
     if settings["draws"] * settings["chains"] < RANKED:
         raise FitError(f"a truth is ranked among {RANKED} draws: {settings['chains']} chains of {settings['draws']} have fewer")

@@ -63,10 +63,9 @@ class Check:
         return "\n".join([self.fit_warning] * bool(self.fit_warning) + lines)
 
     @property
-    def flagged(self) -> pd.Series:
+    def flagged(self) -> dict[str, str]:
         """What is remarkable about a study, in words, by study."""
-        flags = self.tables["studies"]["flag"]
-        return flags[flags != ""]
+        return {str(name): flag for name, flag in self.tables["studies"]["flag"].items() if flag}
 
     def table(self) -> pd.DataFrame:
         """One line per study, the most remarkable first; attrs: `warning` where the fit did not converge."""

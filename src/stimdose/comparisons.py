@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from . import options as opt
+from .doses import short
 from .errors import ConvergenceWarning, StimdoseError
 from .terminal import say, say_written, show
 
@@ -17,11 +18,39 @@ Missing = Annotated[
 ]
 
 
-def _show_best(table, title: str) -> None:
-    """Best doses, if there are any, and their groups, if they have any."""
-    table = table.reset_index()
-    if len(table):
-        show(table if table["group"].any() else table.drop(columns="group"), title)
+def _show_best(table, label: str) -> None:
+    """Best doses, a table for each dose and group: 80 characters have no room for one with all that a file has."""
+    for (dose, group), part in table.groupby(["dose", "group"], sort=False):
+        best, effect = _texts(part, "best_dose", "low", "high"), _texts(part, "effect_at_best", "effect_low", "effect_high")
+        columns = {"verdict": part["verdict"]} | ({"best dose": best, "effect there": effect} if dose else {})
+        _show(part, label, columns, f"Best {', '.join(filter(None, (dose, group)))}, 95 % intervals" if dose else "Without doses")
+
+
+def _show_heterogeneity(table, label: str) -> None:
+    columns = {"parameter": table.index.get_level_values("parameter"), "median": _texts(table, "median", "low", "high")}
+    _show(table, label, columns, "Heterogeneity, 95 % intervals")
+
+
+def _show_elpd(table, label: str) -> None:
+    columns = {"elpd (se)": _texts(table, "elpd", "elpd_se"), "difference (se)": _texts(table, "difference", "difference_se")}
+    columns |= {name: table[name] for name in ("p_loo", "unreliable")}
+    _show(table, label, columns, "How well studies left out are predicted")
+
+
+def _show(table, label: str, columns: dict, title: str) -> None:
+    """Columns beside the names that a table has, and which fits did not converge if any did not."""
+    import pandas as pd
+
+    names = {label: table.index.get_level_values(label)}
+    converged = {} if table["converged"].all() else {"converged": table["converged"].map({True: "yes", False: "no"})}
+    show(pd.DataFrame({name: list(values) for name, values in (names | columns | converged).items()}), title)
+
+
+def _texts(table, name: str, *around: str) -> list[str]:
+    """Numbers with their interval, [low, high], or with their standard error in parentheses."""
+    rows = table[[name, *around]].itertuples(index=False)
+    shape = "{} [{}, {}]" if len(around) == 2 else "{} ({})"
+    return [shape.format(*map(short, row)) for row in rows]
 
 
 @comparisons.command(
@@ -75,9 +104,9 @@ def compare_priors(
     stated = {"reference": reference or OWN, "delta": delta, "seed": seed, "reweight": not refit, "progress": not quiet}
     found = compare(*given, sets=asked, **stated, **settings)
     say(found.explanation)
-    _show_best(found.table(), "The best dose under each set of priors")
-    show(found.heterogeneity().reset_index(), "Heterogeneity")
-    show(found.elpd.reset_index(), "How well studies left out are predicted")
+    _show_best(found.table(), "set")
+    _show_heterogeneity(found.heterogeneity(), "set")
+    _show_elpd(found.elpd, "set")
     if folder:
         from .outputs import write_prior_comparison
 
@@ -137,8 +166,8 @@ def compare_models(
     say(found.explanation)
     if odds:
         say(odds.explanation)
-    show(found.elpd.reset_index(), "How well studies left out are predicted")
-    _show_best(found.table(), "The best dose in each model")
+    _show_elpd(found.elpd, "model")
+    _show_best(found.table(), "model")
     if folder:
         from .outputs import write_model_comparison
 
@@ -149,7 +178,7 @@ def _fit_or_model(name: str, trials: str | None, outcome_sd, set_, where, **read
     """A saved fit alone, or a model and its table."""
     if Path(name).suffix != ".nc":
         if trials is None:
-            raise StimdoseError(f"{name} is a model: state its trials")
+            raise StimdoseError(f"{name} is no saved fit (.nc), so it is taken for a model: state its trials")
         return opt.model_and_table(name, trials, outcome_sd, set_, where, **reading)
     stated = {"--set": set_, "--where": where, "--decimal": reading["decimal"], "--sheet": reading["sheet"], "the trials": trials}
     if wrong := [word for word, value in stated.items() if value]:

@@ -82,7 +82,11 @@ class BatchError(StimdoseError):
         return "\n  - ".join([self.headline, *map(str, self.failures[:LISTED]), *rest]) + f"\n{self.remedy}"
 
 
-class ConvergenceWarning(UserWarning):
+class StimdoseWarning(UserWarning):
+    """Base of every warning of this package."""
+
+
+class ConvergenceWarning(StimdoseWarning):
     """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""
 
 

@@ -118,7 +118,9 @@ def historical_prior(
     if direction not in ("higher", "lower"):
         raise StimdoseError(f"direction is 'higher' or 'lower', not {direction!r}")
     if (tau is not None and i2 is not None) or (i2 is None) != (studies is None):
-        raise StimdoseError("state tau, or i2 together with the number of studies, or neither")
+        raise StimdoseError(
+            "state tau, or i2 together with the number of studies, or neither; the number of studies counts only where tau comes from i2"
+        )
     if (tau is not None and not tau >= 0) or (i2 is not None and not (0 <= i2 < 1 and studies >= 1)):
         raise StimdoseError("tau is not negative, i2 is from 0 to below 1 (not in percent), and of at least one study")
     se2 = float(np.mean((half / ndtri((1 + level) / 2)) ** 2))

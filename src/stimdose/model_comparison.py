@@ -24,6 +24,9 @@ MEANING = (
 )
 
 
+NO_DOSE = "has no dose"
+
+
 @dataclass(frozen=True)
 class ModelComparison:
     """Models of the same trials. fits: by name. scores: by model, a DataFrame by study: elpd (log predictive density of the study left
@@ -37,7 +40,7 @@ class ModelComparison:
     def elpd(self) -> pd.DataFrame:
         """One line per model: elpd, difference to the highest, both with standard errors, effective parameters (p_loo), Pareto k; see
         `study_scores.score_table`. The order is that of the models: there is no ranking."""
-        return score_table(self.scores, "model")
+        return marked(score_table(self.scores, "model"), self.fits, "model")
 
     @property
     def by_study(self) -> pd.DataFrame:
@@ -66,8 +69,13 @@ class ModelComparison:
         return {name: {column: each.optimum for column, each in own.items()} for name, own in self.estimands.items()}
 
     def table(self, prob: float = 0.95) -> pd.DataFrame:
-        """What each model says of the best dose, led by the verdict: one line per model, dose and group."""
-        return marked(best_table(self.estimands, "model", prob), self.fits, "model")
+        """What each model says of the best dose, led by the verdict: one line per model, dose and group, and one of a model without doses
+        (verdict "has no dose", the dose is "")."""
+        found = best_table(self.estimands, "model", prob)
+        keys = [key for name in self.fits for key in [key for key in found.index if key[0] == name] or [(name, "", "")]]
+        found = found.reindex(pd.MultiIndex.from_tuples(keys, names=found.index.names))
+        found["verdict"] = found["verdict"].fillna(NO_DOSE)
+        return marked(found, self.fits, "model")
 
     def effects(self, prob: float = 0.95) -> pd.DataFrame:
         """The mean effect at reference doses: one line per model, dose, group and reference dose (`at`)."""
@@ -93,7 +101,9 @@ class ModelComparison:
         for (column, group), part in verdicts.groupby(["dose", "group"], sort=False):
             words = {str(name): word for (name, *_), word in part.items()}
             what = f"{column}{f', {group}' if group else ''}"
-            if len(words) < 2:
+            if not column:
+                lines.append(f"{', '.join(words)}: {NO_DOSE}.")
+            elif len(words) < 2:
                 lines.append(f"{what}: {'; '.join(f'{name}: {word}' for name, word in words.items())}.")
             elif len(set(words.values())) == 1:
                 lines.append(f"{what}: the verdict is the same in all models: {next(iter(words.values()))}.")

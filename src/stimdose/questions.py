@@ -351,14 +351,16 @@ def check(
 
     With -o write all tables as CSV, the figure of both (check) and those of the answers without each study (influence) as PDF and PNG.
     """
+    import pandas as pd
+
     from .checks import check as check_of
     from .sampling import load_fit
 
     folder, fitted = opt.folder(out), load_fit(fit)
     found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
     say(found.explanation)
-    if len(found.flagged):
-        show(found.flagged.reset_index(), "Remarkable studies")
+    if found.flagged:
+        show(pd.DataFrame(found.flagged.items(), columns=["study", "flag"]), "Remarkable studies")
     show(found.tables["statistics"], "Statistics of the trials, and of replicated ones")
     if folder:
         from .outputs import write_check

@@ -91,12 +91,18 @@ def _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days) -> N
 
 
 def _fill(cells: pd.DataFrame, constants: dict[str, object], ledger: Ledger) -> None:
-    """Write the constants into the empty cells of their columns."""
+    """Write the constants into the empty cells of their columns. Raises TrialsError with one fault for each that is none of its column."""
     for name, value in constants.items():
         if name not in COLUMNS:
             raise TrialsError(f"{name!r} is not a column of the vocabulary{nearest(name, COLUMNS)}", [])
         if cell_of(value) is None:
             raise TrialsError(f"{name} is given as an argument, and is empty", [])
+    one = pd.DataFrame({"row": [None]} | {name: [cell_of(value)] for name, value in constants.items()}, dtype=object)
+    faults = Faults(one)
+    typed(one, faults)
+    if faults.problems:
+        raise TrialsError("given as an argument, for every row:", faults.problems)
+    for name, value in constants.items():
         empty = cells[name].isna() if name in cells else pd.Series(True, cells.index)
         cells[name] = cells[name].where(~empty, cell_of(value)) if name in cells else cell_of(value)
         cells[name] = cells[name].astype(object)

@@ -29,7 +29,7 @@ from .rows import Missing, Rows, left_to_model, prepare, rows_of
 from .settings import REFIT, checked_seed, checked_settings, sources, version
 from .specs import model_from_toml
 from .storage import check_arrays, read_tree, write_arrays, write_tree
-from .trials import Trials
+from .trials import Trials, mixable
 
 APART = 1.1
 """R-hat of chains that are in different places: what was known of another posterior did not help."""
@@ -235,7 +235,7 @@ def fit(
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.
     """
-    allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
+    allow_mixed = mixable(allow_mixed)
     settings = {
         "draws": draws,
         "tune": tune,

@@ -14,7 +14,7 @@ from .predictor import all_priors, grouped_parameters, row_coords, study_effects
 from .results import dataset
 from .rows import Missing, Rows, prepare, rows_of
 from .settings import checked_seed
-from .trials import Trials
+from .trials import Trials, mixable
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def simulate_trials(
     Raises StimdoseError with all that is wrong with the truth; ModelError or TrialsError where model and table do not fit, and where
     rows lack the SD or correlation that their effect depends on.
     """
-    seed, allow_mixed = checked_seed(seed), (allow_mixed,) if isinstance(allow_mixed, str) else tuple(allow_mixed)
+    seed, allow_mixed = checked_seed(seed), mixable(allow_mixed)
     model, trials = prepare(model, trials, missing, allow_mixed)
     rows, rng = design_of(model, trials, missing), np.random.default_rng(seed)
     values = prior_truth(model, rows, rng)

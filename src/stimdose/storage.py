@@ -13,6 +13,8 @@ from .errors import FitError, Problem
 from .files import replacing
 from .trials import Trials
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How a netCDF-4 file begins."""
 NEEDED = ("posterior", "prior", "posterior_predictive", "log_likelihood", "sample_stats")
 
 
@@ -31,6 +33,10 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
     """The draws and the table of a saved fit. Raises FitError if the file is not one, or is damaged."""
     if not Path(path).is_file():
         raise FitError(f"there is no file {path}")
+    if Path(path).suffix != ".npz" and not _begins(path, HDF5):
+        raise FitError(
+            f"{path} is not a saved fit of stimdose: state the fit.nc that `stimdose fit MODEL TRIALS -o FOLDER`, or `fit.save`, has written"
+        )
     try:
         if Path(path).suffix == ".npz":
             tree = _read_arrays(Path(path))
@@ -48,6 +54,11 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
         raise FitError(f"{path}: the table inside is not the one that was fitted")
     del tree["trials"]
     return tree, trials
+
+
+def _begins(path: str | Path, start: bytes) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(start)) == start
 
 
 def write_arrays(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:

@@ -1,6 +1,7 @@
 """Trials: a checked table of effects, aligned so that positive is benefit, with doses as numbers or intervals."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -198,17 +199,21 @@ class Trials:
 
         allow_mixed: kinds that may differ.
         """
-        allow_mixed = (allow_mixed,) if isinstance(allow_mixed, str) else allow_mixed
-        unknown = set(allow_mixed) - set(MIXABLE)
-        if unknown:
-            raise TrialsError(f"allow_mixed takes {', '.join(MIXABLE)}, not {', '.join(sorted(unknown))}", [])
-        problems = []
+        allow_mixed, problems = mixable(allow_mixed), []
         for kind, values in self.mixtures().items():
             if kind not in allow_mixed:
                 rule = f"rows with {', '.join(values)} in one fit; choose with subset(), or state allow_mixed={[kind]}"
                 problems.append(Problem(None, "", kind, "", rule))
         if problems:
             raise TrialsError("the table mixes effects that do not mean the same:", problems)
+
+
+def mixable(allow_mixed: str | Iterable[str]) -> tuple[str, ...]:
+    """The kinds of MIXABLE that may differ. Raises TrialsError for what is none."""
+    kinds = tuple(allow_mixed) if isinstance(allow_mixed, Iterable) and not isinstance(allow_mixed, str) else (allow_mixed,)
+    if unknown := [str(kind) for kind in kinds if kind not in MIXABLE]:
+        raise TrialsError(f"allow_mixed takes {', '.join(MIXABLE)}, not {', '.join(sorted(unknown))}", [])
+    return kinds
 
 
 def find_gaps(

@@ -27,7 +27,7 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
     Returns
     -------
     Array of two Axes. In the first the vertical unit is a row, sorted by what is predicted, counted downwards from 0. With more rows
-    than fit on a page only those of outlying studies (adjusted p < 0.05), in red, are named.
+    than fit on a page only those of outlying studies (adjusted p < 0.05), in red, are named, and the label counts the rows.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
             left.plot(
                 part["effect"], part.index, "o", color=color, markersize=2.8, zorder=4, label="_odd" if is_odd else "_reported"
             )
-        name_rows(left, rows["study"], odd, own)
+        name_rows(left, rows["study"], odd, "rows")
         left.set_xlabel(words["effect"])
         _draw_pit(right, pit)
         right.set(xlabel=words["pit"], ylabel=words["ecdf"], xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
@@ -68,11 +68,20 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
         right.set_anchor("N")
         handles = [
             Line2D([], [], linestyle="none", marker="o", markersize=2.8, color="black", label="Reported"),
-            Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=f"Predicted from the other studies, {level}"),
+            Line2D(
+                [],
+                [],
+                linestyle="none",
+                marker="|",
+                markersize=5,
+                color=style.BLUE,
+                label="Mean predicted from the other studies",
+            ),
+            Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=f"{level} interval of the prediction"),
         ]
         if odd.any():
             handles.append(Line2D([], [], linestyle="none", marker="o", markersize=2.8, color=style.RED, label="Outlying study"))
-        style.legend(axes, own, handles, "", 3)
+        style.legend(axes, own, handles, "", 4)
         if found.fit_warning:
             style.warn_above(left, found.fit_warning, own)
     return axes

@@ -64,7 +64,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
             part = table[table["odd"] == is_odd]
             ax.plot(part["x"], part.index, "o", color=color, markersize=3.5, zorder=3, label="_odd" if is_odd else "_study")
-        name_rows(ax, table["study"], table["odd"], own)
+        name_rows(ax, table["study"], table["odd"])
         ax.set_xlabel(words["x"])
         if dose is not None:
             style.verdict_above(ax, f"{group}, with all trials" if group else "With all trials", table["verdict_all"].iloc[0])

@@ -66,6 +66,8 @@ def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             style.entitle(each, ", ".join(words[name] for name in (sets[row], names[k]) if name))
         handles = panels.handles(level, has_points=points is not None)
+        if not all(panel.seen.all() for panel in every):
+            handles.append(Patch(facecolor=style.tint(panels.INTERVAL / 2), label="Pale, dashed: doses that no trial tried"))
         handles.append(Patch(facecolor=PRIOR, label=f"{level} interval of the prior"))
         style.legend([axes.ravel()[0]], own, handles, first.attrs.get("held", ""), 4 if axes.shape[1] > 1 else 2)
         if found.fit_warning:

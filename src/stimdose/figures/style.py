@@ -2,7 +2,8 @@
 
 import os
 import textwrap
-from contextlib import nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,11 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import FigureBase
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from ..errors import FigureError
+from ..errors import FigureError, StimdoseWarning
 
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
@@ -26,6 +28,20 @@ PALETTE = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000
 """Of curves in one Axes; all kinds of colour vision tell them apart (Okabe and Ito)."""
 SMALL = 7.0
 """Font size of legends, table columns and notes, points."""
+
+FALLBACKS = (
+    *(
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Source Han Sans SC",
+        "PingFang SC",
+        "Hiragino Sans GB",
+        "Microsoft YaHei",
+        "SimHei",
+    ),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Droid Sans Fallback"),
+)
+"""Fonts that names of studies in Chinese, Japanese or Korean are written in, where they are installed."""
 
 HOUSE = {
     "font.family": "sans-serif",
@@ -51,9 +67,49 @@ HOUSE = {
 EMBEDDED_FONTS = {"pdf.fonttype": 42, "ps.fonttype": 42}
 
 
+@contextmanager
 def house(new_figure: bool):
     """Context in which a figure is drawn: the house style for a new one, the caller's own for given Axes."""
-    return mpl.rc_context(HOUSE) if new_figure else nullcontext()
+    with mpl.rc_context(HOUSE) if new_figure else nullcontext(), _no_word_on_glyphs():
+        yield
+        if new_figure:
+            _fall_back(plt.gcf())
+
+
+def _families() -> list[str]:
+    """Families of fonts in which a figure can be written: the first that has a character draws it."""
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *(name for name in FALLBACKS if name in installed)]
+
+
+def _lacking(text: str, families: list[str]) -> set[str]:
+    """Characters of a text that none of the families has."""
+    fonts = [get_font(findfont(FontProperties(family=[name]))) for name in families]
+    return {char for char in text if ord(char) > 127 and not any(font.get_char_index(ord(char)) for font in fonts)}
+
+
+def _fall_back(figure) -> None:
+    """Write texts that the usual font lacks in others that are installed; one warning names the characters that none has."""
+    families, boxes = _families(), set()
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii() and _lacking(text.get_text(), families[:1]):
+            text.set_fontfamily(families)
+            boxes |= _lacking(text.get_text(), families)
+    if boxes:
+        warnings.warn(
+            f"no font that matplotlib knows has {''.join(sorted(boxes))}, drawn as boxes: install one, such as Noto Sans CJK, "
+            f"and delete the list of fonts in {mpl.get_cachedir()}",
+            StimdoseWarning,
+            stacklevel=5,
+        )
+
+
+@contextmanager
+def _no_word_on_glyphs():
+    """Context without matplotlib's warnings of single glyphs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def number(value: float, digits: int | None = None) -> str:
@@ -94,7 +150,9 @@ def limits(core, extra, reach: float = 0.5, pad: float = 0.05) -> tuple[float, f
 
 def text_width(text: str, size: float = SMALL, weight: str = "normal") -> float:
     """Width of one line of text in points."""
-    width, _, _ = TextToPath().get_text_width_height_descent(text, FontProperties(size=size, weight=weight), ismath=False)
+    families = ["sans-serif"] if text.isascii() or not _lacking(text, ["sans-serif"]) else _families()
+    look = FontProperties(family=families, size=size, weight=weight)
+    width, _, _ = TextToPath().get_text_width_height_descent(text, look, ismath=False)
     return width
 
 
@@ -219,8 +277,8 @@ def edge_marks(ax, x, y) -> list[float]:
 
 
 def wrap(text: str, points: float) -> str:
-    """Text broken into lines about `points` wide at the small size."""
-    return textwrap.fill(text, max(20, int(points / text_width("n"))))
+    """Text whose lines are broken into some about `points` wide at the small size."""
+    return "\n".join(textwrap.fill(line, max(20, int(points / text_width("n")))) for line in text.split("\n"))
 
 
 def apart(heights: np.ndarray, sizes) -> np.ndarray:
@@ -237,8 +295,7 @@ def apart(heights: np.ndarray, sizes) -> np.ndarray:
 def entitle(ax, text: str, **look) -> None:
     """A title of plain text, broken into lines as wide as the Axes."""
     width = ax.get_window_extent().width * 72 / ax.figure.dpi
-    lines = [wrap(line, width * (0.85 if look.get("fontweight") == "bold" else 1)) for line in text.split("\n")]
-    ax.set_title("\n".join(lines), parse_math=False, **look)
+    ax.set_title(wrap(text, width * (0.85 if look.get("fontweight") == "bold" else 1)), parse_math=False, **look)
 
 
 def verdict_above(ax, heading: str, verdict: str) -> None:
@@ -248,10 +305,13 @@ def verdict_above(ax, heading: str, verdict: str) -> None:
 
 
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
-    """Print a warning in red, bold and wrapped: across the top of our own figure (at y, if given), above the caller's Axes."""
+    """Print a warning in red, bold and wrapped: across the top of our own figure (at y, if given), which grows with it; above the
+    caller's Axes."""
     look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
     if own:
-        ax.figure.suptitle(wrap(text, 72 * ax.figure.get_figwidth() - 20), x=0.01, y=y, va="top", **look)
+        text = wrap(text, 72 * ax.figure.get_figwidth() - 20)
+        ax.figure.set_figheight(ax.figure.get_figheight() + 1.2 * SMALL / 72 * (1 + len(text.split("\n"))))
+        ax.figure.suptitle(text, x=0.01, y=y, va="top", **look)
     else:
         text, above = wrap(text, ax.get_window_extent().width * 72 / ax.figure.dpi), (0, 16 if ax.get_title() else 4)
         ax.annotate(text, (0, 1), above, xycoords="axes fraction", textcoords="offset points", va="bottom", **look)
@@ -293,7 +353,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
         unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)  # same figure, same bytes
         try:
-            with mpl.rc_context(EMBEDDED_FONTS):
+            with mpl.rc_context(EMBEDDED_FONTS), _no_word_on_glyphs():
                 figure.savefig(unfinished, format=name, dpi=300, bbox_inches="tight", pad_inches=0.03, metadata=undated)
             os.replace(unfinished, target)
         finally:
