@@ -14,6 +14,8 @@ import pytest
 
 import stimdose as sd
 from stimdose.columns import COLUMNS, DOSES
+from stimdose.identities import contradictions
+from stimdose.shapes import SHAPES
 
 ROOT = Path(__file__).parents[1]
 EXPECTED = json.loads((Path(__file__).parent / "oracles" / "effects" / "expected.json").read_text(encoding="utf-8"))
@@ -25,6 +27,7 @@ CHECKSUMS = {
     "rtms_upper_limb_strata": "f9f8965a47de374a29d16bbe2471c876796cd4e733c6e9c3ffdec0d916f07cb0",
     "stroke_therapy_hours": "7c7acf43a3802ae50fba2d5c5b1907c77bef4c594e2f265c4f41399156555312",
     "synthetic_rpms_dose_finding": "be06d7e4e4e9d8b758960435c076ec7afc97401c769d7a87c205b0e093e5b3cf",
+    "synthetic_rpms_upper_limb": "58aa29c5042c66d443c7521e82647e5bc73add24771725967a2c2dbb4c079296",
 }
 """A changed number in a shipped table is a decision: whoever takes it changes the checksum and says why in the log."""
 
@@ -35,6 +38,7 @@ SIZES = {
     "rtms_upper_limb_strata": (24, 24),
     "stroke_therapy_hours": (303, 137),
     "synthetic_rpms_dose_finding": (62, 40),
+    "synthetic_rpms_upper_limb": (95, 45),
 }
 
 
@@ -346,14 +350,28 @@ def test_published_pools():
             assert float(row["ci_low"]) <= float(row["estimate"]) <= float(row["ci_high"]), row
 
 
-# The synthetic table ----------------------------------------------------------------------------------------------------------
+# The synthetic tables ---------------------------------------------------------------------------------------------------------
+
+SYNTHETIC = [name for name in CHECKSUMS if name.startswith("synthetic_")]
 
 
-def test_the_synthetic_table_is_generated_byte_for_byte(tmp_path):
-    folder = ROOT / "data" / "synthetic_rpms_dose_finding"
+def generator(name: str) -> dict:
+    """The names of a script that generates a table, without running it."""
+    return runpy.run_path(str(ROOT / "data" / name / "generate.py"))
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_a_synthetic_table_is_generated_byte_for_byte(name, tmp_path):
+    folder = ROOT / "data" / name
     script = shutil.copy(folder / "generate.py", tmp_path)
     runpy.run_path(str(script), run_name="__main__")
     assert (tmp_path / "trials.csv").read_bytes() == (folder / "trials.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_no_doses_of_a_synthetic_table_contradict_each_other(name):
+    """Pulses = Hz x on-time, on-time within the session, total pulses = pulses x sessions; printed ranges included."""
+    assert contradictions(sd.load_dataset(name).table) == []
 
 
 def test_the_synthetic_table_prints_what_its_readme_says():
@@ -369,10 +387,12 @@ def test_the_synthetic_table_prints_what_its_readme_says():
     assert set(rows[0]) <= set(COLUMNS)
 
 
-def test_every_form_of_the_synthetic_table_gives_the_effect_and_variance_of_its_people():
+@pytest.mark.parametrize("name", ["synthetic_rpms_dose_finding", "synthetic_rpms_upper_limb"])
+def test_every_form_of_a_synthetic_table_gives_the_effect_and_variance_of_its_people(name):
     """Variances that the table prints follow from the numbers of people; where it prints arms, they are computed by hand here."""
-    trials = sd.load_dataset("synthetic_rpms_dose_finding")
-    for k, row in enumerate(raw("synthetic_rpms_dose_finding")):
+    trials = sd.load_dataset(name)
+    for k, row in enumerate(raw(name)):
+        sign = {"higher": 1, "lower": -1}[row["direction"]]
         n1, n2 = float(row["n_active"]), float(row["n_control"])
         effect, variance = trials.table["effect"].iloc[k], trials.table["variance_reported"].iloc[k]
         if row["mean_active"]:
@@ -380,8 +400,86 @@ def test_every_form_of_the_synthetic_table_gives_the_effect_and_variance_of_its_
             m = n1 + n2 - 2
             pooled = math.sqrt(((n1 - 1) * s1**2 + (n2 - 1) * s2**2) / m)
             g = math.gamma(m / 2) / (math.sqrt(m / 2) * math.gamma((m - 1) / 2)) * (m1 - m2) / pooled
-            assert effect == pytest.approx(g, rel=1e-10)
+            assert effect == pytest.approx(sign * g, rel=1e-10)
             assert variance == pytest.approx(1 / n1 + 1 / n2 + g**2 / (2 * (n1 + n2)), rel=1e-10)
         else:
-            assert effect == float(row["effect"])
+            assert effect == sign * float(row["effect"])
             assert variance == pytest.approx(1 / n1 + 1 / n2 + effect**2 / (2 * (n1 + n2)), rel=0.03)
+
+
+def test_synthetic_rpms_upper_limb():
+    rows = raw("synthetic_rpms_upper_limb")
+    assert set(rows[0]) <= set(COLUMNS)
+    forms = Counter(next(form for form in ("mean_active", "ci_low", "se", "variance") if row[form]) for row in rows)
+    assert forms == {"mean_active": 49, "ci_low": 28, "se": 12, "variance": 6}
+    assert len({(row["study"], row["arm"]) for row in rows}) == 57
+    trials = {row["study"]: row for row in rows}.values()
+    assert Counter(row["phase"] for row in trials) == {"acute": 9, "subacute": 21, "chronic": 15}
+    assert Counter(row["target"] for row in trials) == {"nerve": 18, "muscle": 27}
+    assert Counter(row["comparator"] for row in trials) == {"sham": 38, "add-on": 7}
+    assert Counter(bool(row["control_group"]) for row in trials) == {False: 33, True: 12}
+    outcomes = Counter(tuple(sorted({row["outcome"] for row in linked(trial, rows)})) for trial in trials)
+    assert outcomes == {("FMA-UE", "MAS"): 28, ("FMA-UE",): 11, ("MAS",): 6}
+    found = sd.load_dataset("synthetic_rpms_upper_limb").table
+    assert found.groupby("outcome")["effect"].mean().round(2).to_dict() == {"FMA-UE": 0.78, "MAS": 0.99}
+
+
+def test_the_missing_doses_of_synthetic_rpms_upper_limb():
+    """The script's patterns are those of the real table, the expected shares follow from them, and ranges hold the true dose."""
+    script, real = generator("synthetic_rpms_upper_limb"), raw("rpms_stroke_partial")
+    names = script["PRINTED"] | {"I": "intensity"}
+    printed = {}
+    for row in real:
+        printed.setdefault(row["study"], set()).update(letter for letter, name in names.items() if row[name])
+    patterns = Counter("".join(letter for letter in names if letter in letters) for letters in printed.values())
+    assert patterns == script["REAL_PATTERNS"]
+    real_counts = {letter: sum(n for pattern, n in patterns.items() if letter in pattern) for letter in names}
+    assert real_counts == {"S": 14, "D": 11, "M": 9, "F": 6, "I": 5, "P": 3}
+    expected = {letter: round(1 - (1 - n / 32) ** script["DONORS"], 2) for letter, n in real_counts.items()}
+    assert expected == {"S": 0.90, "D": 0.81, "M": 0.73, "F": 0.56, "I": 0.49, "P": 0.33}
+
+    trials = list({row["study"]: row for row in raw("synthetic_rpms_upper_limb")}.values())
+    columns = script["PRINTED"]
+    counts = {letter: sum(bool(row[name]) for row in trials) for letter, name in columns.items()}
+    assert counts == {"S": 44, "D": 38, "M": 33, "F": 31, "I": 26, "P": 17}
+    assert studies_with(trials, *columns.values())[1] == 6
+    assert studies_with(trials, *(columns[letter] for letter in "FMID"))[1] == 19
+    ranged = Counter(letter for row in trials for letter, name in columns.items() if not row[name].isdigit() and row[name])
+    assert ranged == {"M": 3, "I": 10, "D": 8}
+
+
+def test_the_truth_of_synthetic_rpms_upper_limb_is_made_of_the_shapes_of_the_package():
+    script = generator("synthetic_rpms_upper_limb")
+    doses = {"frequency_hz": 25.0, "session_min": 30.0, "intensity_percent_mso": 60.0, "treatment_days": 14.0}
+    parts = {
+        "frequency_hz": "BELL_HZ",
+        "session_min": "GAMMA_MIN",
+        "intensity_percent_mso": "BELL_MSO",
+        "treatment_days": "PLATEAU_DAYS",
+    }
+    total = 0.0
+    for (column, name), shape in zip(parts.items(), ("bell", "gamma", "bell", "plateau"), strict=True):
+        truth = dict(script[name])
+        height = truth.pop(SHAPES[shape].coefficients[0])
+        (value,) = SHAPES[shape](COLUMNS[column].reference, COLUMNS[column].usual).columns(doses[column], **truth)
+        total += height * float(value)
+    for outcome, factor in (("FMA-UE", 1.0), ("MAS", 1.3)):
+        assert script["true_effect"](outcome, "subacute", "nerve", doses) == pytest.approx(0.20 + 0.34 + factor * total, rel=1e-6)
+    assert script["gamma"](10, **script["GAMMA_MIN"]) / 0.28 == pytest.approx(0.87, abs=0.005)
+    assert script["gamma"](20, **script["GAMMA_MIN"]) / 0.28 == pytest.approx(0.91, abs=0.005)
+    for end in (20, 55):
+        assert script["bell"](end, **script["BELL_MSO"]) / 0.20 == pytest.approx(0.77, abs=0.01)
+
+
+def test_two_outcomes_of_synthetic_rpms_upper_limb_covary_as_their_people_do():
+    """A trial of two arms, one control and two outcomes: 0.5 between outcomes of one arm, less between arms, and the product for both."""
+    trials = sd.load_dataset("synthetic_rpms_upper_limb")
+    sizes = trials.table.groupby("study").size()
+    trials = trials.subset(study=sizes.index[sizes == 4][0])
+    table, covariance = trials.table, trials.covariance()
+    found = covariance / np.sqrt(np.outer(table["variance"], table["variance"]))
+    assert table["arm"].tolist() == ["A", "A", "B", "B"]
+    assert table["outcome"].tolist() == ["FMA-UE", "MAS"] * 2
+    assert found[0, 1] == found[2, 3] == pytest.approx(0.5, rel=1e-12)
+    assert 0.2 < found[0, 2] < 0.8
+    assert found[0, 3] == pytest.approx(0.5 * math.sqrt(found[0, 2] * found[1, 3]), rel=1e-6)
