@@ -202,6 +202,20 @@ CASES |= {
     "anchored": on_wide(ANCHORED),
     "an anchored model, freed": on_wide(ANCHORED.freed()),
     "moderators": on_wide(model_of(dose_of("bell"), moderator=[AGE, sd.Moderator(column="site")])),
+    "a moderator by study": on_wide(
+        model_of(
+            dose_of("bell"), moderator=[sd.Moderator(column="age", center=50, per=10, by_study=True), sd.Moderator(column="site")]
+        )
+    ),
+    "moderators by study, positive, log-normal spread": on_wide(
+        model_of(
+            dose_of("emax", by="phase"),
+            moderator=[
+                sd.Moderator(column="age", prior=LOG, by_study=True, between_study=LOG),
+                sd.Moderator(column="therapy_hours", prior=sd.Prior("normal", mu=0.0, sigma=1.0), by_study=True),
+            ],
+        )
+    ),
     "moderators without a dose": on_wide(model_of(moderator=[AGE, sd.Moderator(column="phase", spread=half("halfcauchy"))])),
     "intercept by group, log-normal spreads": on_wide(
         model_of(

@@ -177,10 +177,7 @@ class Model(Spec):
         for dose in self.dose:
             found |= dose.resolved_priors(sd)
         for moderator in self.moderator:
-            if moderator.is_numeric:
-                found[f"{moderator.column}_effect"] = moderator.prior.scaled(sd)
-            else:
-                found[f"between_{moderator.column}"] = moderator.spread.scaled(sd)
+            found |= moderator.resolved_priors(sd)
         found["between_study"] = self.between_study.scaled(sd)
         if self.within_study:
             found["within_study"] = self.within_study.scaled(sd)
@@ -224,8 +221,10 @@ class Model(Spec):
         if self.intercept:
             spreads = [f"intercept_between_{group}" for group in self.intercept.groups if f"intercept_between_{group}" in priors]
             fields["intercept"] = changed(self.intercept, prior="intercept", spread=(spreads or ["intercept_between_"])[0])
-        names = [{"prior": f"{m.column}_effect"} if m.is_numeric else {"spread": f"between_{m.column}"} for m in self.moderator]
-        fields["moderator"] = tuple(changed(m, **name) for m, name in zip(self.moderator, names, strict=True))
+        fields["moderator"] = tuple(
+            changed(m, prior=f"{m.column}_effect", between_study=f"{m.column}_effect_between_study", spread=f"between_{m.column}")
+            for m in self.moderator
+        )
         return self.replace(dose=tuple(map(with_own, self.dose)), **fields)
 
     def as_dict(self) -> dict:

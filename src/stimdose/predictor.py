@@ -59,7 +59,7 @@ def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str
     unused |= {f"{column}_true" for column in imputed}
     unused |= {f"{dose.column}_spread" for dose in model.doses if dose.column not in imputed}
     unused |= set() if rows.has_within_study else {"within_study"}
-    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.coefficients}
+    unused |= {f"{name}_between_study" for column, name in _slopes(model) if column not in rows.slopes}
     unused |= set(gaussian_coefficients(model)) if integrate else set()
     return {name: prior for name, prior in all_priors(model, rows).items() if name not in unused}
 
@@ -270,10 +270,14 @@ def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]
     """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and
     their spread."""
     found: dict[str, tuple[str | None, str]] = {"study_effect": (None, "between_study")}
-    for dose in model.dose:
-        for name in dose.coefficients if dose.column in rows.slopes else ():
-            found[f"{dose.column}_{name}_study_effect"] = (f"{dose.column}_{name}", f"{dose.column}_{name}_between_study")
-    return found
+    slopes = [name for column, name in _slopes(model) if column in rows.slopes]
+    return found | {f"{name}_study_effect": (name, f"{name}_between_study") for name in slopes}
+
+
+def _slopes(model: Model) -> list[tuple[str, str]]:
+    """Columns and coefficients of what may vary by study."""
+    doses = [(dose.column, f"{dose.column}_{name}") for dose in model.dose if dose.by_study for name in dose.coefficients]
+    return doses + [(m.column, f"{m.column}_effect") for m in model.moderator if m.by_study]
 
 
 def between_study_of(model: Model, groups: dict[str, np.ndarray], values: dict):

@@ -17,7 +17,7 @@ EFFECT_ROLES = {
     "moderator": "the effect of a numeric moderator",
     "small_study": "what a small trial finds beyond an infinitely large one",
     "between_groups": "spread of effects between groups",
-    "slope_between_study": "spread of dose effects between studies",
+    "slope_between_study": "spread of the effects of doses and numeric moderators between studies",
     "between_study": "heterogeneity between studies",
     "within_study": "spread of rows within a study",
 }
@@ -74,7 +74,8 @@ def roles(model: Model) -> dict[str, tuple[str, ...]]:
             found[only] = ("mean_effect", *found[only])
     for moderator in model.moderator:
         column = moderator.column
-        found |= {f"{column}_effect": ("moderator",)} if moderator.is_numeric else {f"between_{column}": ("between_groups",)}
+        found |= {f"{column}_effect": ("moderator",), f"between_{column}": ("between_groups",)}
+        found[f"{column}_effect_between_study"] = ("slope_between_study",)
     return {name: found[name] for name in model.priors()}
 
 

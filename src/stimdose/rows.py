@@ -66,7 +66,7 @@ class Rows:
     """What the likelihood of a model needs of a table, rows sorted by study (stable).
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
-    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether the
+    scales: centre and unit of each numeric moderator. slopes: doses and moderators whose effect varies by study. has_within_study: whether the
         model has this level and any study several rows. correlation, block: of the sampling errors within studies, see
         `integrate`. imputation: what stands for missing doses, and unknowns for missing r and standard deviations, if they are
         imputed; effect and variance of such rows are those of typical values.
@@ -278,8 +278,9 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     slopes = tuple(
         part.column
         for part in model.dose
-        if part.by_study and any(_several_doses(study, bounds[dose.column], keys.get(dose.column)) for dose in part.factors)
+        if part.by_study and any(_several(study, bounds[dose.column], keys.get(dose.column)) for dose in part.factors)
     )
+    slopes += tuple(m.column for m in model.moderator if m.by_study and _several(study, [moderators[m.column]] * 2))
     sizes = np.diff(start)
     unknowns = unknowns_of(model, table) if imputed else None
     # copies, because a read-only array would make numba compile everything once more
@@ -337,8 +338,8 @@ def left_to_model(rows: Rows) -> tuple[Conversion, ...]:
     return tuple(found)
 
 
-def _several_doses(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None) -> bool:
-    """Whether any study has several doses; what is not printed as a number differs between those who do not share it (key)."""
+def _several(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None = None) -> bool:
+    """Whether any study has several values; what is not printed as a number differs between those who do not share it (key)."""
     low, high = bounds
     latent = np.full(len(study), -1) if key is None else np.where(low == high, -1, key)
     frame = pd.DataFrame({"study": study, "low": low, "high": high, "latent": latent}).drop_duplicates()
