@@ -120,6 +120,21 @@ def open_limits() -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def on_outcomes(levels: int, model: sd.Model, twice: bool = False) -> Callable:
+    """Studies with one or two outcomes on the same people; or each outcome twice, in different people."""
+
+    def build():
+        table = wide_table()
+        order = table.groupby("study").cumcount() + pd.factorize(table["study"])[0]
+        table["outcome"] = np.array(["FMA-UE", "ARAT", "MAS"])[order % levels]
+        if twice:
+            again = table.assign(effect=table["effect"] + 0.1, sessions=table["sessions"] + 1)
+            return prepared(model, pd.concat([table, again], ignore_index=True))
+        return prepared(model, table.assign(sample="all", outcome_correlation=0.4))
+
+    return build
+
+
 def without_sds(measure: str) -> pd.DataFrame:
     rows = [row | {"measure": measure, "sessions": 5 + 5 * k} for k, row in enumerate(rows_without_sds())]
     other = [row | {"study": f"other {k}", "outcome": "ARAT", "sessions": 12} for k, row in enumerate(rows)]
@@ -202,6 +217,20 @@ CASES |= {
     "anchored": on_wide(ANCHORED),
     "an anchored model, freed": on_wide(ANCHORED.freed()),
     "moderators": on_wide(model_of(dose_of("bell"), moderator=[AGE, sd.Moderator(column="site")])),
+    "a moderator by study": on_wide(
+        model_of(
+            dose_of("bell"), moderator=[sd.Moderator(column="age", center=50, per=10, by_study=True), sd.Moderator(column="site")]
+        )
+    ),
+    "moderators by study, positive, log-normal spread": on_wide(
+        model_of(
+            dose_of("emax", by="phase"),
+            moderator=[
+                sd.Moderator(column="age", prior=LOG, by_study=True, between_study=LOG),
+                sd.Moderator(column="therapy_hours", prior=sd.Prior("normal", mu=0.0, sigma=1.0), by_study=True),
+            ],
+        )
+    ),
     "moderators without a dose": on_wide(model_of(moderator=[AGE, sd.Moderator(column="phase", spread=half("halfcauchy"))])),
     "intercept by group, log-normal spreads": on_wide(
         model_of(
@@ -269,6 +298,24 @@ CASES |= {
         model_of(dose_of("bell", by="site"), study_effects="student-t", between_study_by="site")
     ),
     "Student-t, everything missing": unknown(without_anything, outcome_sd=8.0, study_effects="student-t"),
+    "two outcomes": on_outcomes(2, model_of(intercept=sd.Intercept(by="outcome"), between_study_by="outcome")),
+    "two outcomes and slopes by study": on_outcomes(
+        2,
+        model_of(dose_of("emax"), dose_of("bell", "session_min"), between_study_by="outcome", intercept=sd.Intercept(by="site")),
+    ),
+    "three outcomes, log-normal spreads": on_outcomes(
+        3,
+        model_of(
+            dose_of("bell", by="outcome"),
+            between_study_by="outcome",
+            between_study=LOG,
+            between_study_spread=LOG,
+            between_study_correlation=sd.Prior("correlation", mu=-0.2, sigma=0.4),
+        ),
+    ),
+    "two outcomes, twice each": on_outcomes(
+        2, model_of(dose_of("quadratic", by_study=False), between_study_by="outcome"), twice=True
+    ),
     "PET by sizes": on_sizes(model_of(dose_of("bell"), small_study="pet")),
     "PEESE by sizes, positive": on_sizes(model_of(small_study="peese", small_study_effect=half("halfnormal"))),
     "PET by standard errors": lambda: prepared(
@@ -320,7 +367,7 @@ def upright(position: np.ndarray, program: Program) -> np.ndarray:
 def name_of(value_name: str) -> str:
     """The name of a sampled variable, from that of its value variable in PyMC."""
     name = value_name.removesuffix("_log__").removesuffix("_interval__").removesuffix("_log")
-    return name.removesuffix("_z") if name == "pre_post_r_z" else name
+    return name.removesuffix("_z") if name in ("pre_post_r_z", "between_study_correlation_z") else name
 
 
 class InPymc:

@@ -109,11 +109,11 @@ def test_a_beta_prior_takes_its_parameters():
     assert str(sd.Prior("beta", alpha=1.0, beta=2.0)) == "beta(alpha=1, beta=2)"
 
 
-def test_groups_that_differ_within_studies_are_refused_by_name():
+def test_groups_that_differ_within_student_t_studies_are_refused_by_name():
     tables = [table_of(np.zeros(4), phase="acute", arm="A"), table_of(np.zeros(2), phase=["acute", "chronic"], arm="B")]
     table = pd.concat(tables, ignore_index=True)
     with pytest.raises(sd.ModelError, match=r"one phase each; rows differ in it in Trial 01$"):
-        prepare(PLAIN.replace(between_study_by="phase"), sd.read_trials(table))
+        prepare(PLAIN.replace(between_study_by="phase", study_effects="student-t"), sd.read_trials(table))
     table.iloc[0, table.columns.get_loc("phase")] = None
     with pytest.raises(sd.TrialsError, match="phase"):
         prepare(PLAIN.replace(between_study_by="phase"), sd.read_trials(table))

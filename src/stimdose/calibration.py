@@ -23,7 +23,7 @@ from .errors import FitError, StimdoseError, nearest
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
 from .posterior import replicate
-from .predictor import effects_by_study, mean_effect, study_spread, terms
+from .predictor import mean_effect, spread_at, study_columns, study_spread, terms
 from .results import complete, dataset, population, stacked
 from .rows import Missing, Rows, prepare
 from .selection import PROBABILITY, log_selection
@@ -273,17 +273,18 @@ def log_likelihood(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> n
     """Log density (draws,) of all effects given every parameter, the effects of studies integrated out: a dense normal for each study,
     by no code that the sampler uses."""
     found = terms(model, rows, rows.points, values)
-    columns = {term.name: term.column for term in found} | {None: np.ones(len(rows.effect))}
+    columns = {term.name: term.column for term in found}
     residual = rows.effect - mean_effect(found, values)
     sampling = covariance.matrix(rows.table)
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(len(residual))
-    total, spreads = np.zeros(len(residual)), effects_by_study(model, rows, values).values()
+    total, spread = np.zeros(len(residual)), spread_at(model, rows.points.groups, rows.study, values)
+    by_study = study_columns(model, rows, rows.points.groups, spread, columns, values)
     for s in range(len(rows.studies)):
         own = slice(rows.start[s], rows.start[s + 1])
         r = residual[:, own]
         matrix = sampling[own, own] + within[:, None, None] * np.eye(r.shape[1])
-        for column_of, spread in spreads:
-            z = spread[:, s, None] * columns[column_of][..., own]
+        for column in by_study:
+            z = column[:, own]
             matrix = matrix + z[:, :, None] * z[:, None, :]
         square = (r * np.linalg.solve(matrix, r[..., None])[..., 0]).sum(axis=1)
         total -= 0.5 * (square + np.linalg.slogdet(matrix)[1] + r.shape[1] * np.log(2 * np.pi))

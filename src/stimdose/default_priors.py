@@ -9,6 +9,12 @@ WITHIN_STUDY = Prior("halfnormal", sigma=0.25, why="rows of one trial differ les
 BETWEEN_STUDY_SPREAD = Prior(
     "halfnormal", sigma=0.5, why="heterogeneity of groups rarely differs from that of all trials by more than a factor of three"
 )
+BETWEEN_STUDY_CORRELATION = Prior(
+    "correlation",
+    mu=0.5,
+    sigma=0.6,
+    why="trials in which one outcome does better than usual mostly do so in others, but not always: 95 % from -0.6 to 0.9",
+)
 SMALL_STUDY = Prior(
     "normal",
     mu=0.0,

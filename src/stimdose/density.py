@@ -5,18 +5,30 @@ unconstrained numbers; `registers_of` turns them into registers, and what comes 
 same way back.
 """
 
-from math import lgamma
+from math import erfc, lgamma
 
 import numpy as np
 
 from .algebra import compiled, inlined
 from .integrate import log_marginal
 from .latents import LEAST_SPREAD
-from .moving import moving_columns, moving_entries, moving_gradient
+from .moving import levels_gradient, moving_columns, moving_entries, moving_gradient, with_levels
 from .program import FAMILIES
 
 HALF_LOG_2PI = float(0.5 * np.log(2 * np.pi))
-NORMAL, HALFNORMAL, HALFCAUCHY, LOGNORMAL, CORRELATION, POSITION, FOLDED_NORMAL, FOLDED_CAUCHY, LOGT, GAMMA = range(len(FAMILIES))
+(
+    NORMAL,
+    HALFNORMAL,
+    HALFCAUCHY,
+    LOGNORMAL,
+    CORRELATION,
+    POSITION,
+    FOLDED_NORMAL,
+    FOLDED_CAUCHY,
+    LOGT,
+    GAMMA,
+    CORRELATION_ABOVE,
+) = range(len(FAMILIES))
 
 
 @compiled
@@ -41,6 +53,12 @@ def prior(family, first, second, third, x):
     if family == GAMMA:
         value = np.exp(x)
         return value, value, first * (x + np.log(second)) - second * value - lgamma(first), first - second * value
+    if family == CORRELATION_ABOVE:
+        end, above = np.arctanh(third), np.exp(x)
+        distance, value = (end + above - first) / second, np.tanh(end + above)
+        inside = np.log(0.5 * erfc((end - first) / second / np.sqrt(2.0)))
+        density = x - 0.5 * distance**2 - np.log(second) - HALF_LOG_2PI - inside
+        return value, (1 - value**2) * above, density, 1 - distance / second * above
     distance = (x - first) / second
     if family == LOGT:
         value, tail = np.exp(x), (third + 1) / 2
@@ -253,7 +271,7 @@ def log_density(position, program, gradient):
     total += interval_doses(registers, program.intervals, log_doses, dlog_doses)
     latents, density = missing_doses(registers, program.missing, log_doses)
     entries = moving_entries(registers, log_doses, moving)
-    columns = moving_columns(entries, moving)
+    columns = with_levels(moving_columns(entries, moving), registers, program.levels)
     effect, variance = likelihood.effect, likelihood.variance
     by_row = len(unprinted.r_rows) + len(unprinted.sd_rows) > 0
     if by_row:
@@ -288,7 +306,9 @@ def log_density(position, program, gradient):
         dregisters[likelihood.within[0]] += 2 * within * dwithin
     if by_row:
         unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters)
-    moving_gradient(registers, log_doses, moving, entries, dcolumns, dregisters, dlog_doses)
+    of_doses = len(moving.row_group)
+    moving_gradient(registers, log_doses, moving, entries, dcolumns[:of_doses], dregisters, dlog_doses)
+    levels_gradient(registers, program.levels, dcolumns[of_doses:], dregisters)
     missing_gradient(registers, program.missing, latents, dlog_doses, dregisters)
     for k in range(len(program.intervals.register)):
         dregisters[program.intervals.register[k]] += (program.intervals.high[k] - program.intervals.low[k]) * dlog_doses[k]

@@ -21,7 +21,7 @@ from .errors import StimdoseError, nearest
 from .grid import NewStudy, base_levels, curve_draws, held_values, observed_range
 from .importance import PARETO_K_MAX, smoothed_weights, systematic
 from .optima import default_delta, optimum
-from .predictor import study_effects
+from .predictor import study_size
 from .sampling import Fit, batch
 from .settings import checked_seed
 from .trials import Trials
@@ -206,7 +206,7 @@ def _new_study(fit: Fit, group: str, column: str, dose: float, held: dict) -> tu
         return curve_draws(model, rows, values, column, np.array([dose]), None, held, new_study)[:, 0, 0]
 
     mean = at_dose()
-    away = np.eye(1 + len(study_effects(model, rows)))[..., None, None]  # one standard deviation in one of its effects
+    away = np.eye(1 + study_size(model, rows))[..., None, None]  # one standard deviation in one of its effects
     return mean, sum((at_dose(NewStudy(one, seed=0)) - mean) ** 2 for one in away)
 
 

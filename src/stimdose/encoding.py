@@ -11,7 +11,6 @@ from .model import Model
 from .parts import Dose
 from .predictor import (
     combined,
-    group_of_study,
     grouped_parameters,
     linear_system,
     prior_constants,
@@ -23,6 +22,7 @@ from .predictor import (
 from .program import (
     FAMILIES,
     Intervals,
+    Levels,
     Likelihood,
     Missing,
     Moving,
@@ -97,6 +97,7 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
     registers, signed = _Registers(), _signed(model, rows)
     for name, prior in sampled_priors(model, rows).items():
         family = prior.family.replace("half", "folded ") if name in signed else prior.family
+        family += " above" if prior.lower is not None else ""
         registers.sample(name, family, *prior.parameters.values())
     by_group = [(grouped.name, grouped.group) for grouped in grouped_parameters(model) if grouped.is_factor]
     for name, by in by_group:
@@ -119,7 +120,7 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
 
     ends = list(accumulate(uncertain.values(), initial=0))
     log_doses = {name: np.arange(*pair) for name, pair in zip(uncertain, pairwise(ends), strict=True)}
-    likelihood, moving = _likelihood(model, rows, registers, log_doses)
+    likelihood, moving, levels = _likelihood(model, rows, registers, log_doses)
     family, *parameters = (np.array(part) for part in zip(*registers.priors, strict=True))
     sampled = Sampled(
         family,
@@ -127,7 +128,7 @@ def encode(model: Model, rows: Rows) -> tuple[Program, Layout]:
         np.array(registers.products, int).reshape(-1, 3),
         np.array(registers.constants),
     )
-    program = Program(*map(_contiguous, (sampled, likelihood, moving, intervals, missing, unprinted)))
+    program = Program(*map(_contiguous, (sampled, likelihood, moving, levels, intervals, missing, unprinted)))
     return program, Layout(registers.sampled, registers.grouped, log_doses)
 
 
@@ -148,7 +149,7 @@ def _signed(model: Model, rows: Rows) -> set[str]:
     return signed - ({"between_study"} if model.between_study_by else set())
 
 
-def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict) -> tuple[Likelihood, Moving]:
+def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict) -> tuple[Likelihood, Moving, Levels]:
     """The arguments of the likelihood; columns that no parameter moves come first."""
     values = {name: np.ones_like(place, float) for name, place in (registers.sampled | registers.grouped).items()}
     values |= {name: np.ones(len(place)) for name, place in log_doses.items()}
@@ -165,28 +166,37 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     fixed = [system[k].column for k in order if system[k].name not in source]
     moving = [system[k] for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: NOWHERE}
-    study = study_effects(model, rows)
-    spread = [slots.get(name) for _, name in study.values()]
-    own_spread = np.empty(0, int)
-    if by := model.between_study_by:
-        spread[0], own_spread = registers.of(1.0), registers.grouped[f"between_study_by_{by}"][group_of_study(by, rows)]
+    study, numbers, by = study_effects(model, rows), np.empty(0, int), model.between_study_by
+    spread, slopes = [slots.get(name) for _, name in study.values()], [place[column_of] for column_of, _ in study.values()]
+    own_spread, levels, of_levels = numbers, Levels(numbers, numbers, numbers), []
+    if rows.has_levels:
+        levels = Levels(
+            rows.points.groups[by],
+            registers.grouped[f"between_study_by_{by}"],
+            registers.sampled["between_study_correlation"].reshape(1),
+        )
+        of_levels = [registers.of(0.0)] * len(levels.spread)
+        slopes[:1], spread[:1] = len(order) + np.arange(len(of_levels)), [registers.of(1.0)] * len(of_levels)
+    elif by:
+        spread[0] = registers.of(1.0)
+        own_spread = registers.grouped[f"between_study_by_{by}"][rows.points.groups[by][rows.start[:-1]]]
     likelihood = Likelihood(
         effect=rows.effect,
         variance=rows.variance,
         fixed=np.array(fixed, float).reshape(len(fixed), len(rows.effect)),
-        mean=np.array([mean_of(system[k]) for k in order]),
-        sd=np.array([registers.of(system[k].sd) for k in order]),
+        mean=np.array([mean_of(system[k]) for k in order] + of_levels),
+        sd=np.array([registers.of(system[k].sd) for k in order] + of_levels),
         spread=np.array(spread),
         within=np.array([slots["within_study"]] if rows.has_within_study else [], int),
-        slopes=np.array([place[column_of] for column_of, _ in study.values()]),
+        slopes=np.array(slopes),
         own_spread=own_spread,
-        weight=registers.sampled.get("study_weight", np.empty(0, int)),
+        weight=registers.sampled.get("study_weight", numbers),
         start=rows.start,
         correlation=rows.correlation,
         block=rows.block,
         statistics=np.empty(0),
     )
-    is_static = not (rows.unknowns or rows.has_within_study or len(rows.correlation)) and len(study) == 1
+    is_static = not (rows.unknowns or rows.has_within_study or len(rows.correlation)) and len(spread) == 1
     if is_static:
         likelihood = likelihood._replace(statistics=statistics_of(rows.effect, likelihood.fixed, rows.variance, rows.start))
     row_group, columns = np.full((len(moving), len(rows.effect)), NOWHERE), np.empty((len(moving), 5), int)
@@ -196,7 +206,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         if coefficient.group is not None:
             index = [rows.points.groups[name] for name in groups]
             row_group[k] = combined(index)[1] if by_factor(coefficient) else index[0]
-    return likelihood, _moving(doses, rows, registers, log_doses, columns, row_group)
+    return likelihood, _moving(doses, rows, registers, log_doses, columns, row_group), levels
 
 
 def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .model import Model
-from .predictor import effects_by_study
+from .predictor import scaled_effects, study_effects
 from .pymc_model import build_rows
 from .rows import Rows
 
@@ -20,8 +20,8 @@ def sample_explicit(model: Model, rows: Rows, seed: int, settings: dict, progres
     )
     raw = nutpie.sample(compiled, seed=seed, progress_bar=progress, **settings)
     values = {str(name): np.asarray(v, float).reshape(-1, *v.shape[2:]) for name, v in raw["posterior"].items()}
-    study = {} if model.selection else effects_by_study(model, rows, values)  # of which `selection` integrates them out
-    for name, (_, spread) in study.items():
-        values[name] = spread * values[f"{name}_z"]
+    if not model.selection:  # which integrates them out
+        normals = {name: values[f"{name}_z"] for name in study_effects(model, rows)}
+        values |= scaled_effects(model, rows, normals, values)
     names = ("diverging", "depth", "n_steps", "step_size", "energy", "logp")
     return values, {name: raw["sample_stats"][name].to_numpy() for name in names}

@@ -17,7 +17,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "beta": ("alpha", "beta"),
 }
 """Parameters of each family. Those of the lognormal and of the logt (a Student t with nu degrees of freedom) are of the logarithm, of
-the correlation those of Fisher's z, atanh of the correlation."""
+the correlation those of Fisher's z, atanh of the correlation; it may have a `lower` too, and is then cut there."""
 
 MISFIT = 0.25
 """Quantiles may miss a family by this many standard deviations (normal scores): one stated as the median may lie at 0.40 to 0.60."""
@@ -67,10 +67,23 @@ def frozen(family: str, parameters: dict[str, float]):
             stats.t(p["nu"], p["mu"], p["sigma"]), np.exp, np.log, lambda value: -np.log(value), support=(0.0, np.inf)
         ),
         "correlation": lambda: Transformed(
-            stats.norm(p["mu"], p["sigma"]), np.tanh, np.arctanh, lambda r: -np.log1p(-(r**2)), support=(-1.0, 1.0)
+            _above(p["mu"], p["sigma"], p.get("lower", -1.0)),
+            np.tanh,
+            np.arctanh,
+            lambda r: -np.log1p(-(r**2)),
+            support=(p.get("lower", -1.0), 1.0),
         ),
         "beta": lambda: stats.beta(p["alpha"], p["beta"]),
     }[family]()
+
+
+def _above(mu: float, sigma: float, lower: float):
+    """Fisher's z of correlations above `lower`."""
+    from scipy import stats
+
+    if lower <= -1:
+        return stats.norm(mu, sigma)
+    return stats.truncnorm((np.arctanh(lower) - mu) / sigma, np.inf, mu, sigma)
 
 
 def from_quantiles(family: str, points: tuple[tuple[float, float], ...], nu: float | None = None) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .errors import StimdoseError
 from .model import Model
-from .predictor import mean_effect, new_study_spread, study_effects, terms
+from .predictor import mean_effect, new_study_columns, study_size, terms
 from .rows import DosePoints, Points, Rows, combination
 
 
@@ -123,7 +123,7 @@ class NewStudy(NamedTuple):
     @classmethod
     def drawn(cls, model: Model, rows: Rows, draws: int, seed: list[int]) -> "NewStudy":
         rng = np.random.default_rng(seed)
-        return cls(rng.standard_normal((1 + len(study_effects(model, rows)), draws, 1)), int(rng.integers(2**63)))
+        return cls(rng.standard_normal((1 + study_size(model, rows), draws, 1)), int(rng.integers(2**63)))
 
 
 def curve_draws(
@@ -155,8 +155,9 @@ def curve_draws(
         total += share * mean_effect(found, values)
         if new_study:
             columns, level = {term.name: term.column for term in found}, np.random.default_rng(new_study.seed)
-            for normal, (column_of, spread) in zip(new_study.normals, study_effects(model, rows).values(), strict=False):
-                own = values[spread][:, None] * columns[column_of] if column_of else new_study_spread(model, index, values, level)
+            for normal, own in zip(
+                new_study.normals, new_study_columns(model, rows, index, columns, values, level), strict=False
+            ):
                 total += share * own * normal
     if new_study and rows.has_within_study:
         total += values["within_study"][:, None] * new_study.normals[-1]

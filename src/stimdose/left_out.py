@@ -18,7 +18,7 @@ import numpy as np
 from .model import Model
 from .own_unknowns import OwnUnknowns, own_unknowns
 from .posterior import draw_coefficients, observed
-from .predictor import effects_by_study, linear_system, prior_constants, terms
+from .predictor import linear_system, prior_constants, spread_at, study_columns, terms
 from .rows import Points, Rows
 
 CHUNK = 10_000_000
@@ -110,11 +110,11 @@ def standard_form(
     X = np.zeros((*shape, len(integrated)))
     for k, part in enumerate(integrated):
         X[..., k] = by_draw(part.sd) * part.column
-    columns = {part.name: part.column for part in found if part.group is None} | {None: 1.0}
-    effects = effects_by_study(model, rows, values).values()
+    columns = {part.name: part.column for part in found if part.group is None}
+    effects = study_columns(model, rows, points.groups, spread_at(model, points.groups, study, values), columns, values)
     Z = np.empty((*shape, len(effects)))
-    for k, (column_of, spread) in enumerate(effects):
-        Z[..., k] = spread[:, study] * columns[column_of]
+    for k, column in enumerate(effects):
+        Z[..., k] = column
     return offset, X, Z
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import tomli_w
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from .default_priors import BETWEEN_STUDY, BETWEEN_STUDY_SPREAD, PUBLICATION, SMALL_STUDY, WITHIN_STUDY
+from .default_priors import BETWEEN_STUDY, BETWEEN_STUDY_CORRELATION, BETWEEN_STUDY_SPREAD, PUBLICATION, SMALL_STUDY, WITHIN_STUDY
 from .errors import ModelError, nearest
 from .group_terms import check_same_order, shown_by
 from .parts import (
@@ -34,8 +34,9 @@ class Model(Spec):
         correlation of before and after, and the spread of log standard deviations between trials.
     study_effects: "student-t" lets single studies lie far from the others: N(0, between_study^2 / weight), weight ~ Gamma(df / 2, df / 2),
         df = student_t_df.
-    between_study_by: a column, constant within studies, whose groups have a `between_study` of their own, each that of all studies
-        times exp N(0, between_study_spread^2).
+    between_study_by: a column whose levels have a `between_study` of their own, each that of all studies times
+        exp N(0, between_study_spread^2). Where studies have several levels (outcomes), the effect of a study is a normal vector over these,
+        every two of which correlate by `between_study_correlation`; rows of different levels then have no `within_study` besides.
     small_study: "pet" or "peese" adds a term for how small a study is (see `small_studies`), with the coefficient small_study_effect;
         curves are those of an infinitely large study.
     selection: "step": rows without a significant benefit were published with a relative `publication_probability` (see `selection`).
@@ -55,6 +56,7 @@ class Model(Spec):
     student_t_df: float = Field(4.0, ge=1)
     between_study_by: str | None = None
     between_study_spread: Prior | None = None
+    between_study_correlation: Prior | None = None
     small_study: Literal["pet", "peese"] | None = None
     small_study_effect: Prior | None = None
     selection: Literal["step"] | None = None
@@ -106,17 +108,20 @@ class Model(Spec):
 
     def _check_robust(self) -> None:
         levels = {
-            "between_study_by": "between_study_spread",
-            "small_study": "small_study_effect",
-            "selection": "publication_probability",
+            "between_study_spread": "between_study_by",
+            "between_study_correlation": "between_study_by",
+            "small_study_effect": "small_study",
+            "publication_probability": "selection",
         }
-        for level, prior in levels.items():
+        for prior, level in levels.items():
             if getattr(self, prior) and not getattr(self, level):
                 raise ValueError(
                     f"{prior} has a prior, and the model has no such parameter: state {level}, or leave the prior out"
                 )
         if self.between_study_spread:
             check_spread(self.between_study_spread)
+        if (prior := self.between_study_correlation) and prior.family != "correlation":
+            raise ValueError(f"between_study_correlation is a correlation: its prior is of that family, not {prior.family}")
         if (prior := self.publication_probability) and prior.family != "beta":
             raise ValueError(f"publication_probability lies between 0 and 1: its prior is beta, not {prior.family}")
         if wrong := [
@@ -177,15 +182,13 @@ class Model(Spec):
         for dose in self.dose:
             found |= dose.resolved_priors(sd)
         for moderator in self.moderator:
-            if moderator.is_numeric:
-                found[f"{moderator.column}_effect"] = moderator.prior.scaled(sd)
-            else:
-                found[f"between_{moderator.column}"] = moderator.spread.scaled(sd)
+            found |= moderator.resolved_priors(sd)
         found["between_study"] = self.between_study.scaled(sd)
         if self.within_study:
             found["within_study"] = self.within_study.scaled(sd)
         if self.between_study_by:
             found[f"between_study_between_{self.between_study_by}"] = self.between_study_spread or BETWEEN_STUDY_SPREAD
+            found["between_study_correlation"] = self.between_study_correlation or BETWEEN_STUDY_CORRELATION
         if self.small_study:
             found["small_study_effect"] = (self.small_study_effect or SMALL_STUDY).scaled(sd)
         if self.selection:
@@ -217,15 +220,18 @@ class Model(Spec):
             times = {"times": with_own(dose.times)} if dose.times else {}
             return dose.model_copy(update={"priors": dose.priors | own} | times)
 
-        own = "between_study within_study pre_post_r sd_spread small_study_effect publication_probability".split()
+        own = "between_study between_study_correlation within_study pre_post_r sd_spread".split()
+        own += ["small_study_effect", "publication_probability"]
         fields = {name: priors[name] for name in own if name in priors}
         if (spread := f"between_study_between_{self.between_study_by}") in priors:
             fields["between_study_spread"] = priors[spread]
         if self.intercept:
             spreads = [f"intercept_between_{group}" for group in self.intercept.groups if f"intercept_between_{group}" in priors]
             fields["intercept"] = changed(self.intercept, prior="intercept", spread=(spreads or ["intercept_between_"])[0])
-        names = [{"prior": f"{m.column}_effect"} if m.is_numeric else {"spread": f"between_{m.column}"} for m in self.moderator]
-        fields["moderator"] = tuple(changed(m, **name) for m, name in zip(self.moderator, names, strict=True))
+        fields["moderator"] = tuple(
+            changed(m, prior=f"{m.column}_effect", between_study=f"{m.column}_effect_between_study", spread=f"between_{m.column}")
+            for m in self.moderator
+        )
         return self.replace(dose=tuple(map(with_own, self.dose)), **fields)
 
     def as_dict(self) -> dict:

@@ -1,7 +1,9 @@
-"""Columns of X that parameters move, and their gradient: shapes of doses at the doses of the rows, and products of two."""
+"""Columns of X that parameters move, and their gradient: shapes of doses at the doses of the rows, and products of two; and those of study
+effects by level."""
 
 import numpy as np
 
+from . import outcomes
 from .algebra import compiled
 from .shapes import SHAPES, TINY
 
@@ -57,6 +59,7 @@ ON_LOG_SCALE = np.array([shape.on_log_scale for shape in SHAPES.values()])
     d_gaussian_process,
     d_power,
 ) = (compiled(shape.slopes) for shape in SHAPES.values())
+half, half_slopes = compiled(outcomes.half), compiled(outcomes.half_slopes)
 
 
 @compiled
@@ -196,3 +199,38 @@ def moving_gradient(registers, log_doses, moving, entries, dcolumns, dregisters,
                     dlog_doses[moving.log_dose[point]] += d * slopes[k, 0] * dx
                 for j in range(len(p)):
                     dregisters[moving.registers[point, j]] += d * slopes[k, 1 + j]
+
+
+@compiled
+def with_levels(columns, registers, levels):
+    """The columns that parameters move, and after them those of study effects by level (see `outcomes`)."""
+    size, before = len(levels.spread), len(columns)
+    if size == 0:
+        return columns
+    found = np.empty((before + size, columns.shape[1]))
+    found[:before] = columns
+    own, shared = half(registers[levels.correlation[0]], size)
+    for row in range(columns.shape[1]):
+        level = levels.level[row]
+        spread = registers[levels.spread[level]]
+        for k in range(size):
+            found[before + k, row] = spread * (own + shared if k == level else shared)
+    return found
+
+
+@compiled
+def levels_gradient(registers, levels, dcolumns, dregisters):
+    """Add the gradients of the columns of `with_levels` (levels, rows), given those with respect to them."""
+    size = len(dcolumns)
+    if size == 0:
+        return
+    correlation = levels.correlation[0]
+    own, shared = half(registers[correlation], size)
+    down, dshared = half_slopes(registers[correlation], size)
+    for row in range(dcolumns.shape[1]):
+        level, total = levels.level[row], 0.0
+        for k in range(size):
+            total += dcolumns[k, row]
+        spread = levels.spread[level]
+        dregisters[spread] += own * dcolumns[level, row] + shared * total
+        dregisters[correlation] += registers[spread] * (down * dcolumns[level, row] + dshared * total)

@@ -22,7 +22,7 @@ from .density import log_density, natural
 from .encoding import Layout
 from .errors import FitError
 from .machine import kept
-from .program import FAMILIES, Intervals, Likelihood, Missing, Moving, Program, Sampled, Unprinted
+from .program import FAMILIES, Intervals, Levels, Likelihood, Missing, Moving, Program, Sampled, Unprinted
 from .starts import FEW_SEARCHES, MANY_ROWS, SEARCHES, around_peaks
 
 DOUBLES, INTEGERS = types.CPointer(types.float64), types.CPointer(types.int64)
@@ -102,41 +102,42 @@ def _program(data):
             _table(data, 33),
             _table(data, 34),
         ),
-        Intervals(_numbers(data, 35), _vector(data, 36), _vector(data, 37), _vector(data, 38), _vector(data, 39)),
+        Levels(_numbers(data, 35), _numbers(data, 36), _numbers(data, 37)),
+        Intervals(_numbers(data, 38), _vector(data, 39), _vector(data, 40), _vector(data, 41), _vector(data, 42)),
         Missing(
-            _numbers(data, 40),
-            _numbers(data, 41),
-            _numbers(data, 42),
             _numbers(data, 43),
-            _vector(data, 44),
-            _vector(data, 45),
+            _numbers(data, 44),
+            _numbers(data, 45),
             _numbers(data, 46),
-            _numbers(data, 47),
+            _vector(data, 47),
             _vector(data, 48),
-            _matrix(data, 49),
-            _vector(data, 50),
-            _numbers(data, 51),
-            _numbers(data, 52),
+            _numbers(data, 49),
+            _numbers(data, 50),
+            _vector(data, 51),
+            _matrix(data, 52),
             _vector(data, 53),
-            _matrix(data, 54),
+            _numbers(data, 54),
+            _numbers(data, 55),
+            _vector(data, 56),
+            _matrix(data, 57),
         ),
         Unprinted(
-            _numbers(data, 55),
-            _numbers(data, 56),
-            _matrix(data, 57),
             _numbers(data, 58),
-            _vector(data, 59),
-            _vector(data, 60),
-            _vector(data, 61),
-            _numbers(data, 62),
-            _numbers(data, 63),
-            _numbers(data, 64),
-            _matrix(data, 65),
+            _numbers(data, 59),
+            _matrix(data, 60),
+            _numbers(data, 61),
+            _vector(data, 62),
+            _vector(data, 63),
+            _vector(data, 64),
+            _numbers(data, 65),
+            _numbers(data, 66),
+            _numbers(data, 67),
+            _matrix(data, 68),
         ),
     )
 
 
-FIELDS = sum(len(part._fields) for part in (Sampled, Likelihood, Moving, Intervals, Missing, Unprinted))
+FIELDS = sum(len(part._fields) for part in (Sampled, Likelihood, Moving, Levels, Intervals, Missing, Unprinted))
 CENTER, FACTOR = FIELDS, FIELDS + 1
 """Where the affine map stands, behind the fields of the program: position = center + factor @ what NUTS sees."""
 
@@ -295,6 +296,9 @@ def start_of(program: Program, spread_out: bool) -> Callable[[int], np.ndarray]:
     middle = np.where(is_half, np.log(np.abs(first) + 1e-300), first)
     scale = np.where(is_half, 1.0, np.where(is_folded, first / 2, second))
     is_gamma = family == FAMILIES.index("gamma")
+    is_cut = family == FAMILIES.index("correlation above")
+    above = np.maximum(first[is_cut] - np.arctanh(program.sampled.third[is_cut]), second[is_cut])
+    middle[is_cut], scale[is_cut] = np.log(above), second[is_cut] / above
     middle[is_gamma], scale[is_gamma] = np.log(first[is_gamma] / second[is_gamma]), first[is_gamma] ** -0.5
 
     def start(seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from .model import Model
 from .posterior import observed
 from .predictive import mean_effects
-from .predictor import effects_by_study, terms
+from .predictor import spread_at, study_columns, terms
 from .rows import Rows
 from .selection import PROBABILITY, published_mean, published_tails
 
@@ -49,9 +49,8 @@ def moments(model: Model, rows: Rows, values: dict) -> Moments:
     draws = len(values["between_study"])
     effect, variance, _ = observed(rows, values)
     found = {term.name: term.column for term in terms(model, rows, rows.points, values)}
-    found[None] = np.ones(len(rows.effect))
-
-    columns = [spread[:, rows.study] * found[of] for of, spread in effects_by_study(model, rows, values).values()]
+    spread = spread_at(model, rows.points.groups, rows.study, values)
+    columns = study_columns(model, rows, rows.points.groups, spread, found, values)
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
     return Moments(effect, mean_effects(model, rows, values), variance, within, columns)
 

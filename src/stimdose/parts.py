@@ -34,7 +34,6 @@ def _prior_or_false(value, validate):
 PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 """The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
-
 AS_DOSES, FAR = {"peak", "ed50", "plateau"}, 10.0
 """Non-linear parameters that are doses, and by what factor beyond the usual doses one that is fixed must be an error."""
 WAVES_OF_SURFACE = 6
@@ -349,9 +348,11 @@ class Dose(Spec):
 class Moderator(Spec):
     """A column that shifts the effect at every dose.
 
-    A numeric column enters as (value - center)/per, with `prior` on the effect of `per` units; center defaults to the mean of
-    the table and per to its standard deviation. A column of words gives one partially pooled deviation per level, with
-    `spread`. Which of the two a column is follows from the vocabulary, or from whether `prior` or `spread` is stated.
+    A numeric column enters as (value - center)/per, with `prior` on the effect of `per` units; center and per are by default the mean and
+    standard deviation of the table. A column of words gives one partially pooled deviation per level, with `spread`. Which of
+    the two a column is follows from the vocabulary, or from whether `prior` or `spread` is stated.
+    by_study: let the effect of a number vary by study, by N(0, `<column>_effect_between_study`^2) with the prior `between_study`, where
+        studies have several values of it (time points). Other differences between studies are then those at `center`.
     """
 
     column: str
@@ -359,6 +360,8 @@ class Moderator(Spec):
     center: float | None = None
     per: float | None = Field(None, gt=0)
     spread: Prior | None = None
+    by_study: bool = False
+    between_study: Prior | None = None
 
     _numbers = field_validator("center", "per", mode="before")(not_text)
 
@@ -375,9 +378,20 @@ class Moderator(Spec):
             numeric = COLUMNS[self.column].is_numeric
         name, default = ("prior", defaults.MODERATOR) if numeric else ("spread", defaults.SPREAD)
         object.__setattr__(self, name, getattr(self, name) or default)
-        if self.spread is not None:
-            check_spread(self.spread)
+        if self.by_study and not numeric:
+            raise ValueError(f"{self.column!r} holds words: only the effect of a number can vary `by_study`")
+        if self.between_study and not self.by_study:
+            raise ValueError(f"{self.column!r}: `between_study` is the spread of an effect that varies by_study: state that")
+        for spread in filter(None, (self.spread, self.between_study)):
+            check_spread(spread)
         return self
+
+    def resolved_priors(self, outcome_sd: float) -> dict[str, Prior]:
+        """All priors of this moderator by posterior variable name, in the units of the table."""
+        found = {f"{self.column}_effect": self.prior} if self.is_numeric else {f"between_{self.column}": self.spread}
+        if self.by_study:
+            found[f"{self.column}_effect_between_study"] = self.between_study or defaults.STUDY_SPREAD
+        return {name: prior.scaled(outcome_sd) for name, prior in found.items()}
 
     @property
     def is_numeric(self) -> bool:

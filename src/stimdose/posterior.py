@@ -7,16 +7,18 @@ from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
     coefficients,
-    effects_by_study,
     gaussian_coefficients,
     grouped_parameters,
     linear_system,
     mean_effect,
     prior_constants,
     sampled_priors,
+    scaled_effects,
+    study_dims,
     study_effects,
+    study_part,
     study_spread,
-    study_spreads,
+    study_system,
     terms,
     weight_prior,
 )
@@ -71,15 +73,16 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
     values = sampled | {name: np.full(draws, value) for name, value in prior_constants(model, rows).items()}
     found = terms(model, rows, rows.points, values)
     system = linear_system(found, rows, values)
-    study, (spreads, factor) = study_effects(model, rows), study_spreads(model, rows, values)
-    place = {coefficient.name: k for k, coefficient in enumerate(system) if coefficient.group is None} | {None: -1}
-    X = np.stack([np.broadcast_to(part.column, (draws, n)) for part in system], axis=-1)
+    of_levels, spreads, factor = study_system(model, rows, values)
+    whole = system + of_levels
+    place = {coefficient.name: k for k, coefficient in enumerate(whole) if coefficient.group is None} | {None: -1}
+    X = np.stack([np.broadcast_to(part.column, (draws, n)) for part in whole], axis=-1)
     mean, sd = (
         np.stack([np.broadcast_to(value, draws) for value in side], axis=-1)
-        for side in ([c.mean for c in system], [c.sd for c in system])
+        for side in ([c.mean for c in whole], [c.sd for c in whole])
     )
     effect, variance, jacobian = observed(rows, values)
-    spread, slopes = np.stack(spreads, axis=-1), np.array([place[column_of] for column_of, _ in study.values()])
+    spread, slopes = np.stack(list(spreads.values()), axis=-1), np.array([place[column_of] for column_of in spreads])
     within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
     errors = (variance, within, rows.start, rows.correlation, rows.block)
     beta, u, log_likelihood = draw(
@@ -91,14 +94,17 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
         slopes,
         np.empty((draws, 0)) if factor is None else factor,
         *errors,
-        rng.standard_normal((draws, len(system))),
-        rng.standard_normal((draws, len(rows.studies), len(study))),
+        rng.standard_normal((draws, len(whole))),
+        rng.standard_normal((draws, len(rows.studies), len(spreads))),
     )
     if model.study_effects == "student-t":
         residual = np.ascontiguousarray(effect - (X @ beta[:, :, None])[:, :, 0])
         log_likelihood = _over_weights(model, rows, values, (residual, X[:, :, slopes[1:]], spread, errors))
     drawn = coefficients(found, system, beta)
-    drawn |= {name: u[:, :, k] for k, name in enumerate(study)}
+    own = max(1, len(of_levels))  # effects of the level of a study; those of slopes come after them
+    drawn |= {name: u[:, :, own + k - 1] for k, name in enumerate(study_effects(model, rows))}
+    if of_levels:
+        drawn |= scaled_effects(model, rows, {"study_effect": u[:, :, :own]}, values)
     log_likelihood = log_likelihood + np.add.reduceat(jacobian, rows.start[:-1], axis=1)
     return {name: value for name, value in drawn.items() if name not in sampled}, log_likelihood
 
@@ -147,10 +153,7 @@ def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
     """Mean effect (draws, rows) of every row in its own study."""
     found = terms(model, rows, rows.points, values)
     columns = {term.name: term.column for term in found}
-    total = mean_effect(found, values)
-    for name, (column_of, _) in study_effects(model, rows).items():
-        total = total + values[name][:, rows.study] * (1.0 if column_of is None else columns[column_of])
-    return total
+    return mean_effect(found, values) + study_part(model, rows, columns, values)
 
 
 def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
@@ -177,7 +180,8 @@ def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) 
 
 
 def new_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draws (draws, studies) of the effects of new studies in the place of those of the table, by posterior variable name."""
+    """Draws (draws, studies), of levels (draws, studies, levels), of the effects of new studies in the place of those of the table, by
+    posterior variable name."""
     if model.study_effects == "student-t":
         shape, rate = weight_prior(model)
         values = values | {"study_weight": rng.gamma(shape, 1 / rate, (len(values["between_study"]), len(rows.studies)))}
@@ -187,12 +191,18 @@ def new_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Gen
 def draw_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """`new_study_effects` of studies with given weights. With selection, of studies that are published: their effects lie higher, so one is
     drawn given an effect that was."""
-    size = len(values["between_study"]), len(rows.studies)
     if model.selection:
         mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
         effect = published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng, between)
         return {"study_effect": _study_effect_of(effect - mean, rows.variance, between, rng)}
-    return {name: own * rng.standard_normal(size) for name, (_, own) in effects_by_study(model, rows, values).items()}
+    sizes, draws = (
+        {"study": len(rows.studies)} | {by: len(levels) for by, levels in rows.levels.items()},
+        len(values["between_study"]),
+    )
+    normals = {
+        name: rng.standard_normal((draws, *(sizes[dim] for dim in dims))) for name, dims in study_dims(model, rows).items()
+    }
+    return scaled_effects(model, rows, normals, values)
 
 
 def _errors(rows: Rows, values: dict) -> tuple:

@@ -14,9 +14,8 @@ from .doses import dose_text, short
 from .errors import StimdoseError
 from .grid import base_levels
 from .model import Model
-from .posterior import fitted, new_study_effects, replicate, reported_effects, true_effects
-from .predictor import new_study_spread, study_spread
-from .predictor import study_effects as study_effects_of
+from .posterior import new_study_effects, replicate, reported_effects, true_effects
+from .predictor import mean_effect, new_study_columns, study_spread, terms
 from .results import stacked
 from .rows import Rows
 from .sampling import Fit
@@ -83,9 +82,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
 
 def mean_effects(model: Model, rows: Rows, values: dict) -> np.ndarray:
     """Draws (draws, rows) of the mean over studies of what each row estimates, at its doses."""
-    draws = len(values["between_study"])
-    none = {name: np.zeros((draws, len(rows.studies))) for name in study_effects_of(model, rows)}
-    return fitted(model, rows, values | none)
+    return mean_effect(terms(model, rows, rows.points, values), values)
 
 
 def replicated(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
@@ -200,16 +197,12 @@ def _statistics(effects: np.ndarray, variance: np.ndarray, study: np.ndarray) ->
 def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the mean effect over the rows without study effects (nor small-study effects), and of the same in a new study."""
     rows, values = replace(fit.rows, points=replace(fit.rows.points, small_study=0.0)), fit.values()
-    effects_by_study = study_effects_of(fit.model, rows)
     mean = mean_effects(fit.model, rows, values).mean(axis=1)
-    of_study, new = {name: group[rows.start[:-1]] for name, group in rows.points.groups.items()}, {}
-    for name, (column_of, spread) in effects_by_study.items():
-        shift = rng.standard_normal((len(mean), 1))
-        own = values[spread][:, None] if column_of else new_study_spread(fit.model, of_study, values, rng)
-        new[name] = np.broadcast_to(own * shift, (len(mean), len(rows.studies)))
-    shifted = fitted(fit.model, rows, values | new).mean(axis=1)
+    columns = {term.name: term.column for term in terms(fit.model, rows, rows.points, values)}
+    own = new_study_columns(fit.model, rows, rows.points.groups, columns, values, rng)
+    shift = sum(column.mean(axis=1) * rng.standard_normal(len(mean)) for column in own)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
-    return mean, shifted + within
+    return mean, mean + shift + within
 
 
 def _ends(draws: np.ndarray, ends: list[float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import outcomes
 from .model import Model
 from .parts import Dose
 from .priors import Prior
@@ -52,23 +53,25 @@ class Term:
 
 
 def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str, Prior]:
-    """Priors of the population parameters that are sampled for this table, by name; what is by group or by row comes beside
-    them."""
+    """Priors of the population parameters that are sampled for this table, by name, without what is by group or by row."""
     imputed = {part.column for part in rows.imputation.parts} if rows.imputation else set()
     unused = {f"{dose.column}_true" for dose in model.doses}
     unused |= {f"{column}_true" for column in imputed}
     unused |= {f"{dose.column}_spread" for dose in model.doses if dose.column not in imputed}
     unused |= set() if rows.has_within_study else {"within_study"}
-    unused |= {f"{d.column}_{c}_between_study" for d in model.dose if d.column not in rows.slopes for c in d.coefficients}
+    unused |= set() if rows.has_levels else {"between_study_correlation"}
+    unused |= {f"{name}_between_study" for column, name in _slopes(model) if column not in rows.slopes}
     unused |= set(gaussian_coefficients(model)) if integrate else set()
     return {name: prior for name, prior in all_priors(model, rows).items() if name not in unused}
 
 
 def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
     """Every prior by name: those of the model, of columns through which its missing doses are imputed, and of other unknowns."""
-    return (
-        model.priors() | (rows.imputation.priors() if rows.imputation else {}) | (rows.unknowns.priors() if rows.unknowns else {})
-    )
+    found = model.priors()
+    if rows.has_levels and (levels := len(rows.levels[model.between_study_by])) > 2:
+        name = "between_study_correlation"
+        found[name] = found[name].above(outcomes.lowest_correlation(levels))
+    return found | (rows.imputation.priors() if rows.imputation else {}) | (rows.unknowns.priors() if rows.unknowns else {})
 
 
 def gaussian_coefficients(model: Model) -> dict[str, Prior]:
@@ -98,7 +101,7 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
         dims["sd_true"] = ("sd_true_row",)
     if model.study_effects == "student-t":
         dims["study_weight"] = ("study",)
-    return dims | dict.fromkeys(study_effects(model, rows), ("study",))
+    return dims | study_dims(model, rows)
 
 
 class Grouped(NamedTuple):
@@ -270,10 +273,20 @@ def study_effects(model: Model, rows: Rows) -> dict[str, tuple[str | None, str]]
     """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and
     their spread."""
     found: dict[str, tuple[str | None, str]] = {"study_effect": (None, "between_study")}
-    for dose in model.dose:
-        for name in dose.coefficients if dose.column in rows.slopes else ():
-            found[f"{dose.column}_{name}_study_effect"] = (f"{dose.column}_{name}", f"{dose.column}_{name}_between_study")
-    return found
+    slopes = [name for column, name in _slopes(model) if column in rows.slopes]
+    return found | {f"{name}_study_effect": (name, f"{name}_between_study") for name in slopes}
+
+
+def _slopes(model: Model) -> list[tuple[str, str]]:
+    """Columns and coefficients of what may vary by study."""
+    doses = [(dose.column, f"{dose.column}_{name}") for dose in model.dose if dose.by_study for name in dose.coefficients]
+    return doses + [(m.column, f"{m.column}_effect") for m in model.moderator if m.by_study]
+
+
+def study_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
+    """Dimensions of the effects that vary by study, by posterior variable name."""
+    found = dict.fromkeys(study_effects(model, rows), ("study",))
+    return found | ({"study_effect": ("study", model.between_study_by)} if rows.has_levels else {})
 
 
 def between_study_of(model: Model, groups: dict[str, np.ndarray], values: dict):
@@ -283,35 +296,74 @@ def between_study_of(model: Model, groups: dict[str, np.ndarray], values: dict):
     return values["between_study"][..., None]
 
 
-def group_of_study(by: str, rows: Rows) -> np.ndarray:
-    """The group (studies,) of every study, where all rows of a study are of one."""
-    return rows.points.groups[by][rows.start[:-1]]
+def spread_at(model: Model, groups: dict[str, np.ndarray], study: np.ndarray, values: dict):
+    """Standard deviation of `study_effect` (..., points) at points of some groups and studies (points,): that of the group, over the
+    square root of the weight of the study."""
+    spread = between_study_of(model, groups, values) * np.ones(len(study))
+    return spread / values["study_weight"][..., study] ** 0.5 if model.study_effects == "student-t" else spread
 
 
 def study_spread(model: Model, rows: Rows, values: dict):
-    """Standard deviation (..., studies) of `study_effect` in each study: that of its group, over the square root of its weight."""
-    of_study = {model.between_study_by: group_of_study(model.between_study_by, rows)} if model.between_study_by else {}
-    spread = between_study_of(model, of_study, values) * np.ones(len(rows.studies))
-    return spread / values["study_weight"] ** 0.5 if model.study_effects == "student-t" else spread
+    """Standard deviation (..., studies) of `study_effect` in each study, where each is of one group."""
+    groups = {name: index[rows.start[:-1]] for name, index in rows.points.groups.items()}
+    return spread_at(model, groups, np.arange(len(rows.studies)), values)
 
 
-def effects_by_study(model: Model, rows: Rows, values: dict) -> dict[str, tuple[str | None, object]]:
-    """Effects that vary by study, by posterior variable name: the coefficient whose column they multiply (None for ones), and their
-    standard deviation (..., studies)."""
-    shared = np.ones(len(rows.studies))
-    return {
-        name: (column_of, values[spread][..., None] * shared if column_of else study_spread(model, rows, values))
-        for name, (column_of, spread) in study_effects(model, rows).items()
-    }
+def level_columns(model: Model, rows: Rows, groups: dict[str, np.ndarray], spread, values: dict) -> list:
+    """Columns (..., points) of Z of `study_effect`, given its standard deviation there (..., points): that, or one for each level."""
+    if not rows.has_levels:
+        return [spread]
+    by = model.between_study_by
+    return outcomes.columns(spread, groups[by], values["between_study_correlation"], len(rows.levels[by]))
 
 
-def study_spreads(model: Model, rows: Rows, values: dict) -> tuple[list, object]:
-    """Spread of every effect that varies by study, and a factor (..., studies) on the first: its `study_spread` where studies differ
-    in that, and the spread is 1 then; None where they share it."""
-    spreads = [values[spread] for _, spread in study_effects(model, rows).values()]
+def study_columns(model: Model, rows: Rows, groups: dict[str, np.ndarray], spread, columns: dict, values: dict) -> list:
+    """Columns (..., points) of Z: what one standard deviation of each effect of a study adds at points of some groups; those of the level
+    (see `level_columns`), then slopes, given the columns of coefficients by name."""
+    slopes = [values[own][..., None] * columns[of] for of, own in study_effects(model, rows).values() if of]
+    return level_columns(model, rows, groups, spread, values) + slopes
+
+
+def study_size(model: Model, rows: Rows) -> int:
+    """The number of columns of Z."""
+    return len(study_effects(model, rows)) + (len(rows.levels[model.between_study_by]) - 1 if rows.has_levels else 0)
+
+
+def scaled_effects(model: Model, rows: Rows, normals: dict, values: dict) -> dict:
+    """Effects of studies, with the dimensions of `study_dims`, from standard normals by posterior variable name."""
+    if rows.has_levels:
+        spreads, correlation = values[f"between_study_by_{model.between_study_by}"], values["between_study_correlation"]
+        level = outcomes.effects(normals["study_effect"], spreads, correlation)
+    else:
+        level = study_spread(model, rows, values) * normals["study_effect"]
+    slopes = {name: own for name, (of, own) in study_effects(model, rows).items() if of}
+    return {"study_effect": level} | {name: values[own][..., None] * normals[name] for name, own in slopes.items()}
+
+
+def study_part(model: Model, rows: Rows, columns: dict, values: dict):
+    """What the effects of studies add to the mean effect (..., rows), given the columns of coefficients by name."""
+    level = (rows.study, rows.points.groups[model.between_study_by]) if rows.has_levels else (rows.study,)
+    slopes = [(name, of) for name, (of, _) in study_effects(model, rows).items() if of]
+    return values["study_effect"][(..., *level)] + sum(values[name][..., rows.study] * columns[of] for name, of in slopes)
+
+
+def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficient], dict[str | None, object], object]:
+    """What the kernel is told of the effects of studies (see `integrate`): further columns of X, whose coefficient is 0; the spread of every
+    effect by the column that it multiplies, None for ones; and a factor (..., studies) on the first, or None.
+
+    The first spread is `between_study`, or 1 where studies differ in it, with their `study_spread` as the factor, or levels: those have
+    columns of their own.
+    """
+    slopes = {of: values[own] for of, own in study_effects(model, rows).values() if of}
+    one = values["between_study"] ** 0
+    if rows.has_levels:
+        spread = spread_at(model, rows.points.groups, rows.study, values)
+        own = level_columns(model, rows, rows.points.groups, spread, values)
+        system = [Coefficient(column, 0.0, 0.0, f"study_effect_{k}") for k, column in enumerate(own)]
+        return system, {part.name: one for part in system} | slopes, None
     if model.studies_share_a_spread:
-        return spreads, None
-    return [values["between_study"] ** 0, *spreads[1:]], study_spread(model, rows, values)
+        return [], {None: values["between_study"]} | slopes, None
+    return [], {None: one} | slopes, study_spread(model, rows, values)
 
 
 def weight_prior(model: Model) -> tuple[float, float]:
@@ -327,6 +379,13 @@ def new_study_spread(model: Model, groups: dict[str, np.ndarray], values: dict, 
         shape, rate = weight_prior(model)
         spread = spread / np.sqrt(rng.gamma(shape, 1 / rate, (len(spread), 1)))
     return spread
+
+
+def new_study_columns(
+    model: Model, rows: Rows, groups: dict[str, np.ndarray], columns: dict, values: dict, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """`study_columns` (draws, points), or (draws, 1), of one new study."""
+    return study_columns(model, rows, groups, new_study_spread(model, groups, values, rng), columns, values)
 
 
 def coefficients(found: list[Term], system: list[Coefficient], beta: np.ndarray) -> dict[str, np.ndarray]:

@@ -39,7 +39,8 @@ class Prior(Spec):
 
     Give the parameters of the family; or `interval=(low, high)` that holds `prob` of the distribution with equal tails (for
     half-normal and half-Cauchy the interval starts at zero); or `quantiles`, values by probability. As many quantiles as the family
-    has parameters are met exactly, more by least squares, with an error if they miss by much. A logt takes `nu` in any case.
+    has parameters are met exactly, more by least squares, with an error if they miss by much. A logt takes `nu` in any case. A
+    correlation may have a `lower` end, at which it is cut.
 
         Prior("lognormal", interval=(2.5, 40), prob=0.95, why="the protocols in use")
         Prior("lognormal", quantiles={0.1: 5, 0.5: 10, 0.9: 30}, why="what three therapists expect")
@@ -50,6 +51,7 @@ class Prior(Spec):
     sigma: float | None = Field(None, gt=0)
     scale: float | None = Field(None, gt=0)
     nu: float | None = Field(None, gt=0)
+    lower: float | None = Field(None, gt=-1, lt=1)
     alpha: float | None = Field(None, gt=0)
     beta: float | None = Field(None, gt=0)
     interval: tuple[float, float] | None = None
@@ -58,7 +60,9 @@ class Prior(Spec):
     why: str = ""
 
     positional: ClassVar = ("family",)
-    _numbers = field_validator("mu", "sigma", "scale", "nu", "alpha", "beta", "interval", "prob", mode="before")(not_text)
+    _numbers = field_validator("mu", "sigma", "scale", "nu", "lower", "alpha", "beta", "interval", "prob", mode="before")(
+        not_text
+    )
 
     @model_validator(mode="after")
     def _complete(self):
@@ -72,6 +76,8 @@ class Prior(Spec):
                 raise ValueError("a prior takes an interval or quantiles, not both")
             if given - needed:
                 raise ValueError(f"a prior takes an interval, quantiles or parameters, not both ({sorted(given - needed)})")
+        if self.lower is not None and self.family != "correlation":
+            raise ValueError(f"a {self.family} prior has no `lower` end")
         if given != needed:
             raise ValueError(
                 f"a {self.family} prior takes {' and '.join(sorted(needed))}{'' if self.is_elicited else ', or an interval or quantiles'}; "
@@ -95,13 +101,14 @@ class Prior(Spec):
     @cached_property
     def parameters(self) -> dict[str, float]:
         """Parameters of the family; solved from the interval or the quantiles where these were given."""
+        lower = {} if self.lower is None else {"lower": self.lower}
         if not self.is_elicited:
-            return {name: getattr(self, name) for name in PARAMETERS[self.family]}
+            return {name: getattr(self, name) for name in PARAMETERS[self.family]} | lower
         points = self.quantiles
         if self.interval:
             (low, high), tail = self.interval, (1 - self.prob) / 2
             points = ((self.prob, high),) if self.family.startswith("half") else ((tail, low), (1 - tail, high))
-        return from_quantiles(self.family, points, self.nu)
+        return from_quantiles(self.family, points, self.nu) | lower
 
     @property
     def is_gaussian(self) -> bool:
@@ -140,12 +147,17 @@ class Prior(Spec):
             why=self.why,
         )
 
+    def above(self, lower: float) -> "Prior":
+        """A correlation, cut at its lower end."""
+        return Prior(self.family, **(self.parameters | {"lower": max(lower, self.parameters.get("lower", -1.0))}), why=self.why)
+
     def variable(self, name: str, parameters: dict):
         """A random variable of the current PyMC model with this family, and `parameters` in place of the prior's own numbers."""
         import pymc as pm
 
         if self.family == "correlation":
-            z = pm.Normal(f"{name}_z", parameters["mu"], parameters["sigma"])
+            ends = {} if self.lower is None else {"lower": float(np.arctanh(self.lower))}
+            z = (pm.TruncatedNormal if ends else pm.Normal)(f"{name}_z", parameters["mu"], parameters["sigma"], **ends)
             return pm.Deterministic(name, pm.math.tanh(z))
         if self.family == "logt":
             logarithm = pm.StudentT(f"{name}_log", **parameters)

@@ -19,11 +19,12 @@ FAMILIES = (
     "folded cauchy",
     "logt",
     "gamma",
+    "correlation above",
 )
-"""Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds; a gamma, of a
-shape and a rate, as its logarithm. A standard deviation enters the
-density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a place like any other
-and not infinitely far away, and read as the absolute value."""
+"""Families by number. A position has a uniform prior between 0 and 1, and is sampled as its log odds; a gamma, of a shape and a rate, as
+its logarithm; a correlation above the third parameter, as the logarithm of how far its Fisher z lies above that of this end. A standard
+deviation enters the density as its square only: some whose prior is half of a symmetric one are sampled with a sign, so that zero is a
+place like any other and not infinitely far away, and read as the absolute value."""
 
 
 class Sampled(NamedTuple):
@@ -92,6 +93,15 @@ class Moving(NamedTuple):
     row_group: np.ndarray
 
 
+class Levels(NamedTuple):
+    """Study effects by level (see `outcomes`), whose columns are the last ones that move: level (rows,), spread (levels,) and correlation
+    (1,), registers of their parameters; all empty if there are none."""
+
+    level: np.ndarray
+    spread: np.ndarray
+    correlation: np.ndarray
+
+
 class Intervals(NamedTuple):
     """Uncertain doses printed as intervals: register of the position within [low, high] (log dose), and the normal prior of it."""
 
@@ -155,6 +165,7 @@ class Program(NamedTuple):
     sampled: Sampled
     likelihood: Likelihood
     moving: Moving
+    levels: Levels
     intervals: Intervals
     missing: Missing
     unprinted: Unprinted

@@ -24,9 +24,11 @@ from .predictor import (
     prior_constants,
     row_coords,
     sampled_priors,
-    study_effects,
+    scaled_effects,
+    study_dims,
+    study_part,
     study_spread,
-    study_spreads,
+    study_system,
     terms,
     weight_prior,
 )
@@ -59,7 +61,6 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
         values = _parameters(model, rows, {name: data[k] for k, name in enumerate(numbers)}, integrate)
         found = terms(model, rows, rows.points, values)
         system = linear_system(found, rows, values)
-        study = study_effects(model, rows)
         effect, variance = (pm.Data(name, getattr(rows, name), dims="row") for name in ("effect", "variance"))
         if rows.unknowns:
             values |= _unknowns(rows.unknowns, values)
@@ -75,11 +76,9 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
                 within = study_spread(model, rows, values) ** 2  # one row for each study
                 log_weight = log_selection(rows.effect, rows.variance, mean, pt.sqrt(variance + within), values[PROBABILITY])
                 pm.Potential("log_selection", log_weight.sum())
-                study = {}
-            for name, (column_of, spread) in study.items():
-                own = values[spread] if column_of else study_spread(model, rows, values)
-                column = columns[column_of] if column_of else 1.0
-                mean = mean + (own * pm.Normal(f"{name}_z", 0, 1, dims="study"))[rows.study] * column
+            else:
+                normals = {name: pm.Normal(f"{name}_z", 0, 1, dims=dims) for name, dims in study_dims(model, rows).items()}
+                mean = mean + study_part(model, rows, columns, scaled_effects(model, rows, normals, values))
             _observe(rows, mean, effect, variance, within)
     return built
 
@@ -116,19 +115,20 @@ def _unknowns(unknowns: Unknowns, values: dict) -> dict:
 
 def _integrated(model: Model, rows: Rows, system, values: dict, effect, variance, within):
     """The marginal likelihood; columns that no parameter moves come first, so that the kernel need not differentiate them."""
+    of_levels, spreads, factor = study_system(model, rows, values)
+    system = system + of_levels
     order = sorted(range(len(system)), key=lambda k: not isinstance(system[k].column, np.ndarray))
     fixed = [system[k].column for k in order if isinstance(system[k].column, np.ndarray)]
     moving = [system[k].column for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: -1}
-    spreads, factor = study_spreads(model, rows, values)
     return integrated_normal(
         effect,
         np.column_stack(fixed) if fixed else np.empty((len(rows.effect), 0)),
         pt.stack(moving, axis=-1) if moving else np.empty((len(rows.effect), 0)),
         pt.stack([pt.as_tensor(system[k].mean, dtype="float64") for k in order]),
         pt.stack([pt.as_tensor(system[k].sd, dtype="float64") for k in order]),
-        pt.stack(spreads),
-        np.array([place[column_of] for column_of, _ in study_effects(model, rows).values()]),
+        pt.stack(list(spreads.values())),
+        np.array([place[column_of] for column_of in spreads]),
         np.empty(0) if factor is None else factor,
         variance,
         pt.as_tensor(within, dtype="float64"),

@@ -17,7 +17,7 @@ EFFECT_ROLES = {
     "moderator": "the effect of a numeric moderator",
     "small_study": "what a small trial finds beyond an infinitely large one",
     "between_groups": "spread of effects between groups",
-    "slope_between_study": "spread of dose effects between studies",
+    "slope_between_study": "spread of the effects of doses and numeric moderators between studies",
     "between_study": "heterogeneity between studies",
     "within_study": "spread of rows within a study",
 }
@@ -44,6 +44,7 @@ ROLES = {
     **PARAMETER_ROLES,
     "nonlinear": "every parameter of the list above (lognormal)",
     "factor_between_groups": "spread between groups of what differs by a factor (of its logarithm), or of waves",
+    "between_study_correlation": "correlation between the effects of one study on several outcomes",
     "publication": "probability that a trial without a significant benefit is published, relative to one with it (beta)",
     "wave": "weights of the waves of a Gaussian process: standard normal by construction",
     "true_dose": "a dose printed as an interval, or typical of a modality (lognormal)",
@@ -59,6 +60,7 @@ def roles(model: Model) -> dict[str, tuple[str, ...]]:
     found = {
         "between_study": ("between_study",),
         f"between_study_between_{model.between_study_by}": ("factor_between_groups",),
+        "between_study_correlation": ("between_study_correlation",),
         "within_study": ("within_study",),
         "small_study_effect": ("small_study",),
         "publication_probability": ("publication",),
@@ -74,7 +76,8 @@ def roles(model: Model) -> dict[str, tuple[str, ...]]:
             found[only] = ("mean_effect", *found[only])
     for moderator in model.moderator:
         column = moderator.column
-        found |= {f"{column}_effect": ("moderator",)} if moderator.is_numeric else {f"between_{column}": ("between_groups",)}
+        found |= {f"{column}_effect": ("moderator",), f"between_{column}": ("between_groups",)}
+        found[f"{column}_effect_between_study"] = ("slope_between_study",)
     return {name: found[name] for name in model.priors()}
 
 

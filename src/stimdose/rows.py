@@ -66,8 +66,9 @@ class Rows:
     """What the likelihood of a model needs of a table, rows sorted by study (stable).
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
-    scales: centre and unit of each numeric moderator. slopes: dose columns that vary by study. has_within_study: whether the
-        model has this level and any study several rows. correlation, block: of the sampling errors within studies, see
+    scales: centre and unit of each numeric moderator. slopes: doses and moderators whose effect varies by study. has_levels: whether
+        studies have several levels of `between_study_by`, so that their effect is by level (see `outcomes`). has_within_study: whether the
+        model has this level and any study several rows (of one level). correlation, block: of the sampling errors within studies, see
         `integrate`. imputation: what stands for missing doses, and unknowns for missing r and standard deviations, if they are
         imputed; effect and variance of such rows are those of typical values.
     """
@@ -82,6 +83,7 @@ class Rows:
     levels: dict[str, list[str]]
     scales: dict[str, tuple[float, float]]
     slopes: tuple[str, ...]
+    has_levels: bool
     has_within_study: bool
     table: pd.DataFrame
     correlation: np.ndarray
@@ -176,11 +178,12 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
 def _check_studies(model: Model, trials: Trials) -> None:
     """Raises ModelError that names the studies that a spread by group, or selection, cannot be of; TrialsError for sizes that lack."""
     rows, problems = trials.table.groupby("study", sort=False), []
-    if by := model.between_study_by:
+    if (by := model.between_study_by) and model.study_effects != "normal":
         several = rows[by].nunique()
         if len(mixed := several.index[several > 1]):
             problems.append(
-                f"between_study_by = {by!r} needs studies of one {by} each; rows differ in it in {', '.join(map(str, mixed))}"
+                f"study_effects = {model.study_effects!r} with between_study_by = {by!r} needs studies of one {by} each; "
+                f"rows differ in it in {', '.join(map(str, mixed))}"
             )
     if model.selection:
         several = rows.size()
@@ -278,9 +281,11 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     slopes = tuple(
         part.column
         for part in model.dose
-        if part.by_study and any(_several_doses(study, bounds[dose.column], keys.get(dose.column)) for dose in part.factors)
+        if part.by_study and any(_several(study, bounds[dose.column], keys.get(dose.column)) for dose in part.factors)
     )
-    sizes = np.diff(start)
+    slopes += tuple(m.column for m in model.moderator if m.by_study and _several(study, [moderators[m.column]] * 2))
+    level = groups[model.between_study_by] if model.between_study_by else np.zeros(len(table), int)
+    levels_of_studies = len(np.unique(np.column_stack([study, level]), axis=0))
     unknowns = unknowns_of(model, table) if imputed else None
     # copies, because a read-only array would make numba compile everything once more
     effect, variance = (table[name].to_numpy(float, copy=True) for name in ("effect", "variance"))
@@ -298,7 +303,8 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
         levels=levels,
         scales=scales,
         slopes=slopes,
-        has_within_study=bool(model.within_study) and bool((sizes > 1).any()),
+        has_levels=levels_of_studies > len(first_seen),
+        has_within_study=bool(model.within_study) and levels_of_studies < len(table),
         table=table,
         correlation=correlation,
         block=block,
@@ -337,8 +343,8 @@ def left_to_model(rows: Rows) -> tuple[Conversion, ...]:
     return tuple(found)
 
 
-def _several_doses(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None) -> bool:
-    """Whether any study has several doses; what is not printed as a number differs between those who do not share it (key)."""
+def _several(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None = None) -> bool:
+    """Whether any study has several values; what is not printed as a number differs between those who do not share it (key)."""
     low, high = bounds
     latent = np.full(len(study), -1) if key is None else np.where(low == high, -1, key)
     frame = pd.DataFrame({"study": study, "low": low, "high": high, "latent": latent}).drop_duplicates()

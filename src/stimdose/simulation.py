@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -126,8 +127,13 @@ def _stated(model: Model, rows: Rows, truth: Mapping) -> dict[str, np.ndarray]:
     for name in dims:
         if name in truth:
             try:
-                levels = [str(level) for level in labels[dims[name][0]]] if dims[name] else None
-                found[name] = _numbers(truth[name], levels, _lowest(model, rows, name))[None]
+                levels = (
+                    [", ".join(map(str, pair)) for pair in product(*(labels[dim] for dim in dims[name]))] if dims[name] else None
+                )
+                given = np.ravel(truth[name]) if len(dims[name]) > 1 else truth[name]
+                found[name] = _numbers(given, levels, _lowest(model, rows, name)).reshape(
+                    1, *(len(labels[dim]) for dim in dims[name])
+                )
             except ValueError as error:
                 faults.append(f"{name} {error}")
     if faults:
