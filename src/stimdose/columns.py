@@ -240,6 +240,8 @@ RESERVED = (
     "effect_reported",
     "variance_reported",
     "control_share",
+    "points_per_unit",
+    "effect_unit",
     *UNKNOWN,
     *(f"{dose}_{end}" for dose in DOSES for end in ("low", "high")),
 )
