@@ -175,6 +175,13 @@ COLUMNS: dict[str, Column] = {
         _number("cluster_size", "assumption", "mean number of people in a randomised cluster", "people", low=1.0),
         _number("icc", "assumption", "intracluster correlation", low=0.0, high=1.0),
         _text("modality", "moderator", "rTMS, iTBS, cTBS, rPMS, ..."),
+        _text(
+            "protocol_class",
+            "moderator",
+            "transcranial protocols as reviews group them; 'combined' where one row holds low and high frequency; filled from modality and "
+            "frequency (low: at most 1 Hz, high: at least 5 Hz) where empty",
+            levels=("low", "high", "combined", "iTBS", "cTBS", "QPS", "other"),
+        ),
         _dose("frequency_hz", "stimulation frequency", "Hz", (1, 50), 10, open_low=True, true_zero=False),
         _dose("pulses_per_session", "pulses in one session", "pulses", (200, 6000), 1000),
         _dose("session_min", "length of one session", "minutes", (3, 60), 20),
@@ -233,6 +240,8 @@ RESERVED = (
     "effect_reported",
     "variance_reported",
     "control_share",
+    "points_per_unit",
+    "effect_unit",
     *UNKNOWN,
     *(f"{dose}_{end}" for dose in DOSES for end in ("low", "high")),
 )

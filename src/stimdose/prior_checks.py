@@ -30,7 +30,7 @@ def plausible_limit(model: Model, trials: Trials) -> tuple[float, str]:
     differences in units of one known scale no more than its whole range."""
     limit, why = LIMIT_SD * (model.outcome_sd or 1.0), f"{LIMIT_SD:g} standard deviations of the outcome"
     table = trials.table
-    if set(table["measure"]) & set(STANDARDISED_MEASURES) or "outcome" not in table:
+    if set(table["measure"]) & set(STANDARDISED_MEASURES) or "outcome" not in table or "points_per_unit" in table:
         return limit, why
     found = {scale_of(name) for name in table["outcome"].unique()}
     scale = found.pop() if len(found) == 1 else None

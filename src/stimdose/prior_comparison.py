@@ -295,7 +295,7 @@ def compare_priors(
 
 def _misused(named: dict[str, object], fit: Fit) -> tuple[str, ...]:
     """A remark for each set that is meant for other effects than those of a fit."""
-    found, measures = [], set(fit.rows.table["measure"])
+    found, measures = [], set(fit.trials.measure.split("+"))
     for name, one in named.items():
         meant = set(getattr(as_set(one), "measures", ())) if not isinstance(one, Mapping) else set()
         if meant and (others := sorted(measures - meant)):

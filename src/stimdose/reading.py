@@ -12,6 +12,7 @@ from .columns import COLUMNS, DOSES, PHASE_LIMITS_DAYS
 from .conversion import SMDVariance, fill_effects
 from .covariance import spread_statements
 from .errors import TrialsError, nearest
+from .protocol_classes import fill_classes
 from .scales import scale_of
 from .tables import Faults, cell_of, read_table, typed
 from .trials import REQUIRED, Missing, Trials, count, find_gaps
@@ -60,6 +61,7 @@ def read_trials(
     table = typed(cells, faults)
     _derive_phase(table, phase_limits_days, ledger)
     _derive_doses(table, tbs_frequency, ledger)
+    fill_classes(table, ledger)
     fill_effects(table, cells, faults, ledger, smd_variance)
     _check_duplicates(table, faults)
     _check_estimand(table, faults)

@@ -1,14 +1,14 @@
 """Trials: a checked table of effects, aligned so that positive is benefit, with doses as numbers or intervals."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from . import covariance
+from . import covariance, outcome_units
 from .audit import Conversion, as_table, summary
 from .columns import COLUMNS, CONTROLS_INACTIVE, RAW_MEASURES
 from .errors import Problem, TrialsError, nearest
@@ -92,8 +92,9 @@ class Trials:
 
     @property
     def measure(self) -> str:
-        """The effect measure, or several joined by +."""
-        return "+".join(sorted(self.table["measure"].dropna().unique()))
+        """The effect measure, or several joined by +; with its unit where that is not one point of the outcome."""
+        unit = f" in {self.table['effect_unit'].iloc[0]}" if "effect_unit" in self.table else ""
+        return "+".join(f"{measure}{unit}" for measure in sorted(self.table["measure"].dropna().unique()))
 
     def bounds(self, dose: str) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bounds (rows,) of a dose: equal where a number is printed, NaN where nothing is."""
@@ -173,6 +174,31 @@ class Trials:
         table = self.table.assign(effect=effects, effect_reported=sign * effects)
         return Trials(table, self.dropped, self.conversions, (*self.remarks, remark))
 
+    def in_units(self, units: Mapping[str, float], called: str = "stated units") -> "Trials":
+        """The same trials with mean differences (MD, MC) of several outcomes on one scale: effects divided by so many points of their
+        outcome, {"FMA-UE": 12, "MAS": 1}, variances by the square. `sd.in_points` leads back.
+
+        units: points by outcome as the table names it, or by its scale; called: what labels call the unit. `outcome_sd` of a model, and
+        what matters (`delta`, `benefit`), are then in this unit too. The audit has a line for each row.
+
+        Raises TrialsError that names the rows whose outcome has no unit, or whose effect is not in points.
+        """
+        table, lines = outcome_units.in_units(self.table, units, called)
+        return Trials(table, self.dropped, (*self.conversions, *lines), self.remarks)
+
+    def in_minimal_important_differences(self, choices: Mapping[str, float | str] | None = None) -> "Trials":
+        """`in_units` with the minimal important difference of each outcome for a unit.
+
+        choices: by outcome, or its scale, a number of points; or words of the population or the source that only one of the published
+        differences has (`sd.scales`), if that is one number. No choice is needed where one number is published, and nothing else.
+
+        Raises TrialsError that lists the published differences, with population and source, wherever the choice is open.
+        """
+        outcomes = self.table["outcome"] if "outcome" in self.table else pd.Series(dtype=object)
+        points, sources = outcome_units.important_differences(outcomes, choices or {})
+        table, lines = outcome_units.in_units(self.table, points, outcome_units.IMPORTANT, sources)
+        return Trials(table, self.dropped, (*self.conversions, *lines), self.remarks)
+
     def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
         table = self.table[keep].reset_index(drop=True)
         labels = set(table["row"].map(str))
@@ -184,7 +210,7 @@ class Trials:
 
         The outcome counts only for effects in its units.
         """
-        raw = self.table["measure"].isin(RAW_MEASURES)
+        raw = self.table["measure"].isin(RAW_MEASURES) & ("points_per_unit" not in self.table)
         found = {
             "measure": self.table["measure"],
             "comparator": self.table["comparator"].replace(dict.fromkeys(CONTROLS_INACTIVE, "sham or add-on")),
