@@ -195,12 +195,9 @@ def draw_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Ge
         mean, between = mean_effect(terms(model, rows, rows.points, values), values), study_spread(model, rows, values) ** 2
         effect = published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng, between)
         return {"study_effect": _study_effect_of(effect - mean, rows.variance, between, rng)}
-    sizes, draws = (
-        {"study": len(rows.studies)} | {by: len(levels) for by, levels in rows.levels.items()},
-        len(values["between_study"]),
-    )
+    draws, levels = len(next(iter(values.values()))), rows.levels | {"study": rows.studies}
     normals = {
-        name: rng.standard_normal((draws, *(sizes[dim] for dim in dims))) for name, dims in study_dims(model, rows).items()
+        name: rng.standard_normal((draws, *(len(levels[dim]) for dim in dims))) for name, dims in study_dims(model, rows).items()
     }
     return scaled_effects(model, rows, normals, values)
 
@@ -208,7 +205,7 @@ def draw_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Ge
 def _errors(rows: Rows, values: dict) -> tuple:
     """Effect and variance of the rows, variance within studies (draws,), and how sampling errors are linked (see `integrate`)."""
     effect, variance, _ = observed(rows, values)
-    draws = len(values["between_study"])
+    draws = len(next(iter(values.values())))
     within = np.ascontiguousarray(values["within_study"] ** 2) if rows.has_within_study else np.zeros(draws)
     return effect, variance, within, rows.start, rows.correlation, rows.block
 

@@ -297,16 +297,15 @@ def between_study_of(model: Model, groups: dict[str, np.ndarray], values: dict):
 
 
 def spread_at(model: Model, groups: dict[str, np.ndarray], study: np.ndarray, values: dict):
-    """Standard deviation of `study_effect` (..., points) at points of some groups and studies (points,): that of the group, over the
-    square root of the weight of the study."""
+    """Spread of `study_effect` (..., points) at points of some groups and studies (points,): that of the group, over root weight."""
     spread = between_study_of(model, groups, values) * np.ones(len(study))
     return spread / values["study_weight"][..., study] ** 0.5 if model.study_effects == "student-t" else spread
 
 
 def study_spread(model: Model, rows: Rows, values: dict):
     """Standard deviation (..., studies) of `study_effect` in each study, where each is of one group."""
-    groups = {name: index[rows.start[:-1]] for name, index in rows.points.groups.items()}
-    return spread_at(model, groups, np.arange(len(rows.studies)), values)
+    first = {name: index[rows.start[:-1]] for name, index in rows.points.groups.items()}
+    return spread_at(model, first, np.arange(len(rows.studies)), values)
 
 
 def level_columns(model: Model, rows: Rows, groups: dict[str, np.ndarray], spread, values: dict) -> list:
@@ -348,12 +347,9 @@ def study_part(model: Model, rows: Rows, columns: dict, values: dict):
 
 
 def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficient], dict[str | None, object], object]:
-    """What the kernel is told of the effects of studies (see `integrate`): further columns of X, whose coefficient is 0; the spread of every
-    effect by the column that it multiplies, None for ones; and a factor (..., studies) on the first, or None.
-
-    The first spread is `between_study`, or 1 where studies differ in it, with their `study_spread` as the factor, or levels: those have
-    columns of their own.
-    """
+    """What the kernel is told of the effects of studies (see `integrate`): further columns of X, those of levels, with the coefficient 0; the
+    spread of every effect by the column that it multiplies, None for ones; and, where studies differ in the first, their `study_spread` as
+    a factor (..., studies) on 1, else None."""
     slopes = {of: values[own] for of, own in study_effects(model, rows).values() if of}
     one = values["between_study"] ** 0
     if rows.has_levels:
@@ -367,8 +363,7 @@ def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficie
 
 
 def weight_prior(model: Model) -> tuple[float, float]:
-    """Shape and rate of the gamma prior of a study's weight: study effects are then Student-t, scaled by `between_study`
-    (West 1987, Biometrika 74:646)."""
+    """Shape and rate of the gamma prior of a study's weight, which makes study effects Student-t (West 1987, Biometrika 74:646)."""
     return model.student_t_df / 2, model.student_t_df / 2
 
 
