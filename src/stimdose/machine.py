@@ -23,6 +23,7 @@ SOURCES = (
     "program",
     "shapes",
     "latents",
+    "outcomes",
     "moving",
     "density",
     "nuts",
