@@ -212,6 +212,29 @@ def test_draws_of_study_effects_are_those_of_the_conditional_normal():
     np.testing.assert_allclose(total, own, atol=1e-12)
 
 
+def test_slopes_by_study_come_beside_them():
+    table = table_of(3).assign(age=lambda t: 40.0 + 10.0 * (t.index % 4))
+    by_age = sd.Moderator(column="age", center=40, per=10, by_study=True)
+    model, rows, values = with_draws(PLAIN.replace(moderator=[by_age]), table, 20_000)
+    assert rows.slopes == ("age",)
+    values = {name: np.repeat(value[:1], len(value), axis=0) for name, value in values.items()}
+    sampled = {name: value for name, value in values.items() if name not in ("intercept", "intercept_by_outcome", "age_effect")}
+    drawn, by_study = draw_coefficients(model, rows, sampled, np.random.default_rng(2))
+    np.testing.assert_allclose(by_study.sum(axis=1)[:50], log_likelihood(model, rows, sampled | drawn)[:50], rtol=1e-9)
+    assert drawn["age_effect_study_effect"].shape == (20_000, 9)
+    residual = rows.effect - fitted(model, rows, sampled | drawn)  # of which the sampling errors are
+    level, x = rows.points.groups["outcome"], rows.points.moderators["age"]
+    slope = values["age_effect_between_study"][0] ** 2 * np.outer(x, x) * (rows.study[:, None] == rows.study)
+    design = np.column_stack([np.ones(len(level)), *(level == k for k in range(3)), x])
+    shared = design * [1.0, *[values["intercept_between_outcome"][0]] * 3, 0.5]
+    whole, sampling = (
+        dense(rows, values, 0) + slope + shared @ shared.T,
+        dense(rows, values | {"between_study_by_outcome": np.zeros((1, 3))}, 0),
+    )
+    expected = sampling @ np.linalg.solve(whole, rows.effect)
+    np.testing.assert_allclose(residual.mean(axis=0), expected, atol=5 * np.sqrt(np.diag(sampling).max() / 20_000))
+
+
 def test_new_studies_have_the_stated_covariance():
     model, rows, values = with_draws(PLAIN, table_of(3), 1)
     many = {name: np.repeat(value, 40_000, axis=0) for name, value in values.items()}

@@ -335,7 +335,7 @@ def scaled_effects(model: Model, rows: Rows, normals: dict, values: dict) -> dic
         level = outcomes.effects(normals["study_effect"], spreads, correlation)
     else:
         level = study_spread(model, rows, values) * normals["study_effect"]
-    slopes = {name: own for name, (of, own) in study_effects(model, rows).items() if of}
+    slopes = {name: own for name, (of, own) in study_effects(model, rows).items() if of and name in normals}
     return {"study_effect": level} | {name: values[own][..., None] * normals[name] for name, own in slopes.items()}
 
 

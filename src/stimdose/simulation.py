@@ -127,13 +127,10 @@ def _stated(model: Model, rows: Rows, truth: Mapping) -> dict[str, np.ndarray]:
     for name in dims:
         if name in truth:
             try:
-                levels = (
-                    [", ".join(map(str, pair)) for pair in product(*(labels[dim] for dim in dims[name]))] if dims[name] else None
-                )
-                given = np.ravel(truth[name]) if len(dims[name]) > 1 else truth[name]
-                found[name] = _numbers(given, levels, _lowest(model, rows, name)).reshape(
-                    1, *(len(labels[dim]) for dim in dims[name])
-                )
+                of = [labels[dim] for dim in dims[name]]
+                levels = [", ".join(map(str, cell)) for cell in product(*of)] if of else None
+                given = np.ravel(truth[name]) if len(of) > 1 else truth[name]
+                found[name] = _numbers(given, levels, _lowest(model, rows, name)).reshape(1, *map(len, of))
             except ValueError as error:
                 faults.append(f"{name} {error}")
     if faults:
