@@ -25,7 +25,8 @@ ORDER = """
     uniformity calibration sampling arguments dose_space curves derived caveats verdicts optima rescaling paths decisions
     leave_one_out stacking averaging log_densities reweighting study_scores estimands prior_influence prior_comparison
     model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology predictive prior_checks without_study
-    outliers influence checks assumptions designs figures outputs demo terminal options questions comparisons cli __main__
+    outliers influence checks assumptions theta_burst designs figures outputs demo terminal options questions comparisons cli
+    __main__
 """.split()
 PUBLIC = {
     *(
@@ -65,6 +66,8 @@ PUBLIC = {
         "study_effects",
         "sensitivity",
         "vary_spread",
+        "theta_burst_axes",
+        "ThetaBurstAxes",
         "JointOptimum",
         "joint_optimum",
         "surface",
