@@ -204,7 +204,7 @@ def page() -> str:
     cut, others = found["pool"].nunique(), sum(map(len, rest.values()))
     intro = (
         f"`data/published_pools` holds {cut + others} pooled effects that are not a subgroup of another row (those of the 2026 review of rTMS "
-        "for spasticity twice, see its README). A review that prints a pool and all of its subgroups can be checked by pooling the subgroups. Of "
+        "for spasticity twice, see its README). A review that prints a pool and all of its subgroups can be checked by pooling these. Of "
         f"{cut} pools with any subgroup printed, {yes['pool'].nunique()} can be reproduced; the others are declared here, with the reason."
     )
     rule = (
