@@ -47,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sampling": ["Fit", "Request", "batch", "fit", "load_fit"],
         "reading": ["read_trials"],
         "assumptions": ["sensitivity", "vary_spread"],
+        "theta_burst": ["ThetaBurstAxes", "theta_burst_axes"],
         "trials": ["Trials"],
         "simulation": ["SimulatedTrials", "simulate_trials"],
         "calibration": ["Calibration", "calibrate"],

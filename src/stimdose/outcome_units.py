@@ -113,7 +113,7 @@ def _what_there_is(scale: Scale | None, published: tuple[Difference, ...], choic
         return f"a range is published, not a number: {_in_words(fits[0])}; state a number of points"
     start = "" if choice is None else f"{choice!r} is {'several' if fits else 'none'} of them; "
     listed = "; ".join(_in_words(one) for one in published)
-    return f"{start}state a number of points, or words that name one of those published: {listed}"
+    return f"{start}state a number of points, or words that name the one meant, if that is a single number, of: {listed}"
 
 
 def _in_words(one: Difference) -> str:
