@@ -15,6 +15,7 @@ from .predictor import (
     grouped_parameters,
     linear_system,
     prior_constants,
+    row_levels,
     sampled_priors,
     study_effects,
     terms,
@@ -165,11 +166,14 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     fixed = [system[k].column for k in order if system[k].name not in source]
     moving = [system[k] for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: NOWHERE}
-    study = study_effects(model, rows)
+    study, levels = study_effects(model, rows), row_levels(rows)
     spread = [slots.get(name) for _, name in study.values()]
     own_spread = np.empty(0, int)
     if by := model.between_study_by:
         spread[0], own_spread = registers.of(1.0), registers.grouped[f"between_study_by_{by}"][group_of_study(by, rows)]
+    within = np.full(len(rows.effect) if levels else 0, registers.of(0.0))
+    for name, of in levels.items():
+        within[of > 0] = slots[name]
     likelihood = Likelihood(
         effect=rows.effect,
         variance=rows.variance,
@@ -177,7 +181,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         mean=np.array([mean_of(system[k]) for k in order]),
         sd=np.array([registers.of(system[k].sd) for k in order]),
         spread=np.array(spread),
-        within=np.array([slots["within_study"]] if rows.has_within_study else [], int),
+        within=within,
         slopes=np.array([place[column_of] for column_of, _ in study.values()]),
         own_spread=own_spread,
         weight=registers.sampled.get("study_weight", np.empty(0, int)),
@@ -186,7 +190,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         block=rows.block,
         statistics=np.empty(0),
     )
-    is_static = not (rows.unknowns or rows.has_within_study or len(rows.correlation)) and len(study) == 1
+    is_static = not (rows.unknowns or levels or len(rows.correlation)) and len(study) == 1
     if is_static:
         likelihood = likelihood._replace(statistics=statistics_of(rows.effect, likelihood.fixed, rows.variance, rows.start))
     row_group, columns = np.full((len(moving), len(rows.effect)), NOWHERE), np.empty((len(moving), 5), int)
