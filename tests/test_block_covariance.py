@@ -31,7 +31,7 @@ def inputs(y, variance, X, study, between, within, correlation=(), block=None):
         "slopes": np.array([-1]),
         "factor": np.empty(0),
         "variance": np.ascontiguousarray(variance, float),
-        "within": float(within),
+        "within": np.full(len(y), float(within)),
         "start": start,
         "correlation": np.array(correlation, float),
         "block": np.zeros(len(start), int) if block is None else block,
@@ -46,7 +46,7 @@ def reml(a):
     found = dict(zip(LogMarginal.gradients, gradients, strict=True))
     X, p = a["fixed"].T, len(a["fixed"])
     constant = p * np.log(FLAT) + 0.5 * p * np.log(2 * np.pi) + 0.5 * np.linalg.slogdet(X.T @ X)[1]
-    return logp + constant, found["spread"][0] / (2 * a["spread"][0]), found["within"]
+    return logp + constant, found["spread"][0] / (2 * a["spread"][0]), found["within"].sum()
 
 
 def coefficients(a):
@@ -54,7 +54,7 @@ def coefficients(a):
     p, studies = len(a["fixed"]), len(a["start"]) - 1
     repeated = [np.repeat(value[None], p + 1, axis=0) for value in (a["fixed"].T, a["mean"], a["sd"], a["spread"])]
     draws = conditionals.draw(
-        *(a["y"][None], *repeated, a["slopes"], np.empty((p + 1, 0)), a["variance"][None], np.full(p + 1, a["within"])),
+        *(a["y"][None], *repeated, a["slopes"], np.empty((p + 1, 0)), a["variance"][None], np.tile(a["within"], (p + 1, 1))),
         *(a["start"], a["correlation"], a["block"], np.eye(p + 1, p), np.zeros((p + 1, studies, 1))),
     )[0]
     mean = draws[p]

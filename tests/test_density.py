@@ -16,6 +16,7 @@ import pytest
 from conftest import make_table
 from pytensor.compile.mode import Mode
 from test_missing_dose import PROTOCOL_MODEL, PROTOCOLS
+from test_participants import TABLES as PEOPLE
 from test_unknowns import before_after, linked_table, rows_without_sds
 
 import stimdose as sd
@@ -322,6 +323,13 @@ CASES |= {
         model_of(dose_of("emax"), outcome_sd=8.0, small_study="pet"),
         wide_table().assign(measure="MD").eval("effect = 8 * effect").eval("se = 8 * se"),
     ),
+    **{
+        name: lambda name=name: prepared(
+            model_of(dose_of("bell", "session_min", by="severity"), outcome_sd=1.3, residual_sd=LOG, moderator=[AGE]),
+            sd.read_trials(PEOPLE[name].reset_index(drop=True)),
+        )
+        for name in PEOPLE
+    },
     "nothing missing": imputed(dose_of("emax"), table=wide_table),
     "r": unknown(without_r, outcome_sd=8.0),
     "standard deviations, raw": unknown(lambda: without_sds("MD"), outcome_sd=8.0),

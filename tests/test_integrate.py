@@ -55,7 +55,7 @@ def make(sizes, p1, p2, slopes, seed=0, scale=1.0, blocks=True):
         "slopes": np.array(slopes),
         "factor": np.random.default_rng(seed + 20).uniform(0.2, 3, len(sizes)) if seed % 2 else np.empty(0),
         "variance": rng.uniform(0.01, 1, n),
-        "within": 0.3,
+        "within": np.random.default_rng(seed + 30).uniform(0.1, 0.5, n),
         "start": np.concatenate([[0], np.cumsum(sizes)]),
         "correlation": correlation,
         "block": block,
@@ -66,7 +66,7 @@ def make(sizes, p1, p2, slopes, seed=0, scale=1.0, blocks=True):
 
 def static(a):
     """The same model, as far as the static mode knows it."""
-    a = a | {"spread": a["spread"][:1], "slopes": np.array([-1]), "within": 0.0, "by_row": False}
+    a = a | {"spread": a["spread"][:1], "slopes": np.array([-1]), "within": np.empty(0), "by_row": False}
     a["correlation"], a["block"] = no_blocks(len(a["start"]) - 1)
     return a | {"statistics": integrate.statistics_of(a["y"], a["fixed"], a["variance"], a["start"])}
 
@@ -96,7 +96,8 @@ def sampling_covariance(a):
 def dense(a):
     """Mean and covariance of y, written out."""
     X = design(a)
-    K = sampling_covariance(a) + a["within"] * np.eye(len(X), dtype=X.dtype) + X @ np.diag(a["sd"] ** 2) @ X.T
+    K = sampling_covariance(a) + X @ np.diag(a["sd"] ** 2) @ X.T
+    K = K + np.diag(a["within"]) if len(a["within"]) else K
     study = np.repeat(np.arange(len(a["start"]) - 1), np.diff(a["start"]))
     for spread, slope in zip(a["spread"], a["slopes"], strict=True):
         column = np.ones(len(X), X.dtype) if slope < 0 else X[:, slope]
@@ -125,7 +126,7 @@ def test_density_of_random_shapes(seed):
     rng = np.random.default_rng(seed)
     sizes, p1, p2 = rng.integers(1, 7, rng.integers(1, 6)), *rng.integers(0, 6, 2)
     a = make(sizes, p1, p2, [-1, *range(min(p1 + p2, rng.integers(3)))], seed=seed, scale=rng.choice([0.0, 1.0]))
-    a["within"] = float(rng.choice([0.0, 0.2]))
+    a["within"] = a["within"] * rng.choice([0.0, 1.0])
     assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-9)
 
 
@@ -139,7 +140,7 @@ def test_density_with_a_block_of_many_rows():
 def test_density_with_extreme_weights(shape, blocks):
     a = make(*shape, blocks=blocks)
     a["variance"] = a["variance"] * np.where(np.arange(len(a["y"])) % 2, 1e-6, 1e6)
-    a["within"] = 0.0
+    a["within"] = np.empty(0)
     assert integrate.log_marginal(**a)[0] == pytest.approx(log_density(a), rel=1e-7)
 
 
@@ -189,11 +190,7 @@ def dense_gradients(a, decimal=False):
 def assert_gradients(a, rtol=1e-9, atol=1e-9):
     found = found_in(a)
     for name, expected in dense_gradients(a).items():
-        if not a["by_row"] and name in ("y", "variance"):
-            assert found[name].shape == (0,)
-        elif name == "within" and a["within"] == 0:
-            assert found[name] == 0
-        elif name == "factor" and not len(a["factor"]):
+        if (not a["by_row"] and name in ("y", "variance")) or (name in ("factor", "within") and not len(a[name])):
             assert found[name].shape == (0,)
         else:
             np.testing.assert_allclose(found[name], expected, rtol=rtol, atol=atol, err_msg=name)
@@ -232,7 +229,8 @@ def test_random_models(seed):
     a = make(sizes, p1, p2, slopes, seed=seed, blocks=rng.choice([False, True]))
     a["spread"] = a["spread"] * rng.choice([0, 1e-8, 1], len(slopes))
     a["sd"] = a["sd"] * rng.choice([0, 1e-8, 1], p1 + p2)
-    a |= {"within": float(rng.choice([0, 1e-8, 0.2])), "by_row": bool(rng.choice([False, True]))}
+    a["within"] = (a["within"] * rng.choice([0, 1e-8, 1]))[: rng.choice([0, sum(sizes)])]
+    a["by_row"] = bool(rng.choice([False, True]))
     assert_gradients(a)
     assert_gradients(static(a))
 
@@ -262,7 +260,7 @@ def test_columns_of_groups(shuffled):
 def test_small_variances_cost_few_digits(shape, variance, tolerance, seed):
     """ARCHITECTURE.md names the loss: none of note at 1e-4, up to 1 % at 1e-8."""
     a = make(*shape, seed=seed, blocks=False)
-    a |= {"variance": a["variance"] * variance, "within": 0.0}
+    a |= {"variance": a["variance"] * variance, "within": np.empty(0)}
     with localcontext(prec=50):
         for model in (a, static(a)):
             found, expected = found_in(model), dense_gradients(model, decimal=True)
@@ -283,13 +281,33 @@ def test_bad_numbers_give_no_finite_density_and_no_error(name, bad, of):
 
 @pytest.mark.parametrize("change", [{"variance": np.full(4, np.nan)}, {"correlation": np.array([1.0, 1.5, 1.5, 1.0])}])
 def test_not_positive_definite_gives_nan_and_no_error(change):
-    assert np.isnan(integrate.log_marginal(**make([2, 2], 1, 1, [-1]) | {"within": 0.01} | change)[0])
+    assert np.isnan(integrate.log_marginal(**make([2, 2], 1, 1, [-1]) | {"within": np.full(4, 0.01)} | change)[0])
 
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_variances_of_zero_give_no_finite_density_and_no_error(blocks):
-    a = make([2, 2], 1, 1, [-1], blocks=blocks) | {"variance": np.zeros(4), "within": 0.0}
+    a = make([2, 2], 1, 1, [-1], blocks=blocks) | {"variance": np.zeros(4), "within": np.zeros(4)}
     assert not np.isfinite(integrate.log_marginal(**a)[0])
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_without_sampling_error_beside_rows_with_it(shape, blocks):
+    """People among trials: every second row has no sampling error, and is independent of the others of its study."""
+    a = make(*shape, blocks=blocks)
+    people = np.arange(len(a["y"])) % 2 == 1
+    a["variance"] = np.where(people, 0.0, a["variance"])
+    for s, (first, last) in enumerate(pairwise(a["start"])):
+        if a["block"][s + 1] > a["block"][s]:
+            C = a["correlation"][a["block"][s] : a["block"][s + 1]].reshape(last - first, -1)
+            of = people[first:last]
+            C[of], C[:, of] = 0.0, 0.0
+            C[of, of] = 1.0
+    found, expected = found_in(a), dense_gradients(a)
+    assert found["logp"] == pytest.approx(log_density(a), rel=1e-9)
+    np.testing.assert_allclose(found["variance"][~people], expected["variance"][~people], rtol=1e-9, atol=1e-9)
+    for name in set(expected) - {"variance"} - ({"factor"} if not len(a["factor"]) else set()):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def identity_blocks(sizes):
@@ -310,7 +328,7 @@ def test_identity_blocks_change_nothing(shape):
 def test_order_of_rows_within_a_study_does_not_matter(shape):
     a, rng = make(*shape), np.random.default_rng(7)
     order = np.concatenate([rng.permutation(np.arange(*ends)) for ends in pairwise(a["start"])])
-    by_row = ("y", "fixed", "moving", "variance")
+    by_row = ("y", "fixed", "moving", "variance", "within")
     moved = a | {name: np.ascontiguousarray(a[name][..., order]) for name in by_row} | {"correlation": a["correlation"].copy()}
     for s, (first, last) in enumerate(pairwise(a["start"])):
         if a["block"][s + 1] > a["block"][s]:
@@ -364,7 +382,7 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape, seed
         a["slopes"],
         repeat(a["factor"]),
         a["variance"][None],
-        np.full(draws, a["within"]),
+        repeat(a["within"]),
         a["start"],
         a["correlation"],
         a["block"],
@@ -379,7 +397,7 @@ def test_draws_have_the_mean_and_covariance_of_the_dense_conditional(shape, seed
     W, prior_sd = np.hstack([X, Z]), np.concatenate([a["sd"], own_spreads(a).ravel()])
     prior_mean = np.concatenate([a["mean"], np.zeros(Z.shape[1])])
     P = np.diag(prior_sd**2)
-    gain = P @ W.T @ np.linalg.inv(W @ P @ W.T + sampling_covariance(a) + a["within"] * np.eye(n))
+    gain = P @ W.T @ np.linalg.inv(W @ P @ W.T + sampling_covariance(a) + np.diag(a["within"]))
     mean, cov = prior_mean + gain @ (a["y"] - W @ prior_mean), P - gain @ W @ P
 
     free = prior_sd > 0
@@ -423,7 +441,7 @@ def test_effects_and_variances_may_differ_between_draws():
     a, draws, rng = make(*SHAPES[4], seed=4), 5, np.random.default_rng(6)
     n, p = len(a["y"]), len(a["mean"])
     q, studies = len(a["slopes"]), len(a["start"]) - 1
-    sizes = [(draws, n), (draws, n, p), *[(draws, p)] * 2, (draws, q), (draws, studies), (draws, n), draws]
+    sizes = [(draws, n), (draws, n, p), *[(draws, p)] * 2, (draws, q), (draws, studies), (draws, n), (draws, n)]
     each = [rng.uniform(0.2, 1, size) for size in sizes]
     normals = [rng.standard_normal((draws, p)), rng.standard_normal((draws, studies, q))]
 
@@ -446,12 +464,12 @@ def errors_of(a):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("within", [0.0, 0.3])
+@pytest.mark.parametrize("within", [0.0, 1.0])
 def test_sampling_errors_have_the_covariance_of_the_rows(shape, within):
     a = make(*shape)
     n = len(a["y"])
-    F = conditionals.sampling_errors(a["variance"][None], np.full(n, within), *errors_of(a), np.eye(n))
-    np.testing.assert_allclose(F.T @ F, sampling_covariance(a) + within * np.eye(n), rtol=1e-10, atol=1e-12)
+    F = conditionals.sampling_errors(a["variance"][None], np.tile(within * a["within"], (n, 1)), *errors_of(a), np.eye(n))
+    np.testing.assert_allclose(F.T @ F, sampling_covariance(a) + np.diag(within * a["within"]), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "specs": ["load_model", "models"],
         "optima": ["Optimum", "optimum"],
         "rescaling": ["in_points"],
+        "categories": ["category_probabilities"],
         "paths": ["optima_by_path", "protocol_path"],
         "decisions": ["Contrast", "contrast"],
         "leave_one_out": ["LeaveOneOut", "leave_one_study_out"],

@@ -3,6 +3,8 @@
 V_ij = C_ij sqrt(variance_i variance_j) within a study. C_s, the correlation matrix of study s, lies row by row in the flat vector
 `correlation` at block[s] to block[s + 1], block (studies + 1,); an empty range is the identity: rows that are independent given
 the study. A block of m rows costs O(m^3).
+
+`within` (rows,) is a variance of each row beside that, or empty: none. A row without a sampling error (a participant) has that alone.
 """
 
 import numpy as np
@@ -30,13 +32,14 @@ def block_of(values, s, start, block):
 
 @compiled
 def decorrelate(variance, within, start, correlation, block):
-    """L, stored as `correlation` is, and v (rows,) of V + within I = L diag(v) L', L unit lower triangular; NaN where that is not
+    """L, stored as `correlation` is, and v (rows,) of V + diag(within) = L diag(v) L', L unit lower triangular; NaN where that is not
     positive definite."""
-    L, v = correlation.copy(), variance + within
+    extra = within if len(within) else np.zeros(len(variance))
+    L, v = correlation.copy(), variance + extra
     for s in with_block(block):
         L_s, first = block_of(L, s, start, block), start[s]
         for i in range(len(L_s)):
-            v[first + i] = L_s[i, i] * variance[first + i] + within
+            v[first + i] = L_s[i, i] * variance[first + i] + extra[first + i]
             for j in range(i):
                 total = L_s[i, j] * np.sqrt(variance[first + i]) * np.sqrt(variance[first + j])
                 for k in range(j):
@@ -84,7 +87,7 @@ def push_back(lines, L, start, block):
 @compiled
 def error_gradients(gradient, L, C, variance, dvariance):
     """Of one block: `gradient` (m, m), with respect to the covariance of the standardised errors, becomes that with respect to
-    V + within I; `dvariance` (m,) takes the one with respect to the variances."""
+    V + diag(within); `dvariance` (m,) takes the one with respect to the variances, 0 where a variance is."""
     m = len(gradient)
     for _ in range(2):  # L'^-1 gradient L^-1, by rows
         for i in range(m):
@@ -94,17 +97,16 @@ def error_gradients(gradient, L, C, variance, dvariance):
                 gradient[i, k], gradient[k, i] = gradient[k, i], gradient[i, k]
     for i in range(m):
         dvariance[i] = 0.0
-        for k in range(m):
+        for k in range(m if variance[i] > 0 else 0):
             dvariance[i] += gradient[i, k] * C[i, k] * np.sqrt(variance[k] / variance[i])
 
 
 @compiled
-def block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance):
-    """`variance_gradients` of a study whose errors are correlated: replaces its part of `dvariance`; returns what that adds to the
-    gradient with respect to within."""
+def block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance, dwithin):
+    """`variance_gradients` of a study whose errors are correlated: replaces its part of `dvariance` and `dwithin`."""
     first, last = start[s], start[s + 1]
     p, q, m = len(T), len(Z), last - first
-    gradient, part, added = np.empty((m, m)), np.zeros((p, m)), 0.0
+    gradient, part = np.empty((m, m)), np.zeros((p, m))
     for j in range(p):
         for k in range(j + 1):
             add(T[j, k], F[k, first:last], part[j])
@@ -117,17 +119,15 @@ def block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, corr
                 for l in range(q):
                     rest -= root[first + i] * Z[k, first + i] * C_inverse[k, l, s] * Z[l, first + n] * root[first + n]
             gradient[i, n] = 0.5 * (alpha[first + i] * alpha[first + n] - root[first + i] * rest * root[first + n])
-        added -= dvariance[first + i]
     correlated = block_of(L, s, start, block), block_of(correlation, s, start, block)
     error_gradients(gradient, *correlated, variance[first:last], dvariance[first:last])
     for i in range(m):
-        added += gradient[i, i]
-    return added
+        dwithin[first + i] = gradient[i, i]
 
 
 @compiled
 def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, start, correlation, block):
-    """Gradients with respect to variance (rows,) and within; D A^-1 D = T'T, everything else in standardised form.
+    """Gradients with respect to variance and within (rows,); D A^-1 D = T'T, everything else in standardised form.
 
     The diagonal of K^-1 is W (1 - W^1/2 Z C^-1 Z'W^1/2 - F'D A^-1 D F).
     """
@@ -145,10 +145,10 @@ def variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, star
                 add(T[j, k], F[k, a:b], part[: b - a])
             for i in range(a, b):
                 rest[i] -= part[i - a] ** 2
-    dvariance, dwithin = rest, 0.0
+    dvariance = rest
     for i in range(n):
         dvariance[i] = 0.5 * (alpha[i] ** 2 - root[i] ** 2 * rest[i])
-        dwithin += dvariance[i]
+    dwithin = dvariance.copy()
     for s in with_block(block):
-        dwithin += block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance)
+        block_gradients(F, alpha, T, Z, C_inverse, root, s, L, variance, start, correlation, block, dvariance, dwithin)
     return dvariance, dwithin

@@ -22,8 +22,8 @@ from .engine import sample
 from .errors import FitError, StimdoseError, nearest
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
-from .posterior import replicate
-from .predictor import mean_effect, spread_at, study_columns, study_spread, terms
+from .posterior import draw_coefficients, replicate
+from .predictor import mean_effect, row_variance, spread_at, study_columns, study_spread, terms
 from .results import complete, dataset, population, stacked
 from .rows import Missing, Rows, prepare
 from .selection import PROBABILITY, log_selection
@@ -271,18 +271,20 @@ def _by_level(name: str, draws: np.ndarray, levels: list) -> dict[str, np.ndarra
 
 def log_likelihood(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> np.ndarray:
     """Log density (draws,) of all effects given every parameter, the effects of studies integrated out: a dense normal for each study,
-    by no code that the sampler uses."""
+    by no code that the sampler uses; of an ordinal model, whose levels have no such density, as the fit has it."""
+    if rows.scores:
+        return draw_coefficients(model, rows, values, np.random.default_rng(0))[1].sum(axis=1)
     found = terms(model, rows, rows.points, values)
     columns = {term.name: term.column for term in found}
     residual = rows.effect - mean_effect(found, values)
     sampling = covariance.matrix(rows.table)
-    within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(len(residual))
+    within = np.broadcast_to(row_variance(rows, values), residual.shape)
     total, spread = np.zeros(len(residual)), spread_at(model, rows.points.groups, rows.study, values)
     by_study = study_columns(model, rows, rows.points.groups, spread, columns, values)
     for s in range(len(rows.studies)):
         own = slice(rows.start[s], rows.start[s + 1])
         r = residual[:, own]
-        matrix = sampling[own, own] + within[:, None, None] * np.eye(r.shape[1])
+        matrix = sampling[own, own] + within[:, None, own] * np.eye(r.shape[1])
         for column in by_study:
             z = column[:, own]
             matrix = matrix + z[:, :, None] * z[:, None, :]

@@ -11,6 +11,7 @@ from .caveats import fit_warning
 from .curves import effect_label
 from .diagnosis import elements
 from .doses import short
+from .errors import StimdoseError
 from .influence import answers, mean_change
 from .leave_one_out import LeaveOneOut, leave_one_study_out
 from .optima import default_delta, optimum
@@ -94,8 +95,13 @@ def check(
     influential if the mean effect or a best dose moves by more than one posterior standard deviation without it; it decides if a verdict
     changes without it.
 
-    Raises StimdoseError where delta must be stated, or for columns that the table does not have.
+    Raises StimdoseError where delta must be stated, for columns that the table does not have, and for an ordinal fit.
     """
+    if fit.rows.scores:
+        raise StimdoseError(
+            "an ordinal fit has no check of this kind, which compares changes with normal predictions: compare the scores with replicated "
+            "ones (tree['posterior_predictive']), and see leave_one_study_out for studies that stand apart"
+        )
     delta = default_delta(fit.model, fit.trials) if delta is None and fit.model.doses else delta
     left_out = leave_one_study_out(fit) if left_out is None else left_out
     studies, rows, moved = _study_by_study(fit, left_out, delta, prob)

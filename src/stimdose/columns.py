@@ -11,15 +11,19 @@ KINDS = {
     "estimand": "what the effect means",
     "effect": "the comparison as printed",
     "arm": "what is printed of each arm",
+    "participant": "scores of one person, in rows whose design is 'participant' and whose study is the centre or trial",
     "assumption": "correlations that the paper prints or you assume; rows that need one and lack it are named",
     "dose": "how much: a number, an interval (12-15) or an open end (>=21, <5)",
+    "spread": "how doses differ among the people of a row: the row then estimates the mean effect over their doses",
     "protocol": "the pattern of stimulation within a session",
     "moderator": "who was treated, and where",
     "reporting": "how the trial was done: fields of the reporting checklists",
     "risk of bias": "judgements by RoB 2",
     "text": "the rest, kept as printed",
 }
-NUMERIC_KINDS = ("effect", "arm", "assumption", "dose", "protocol")
+NUMERIC_KINDS = ("effect", "arm", "participant", "assumption", "dose", "spread", "protocol")
+PARTICIPANT = "participant"
+"""Design of a row that is one person."""
 ROB_LEVELS = ("low", "some concerns", "high")
 
 
@@ -114,6 +118,7 @@ COLUMNS: dict[str, Column] = {
             "rows of a study with the same value share a control arm; rows of one `sample` have one, named in any of them",
         ),
         _text("sample", "identity", "rows of a study with the same value were measured on the same people"),
+        _text("participant", "identity", "name or number of the person, where a row is one participant; it may be left empty"),
         _text("direction", "estimand", "whether a higher or a lower score is better", levels=("higher", "lower"), required=True),
         _text(
             "measure",
@@ -134,8 +139,8 @@ COLUMNS: dict[str, Column] = {
         _text(
             "design",
             "estimand",
-            "where the row comes from; 'stratum' is a pooled effect of several trials",
-            levels=("parallel", "crossover", "within-group", "stratum"),
+            "where the row comes from; 'stratum' is a pooled effect of several trials, 'participant' one person",
+            levels=("parallel", "crossover", "within-group", "stratum", PARTICIPANT),
             required=True,
         ),
         _text("score", "estimand", "scores at the end, or changes from baseline", levels=("change", "final")),
@@ -150,6 +155,8 @@ COLUMNS: dict[str, Column] = {
             "p_value", "text", "two-sided p value as printed: a number recovers a standard error, a bound such as <0.05 does not"
         ),
         *_arm_summaries(),
+        _number("score_before", "participant", "score of the participant before treatment", "outcome units"),
+        _number("score_after", "participant", "score of the participant after it", "outcome units"),
         _correlation(
             "pre_post_r", "correlation of one person's two measurements: before and after, or two periods of a crossover"
         ),
@@ -228,6 +235,16 @@ COLUMNS: dict[str, Column] = {
 }
 
 DOSES = tuple(name for name, column in COLUMNS.items() if column.kind == "dose")
+COLUMNS |= {
+    f"{name}_sd": _number(
+        f"{name}_sd",
+        "spread",
+        f"standard deviation of {name} between the people of the row; their mean stands in {name}",
+        COLUMNS[name].unit,
+        low=0.0,
+    )
+    for name in DOSES
+}
 UNKNOWN = ("lacks", "effect_r0", "effect_r_slope", "variance_r0", "variance_r_slope", "effect_sd1", "variance_sd1", "pooled_sd")
 """What Trials keeps of rows that lack the correlation r ("r" in `lacks`; "r, stated" where a model cannot draw it) or a standard
 deviation ("sd"); other words in `lacks` say why a row has no effect. Where r is missing: effect = effect_r0 / sqrt(1 -

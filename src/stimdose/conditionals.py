@@ -12,9 +12,9 @@ def draw(y, X, mean, sd, spread, slopes, factor, variance, within, start, correl
     """Draw beta | y and u | beta, y from their exact conditionals, for every posterior draw.
 
     y, variance (draws, rows), or (1, rows) if all draws share them; X (draws, rows, p); mean, sd (draws, p); spread (draws, q);
-    factor (draws, studies) on the first spread, or (draws, 0): all 1; within (draws,); normal_b (draws, p) and normal_u (draws,
-    studies, q) standard normals. Returns beta (draws, p), u (draws, studies, q) in effect units, and log p(y_s | beta) (draws,
-    studies), each study's u integrated out.
+    factor (draws, studies) on the first spread, or (draws, 0): all 1; within (draws, rows) or (draws, 0); normal_b (draws, p) and
+    normal_u (draws, studies, q) standard normals. Returns beta (draws, p), u (draws, studies, q) in effect units, and log p(y_s |
+    beta) (draws, studies), each study's u integrated out.
     """
     draws, n, p = X.shape
     q, studies, study, none = len(slopes), len(start) - 1, study_of(start), np.empty((0, n))
@@ -50,9 +50,10 @@ def draw(y, X, mean, sd, spread, slopes, factor, variance, within, start, correl
 
 @compiled
 def sampling_errors(variance, within, start, correlation, block, normal):
-    """Draws (draws, rows) of w + e ~ N(0, V + within I).
+    """Draws (draws, rows) of w + e ~ N(0, V + diag(within)).
 
-    variance (draws, rows), or (1, rows) if all draws share it; within (draws,); normal (draws, rows) standard normals.
+    variance (draws, rows), or (1, rows) if all draws share it; within (draws, rows) or (draws, 0); normal (draws, rows) standard
+    normals.
     """
     errors = np.empty(normal.shape)
     for d in range(len(normal)):
@@ -68,15 +69,15 @@ def sampling_errors(variance, within, start, correlation, block, normal):
 def within_deviations(residual, variance, within, start, correlation, block, normal):
     """Draws (draws, rows) of w given residual = w + e, w ~ N(0, within I) and e ~ N(0, V), from their exact conditional.
 
-    residual (draws, rows); the others as in `sampling_errors`.
+    residual (draws, rows); within (draws,); the others as in `sampling_errors`.
     """
-    deviations = np.empty(normal.shape)
+    deviations, none = np.empty(normal.shape), np.empty(0)
     for d in range(len(normal)):
         t, variance_d = within[d], variance[d % len(variance)]
         share = t / (t + variance_d)
         deviations[d] = share * residual[d] + np.sqrt(share * variance_d) * normal[d]
-        L, v = decorrelate(variance_d, t, start, correlation, block)
-        root, root_v = decorrelate(variance_d, 0.0, start, correlation, block)
+        L, v = decorrelate(variance_d, np.full(len(variance_d), t), start, correlation, block)
+        root, root_v = decorrelate(variance_d, none, start, correlation, block)
         for s in with_block(block):
             rows = slice(start[s], start[s + 1])
             L_s = block_of(L, s, start, block)

@@ -16,7 +16,7 @@ from .dose_space import visited
 from .errors import StimdoseError, nearest
 from .grid import NewStudy, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
-from .posterior import reported_effects
+from .posterior import shown_effects
 from .predictor import grouped_parameters
 from .rows import Rows, pairs
 from .sampling import Fit
@@ -28,6 +28,8 @@ NEW_GROUP = "new group"
 
 def effect_label(fit: Fit) -> str:
     """Axis label of the effect: the measure, and which way is benefit."""
+    if fit.rows.scores:
+        return "Benefit (SD of the latent scale, positive = benefit)"
     return f"{fit.trials.measure} (positive = benefit)"
 
 
@@ -119,7 +121,8 @@ def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     """What the trials reported along one dose: dose, dose_low, dose_high (NaN unless printed as an interval), effect, se, study
     and group. A dose that is not printed stands at its posterior median and 95 % interval, and is marked in `imputed`.
 
-    Effects are as reported, aligned to benefit; they are not adjusted for the other doses.
+    Effects are as reported, aligned to benefit; they are not adjusted for the other doses. Of an ordinal fit they are latent, what the
+    level of each participant tells of them: posterior mean and standard deviation.
 
     Raises StimdoseError for a dose that the model does not have, or a column that the table does not have.
     """
@@ -128,13 +131,9 @@ def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
         raise StimdoseError(f"the model has no dose {column!r}{nearest(column, doses)}; it has {', '.join(doses) or 'none'}")
     if by is not None and by not in table:
         raise StimdoseError(f"the table has no column {by!r}{nearest(by, table.columns)}")
-    low, high = (
-        table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan)
-        for end in ("low", "high")
-    )
-    middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
-    dose = table[column].where(table[column].notna(), middle)
-    effect, se = reported_effects(fit.rows, fit.values())
+    seen = _doses(fit, column)
+    dose, low, high = (seen[name] for name in ("dose", "dose_low", "dose_high"))
+    effect, se = shown_effects(fit.model, fit.rows, fit.values())
     frame = pd.DataFrame(
         {
             "study": table["study"],
@@ -150,6 +149,17 @@ def points(fit: Fit, column: str, *, by: str | None = None) -> pd.DataFrame:
     for name, values in zip(("dose_low", "dose", "dose_high"), believed, strict=True):
         frame[name] = frame[name].where(~frame["imputed"], values)
     return frame.assign(**{by: table[by].astype(str)}) if by else frame
+
+
+def _doses(fit: Fit, column: str) -> pd.DataFrame:
+    """dose, the middle of an interval, NaN where nothing is printed; dose_low and dose_high, NaN unless printed as an interval."""
+    table = fit.rows.table
+    low, high = (
+        table[f"{column}_{end}"].to_numpy(float) if f"{column}_{end}" in table else np.full(len(table), np.nan)
+        for end in ("low", "high")
+    )
+    middle = np.where(np.isinf(high), low, np.where(low > 0, np.sqrt(low * high), high / 2))
+    return pd.DataFrame({"dose": table[column].where(table[column].notna(), middle), "dose_low": low, "dose_high": high})
 
 
 @checked(draws=arguments.CURVE)
@@ -218,8 +228,8 @@ def held_in_words(held: dict, path: Mapping) -> str:
 
 def _observed_by_group(fit: Fit, column: str, by: str) -> dict[str, list[float]]:
     found = {}
-    seen = points(fit, column, by=by)
-    for level, part in seen[~seen["imputed"]].groupby(by):
+    seen = _doses(fit, column).assign(**{by: fit.rows.table[by].astype(str)})
+    for level, part in seen[seen["dose"].notna()].groupby(by):
         values = part[["dose", "dose_low", "dose_high"]].to_numpy().ravel()
         values = values[np.isfinite(values) & (values > 0) | (values == part["dose"].min())]
         found[str(level)] = [float(values.min()), float(values.max())]

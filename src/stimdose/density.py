@@ -277,7 +277,7 @@ def log_density(position, program, gradient):
     if by_row:
         effect, variance = effect.copy(), variance.copy()
         total += fill_unprinted(registers, unprinted, effect, variance)
-    within = registers[likelihood.within[0]] if len(likelihood.within) else 0.0
+    within = registers[likelihood.within]
     factor = study_factor(registers, likelihood)
     logp, deffect, dcolumns, dmean, dsd, dspread, dfactor, dvariance, dwithin = log_marginal(
         effect,
@@ -302,8 +302,8 @@ def log_density(position, program, gradient):
     for k in range(len(dspread)):
         dregisters[likelihood.spread[k]] += dspread[k]
     study_factor_gradient(registers, likelihood, factor, dfactor, dregisters)
-    if len(likelihood.within):
-        dregisters[likelihood.within[0]] += 2 * within * dwithin
+    for i in range(len(within)):
+        dregisters[likelihood.within[i]] += 2 * within[i] * dwithin[i]
     if by_row:
         unprinted_gradient(registers, unprinted, deffect, dvariance, dregisters)
     of_doses = len(moving.row_group)

@@ -180,6 +180,10 @@ def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: 
             faults.append(f"{name}: one or more {'whole numbers from 2' if name == 'n' else 'numbers above 0'}, not {given!r}")
     if fit.model.selection:
         faults.append("a new trial would be published or not, which no fit with selection tells: fit the model without it")
+    if fit.rows.scores:
+        faults.append(
+            "a new trial would report a mean, which an ordinal fit does not predict: fit the model with likelihood = 'normal'"
+        )
     known = base_levels(fit.rows)
     if unnamed := [f"{name} ({', '.join(fit.rows.levels[name])})" for name in known if name not in (at or {})]:
         faults.append(f"a new trial is of one group: name in `at` a level of {'; '.join(unnamed)}")

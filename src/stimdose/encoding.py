@@ -14,6 +14,7 @@ from .predictor import (
     grouped_parameters,
     linear_system,
     prior_constants,
+    row_levels,
     sampled_priors,
     study_effects,
     terms,
@@ -180,6 +181,10 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     elif by:
         spread[0] = registers.of(1.0)
         own_spread = registers.grouped[f"between_study_by_{by}"][rows.points.groups[by][rows.start[:-1]]]
+    of_rows = row_levels(rows)
+    within = np.full(len(rows.effect) if of_rows else 0, registers.of(0.0))
+    for name, of in of_rows.items():
+        within[of > 0] = slots[name]
     likelihood = Likelihood(
         effect=rows.effect,
         variance=rows.variance,
@@ -187,7 +192,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         mean=np.array([mean_of(system[k]) for k in order] + of_levels),
         sd=np.array([registers.of(system[k].sd) for k in order] + of_levels),
         spread=np.array(spread),
-        within=np.array([slots["within_study"]] if rows.has_within_study else [], int),
+        within=within,
         slopes=np.array(slopes),
         own_spread=own_spread,
         weight=registers.sampled.get("study_weight", numbers),
@@ -196,7 +201,7 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
         block=rows.block,
         statistics=np.empty(0),
     )
-    is_static = not (rows.unknowns or rows.has_within_study or len(rows.correlation)) and len(spread) == 1
+    is_static = not (rows.unknowns or of_rows or len(rows.correlation)) and len(spread) == 1
     if is_static:
         likelihood = likelihood._replace(statistics=statistics_of(rows.effect, likelihood.fixed, rows.variance, rows.start))
     row_group, columns = np.full((len(moving), len(rows.effect)), NOWHERE), np.empty((len(moving), 5), int)

@@ -8,7 +8,7 @@ from .model import Model
 from .rows import Rows
 
 NOTICE_AFTER = 5.0
-SELECTION_NOTICE = "stimdose samples the coefficients too, in PyMC: with selection they cannot be integrated out"
+EXPLICIT_NOTICE = "stimdose samples the coefficients too, in PyMC: with selection, or of levels, they cannot be integrated out"
 NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
 
 
@@ -18,9 +18,9 @@ def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, 
     longer = max(settings["tune"], settings.get("tune_from_nothing", 0))
     run = {name: settings[name] for name in ("draws", "tune", "chains", "target_accept")}
     run["cores"] = settings["cores"] or min(settings["chains"], os.cpu_count() or 1)
-    if model.selection and progress:
-        print(SELECTION_NOTICE, file=sys.stderr, flush=True)
-    if model.selection or not settings["integrate"]:
+    if model.is_explicit and progress:
+        print(EXPLICIT_NOTICE, file=sys.stderr, flush=True)
+    if model.is_explicit or not settings["integrate"]:
         from .explicit import sample_explicit
 
         return sample_explicit(model, rows, seed, run | {"tune": longer}, progress, _may_have_modes(model))

@@ -31,7 +31,7 @@ def usual_dose(rows: Rows, column: str) -> float:
     points = rows.points.doses[column]
     values = points.values.copy()
     values[points.uncertain] = np.exp(points.log_bounds.mean(axis=1))
-    for row in np.unique(points.row_of_node):
+    for row in np.setdiff1d(points.row_of_node, np.flatnonzero(rows.table[column].notna())):
         values[row] = np.median(points.nodes[points.row_of_node == row])
     if np.isnan(values).all():  # nothing is printed, and the prior was stated
         return float(np.sqrt(np.prod(observed_range(rows, column))))

@@ -1,7 +1,7 @@
 """The normal likelihood with every Gaussian part integrated out, and its gradient.
 
     y = X beta + Z u + w + e      beta_j ~ N(mean_j, sd_j^2)      u_s ~ N(0, diag(spread^2)) for each study s
-                                  w ~ N(0, within I)              e_s ~ N(0, V_s), see `blocks`
+                                  w ~ N(0, diag(within))          e_s ~ N(0, V_s), see `blocks`
 
 The first effect of a study may have a spread of its own, factor_s spread_1: its column of Z is then factor_s in place of ones.
 
@@ -301,10 +301,10 @@ def log_marginal(
     within.
 
     y, variance (rows,); fixed (p1, rows); moving (p2, rows); mean, sd (p1 + p2,); spread, slopes (q,); factor (studies,) on the
-    first spread, whose slope is -1, or empty: all 1; within a variance; start, block (studies + 1,); correlation flat. `by_row`:
-    whether gradients with respect to y and variance are wanted, else they are empty. The gradient with respect to `within` is 0
-    where within is 0: it is the square of a parameter, or a constant. `statistics`: empty, or `statistics_of(y, fixed, variance,
-    start)` where there is no block, slopes = [-1], within = 0, and not by_row.
+    first spread, whose slope is -1, or empty: all 1; within (rows,) a variance of each row beside that of sampling, or empty:
+    none; start, block (studies + 1,); correlation flat. `by_row`: whether gradients with respect to y and variance are wanted,
+    else they are empty. `statistics`: empty, or `statistics_of(y, fixed, variance, start)` where there is no block, slopes =
+    [-1], no within, and not by_row.
     """
     p1, p2, q, studies, study = len(fixed), len(moving), len(slopes), len(start) - 1, study_of(start)
     p = p1 + p2
@@ -344,7 +344,7 @@ def log_marginal(
             dspread[k] = dspread[k] / spread[k] - half[k]
 
     dfactor = factor_gradient(F, T, scale, effect, 1 / determinant if static else C_inverse[0, 0], factor)
-    dy, dvariance, dmoving, dwithin = np.empty(0), np.empty(0), np.empty((p2, len(y))), 0.0
+    dy, dvariance, dmoving, dwithin = np.empty(0), np.empty(0), np.empty((p2, len(y))), np.empty(0)
     if static and p2 == 0:
         return logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
     alpha, line = np.empty(len(y)), np.empty(F.shape[1])
@@ -364,10 +364,10 @@ def log_marginal(
         if slopes[k] >= p1:
             own = effect[k * studies : (k + 1) * studies]
             add_slope_gradient(k, F, alpha, own, M, Z, C_inverse, root, spread, study, dmoving[slopes[k] - p1])
-    if by_row or within != 0:
+    if by_row or len(within):
         dvariance, dwithin = variance_gradients(F, alpha, T, Z, C_inverse, root, study, L, variance, start, correlation, block)
-    if within == 0:
-        dwithin = 0.0
+    if len(within) == 0:
+        dwithin = np.empty(0)
     push_back(dmoving, L, start, block)
     if by_row:
         push_back(alpha.reshape(1, -1), L, start, block)

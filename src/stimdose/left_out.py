@@ -18,7 +18,7 @@ import numpy as np
 from .model import Model
 from .own_unknowns import OwnUnknowns, own_unknowns
 from .posterior import draw_coefficients, observed
-from .predictor import linear_system, prior_constants, spread_at, study_columns, terms
+from .predictor import linear_system, prior_constants, row_variance, spread_at, study_columns, terms
 from .rows import Points, Rows
 
 CHUNK = 10_000_000
@@ -35,7 +35,7 @@ def log_predictive(
     alone is integrated over its distribution given the draw: see `own_unknowns`.
     """
     studies = range(len(rows.studies)) if studies is None else studies
-    if model.selection:  # every coefficient is sampled, so that studies are independent
+    if model.is_explicit:  # every coefficient is sampled, so that studies are independent
         _, density = draw_coefficients(model, rows, values, np.random.default_rng(0))
         return density[:, list(studies)], density[:, list(studies)]
     own = [own_unknowns(model, rows, s) for s in studies]
@@ -125,9 +125,8 @@ def study_covariance(rows: Rows, s: int, Z: np.ndarray, variance: np.ndarray, va
     correlation = rows.correlation[first:last].reshape(size, size) if last > first else np.eye(size)
     error = np.sqrt(variance)
     B = Z @ _t(Z) + correlation * error[:, :, None] * error[:, None, :]
-    if rows.has_within_study:
-        B += (values["within_study"] ** 2)[:, None, None] * np.eye(size)
-    return B
+    own = slice(*rows.start[s : s + 2])
+    return B + np.atleast_2d(row_variance(rows, values))[:, None, own] * np.eye(size)
 
 
 def _log_normal(residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:

@@ -3,11 +3,21 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pandas as pd
 import tomli_w
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from .default_priors import BETWEEN_STUDY, BETWEEN_STUDY_CORRELATION, BETWEEN_STUDY_SPREAD, PUBLICATION, SMALL_STUDY, WITHIN_STUDY
+from .default_priors import (
+    BETWEEN_STUDY,
+    BETWEEN_STUDY_CORRELATION,
+    BETWEEN_STUDY_SPREAD,
+    CUTPOINT,
+    PUBLICATION,
+    RESIDUAL,
+    SMALL_STUDY,
+    WITHIN_STUDY,
+)
 from .errors import ModelError, nearest
 from .group_terms import check_same_order, shown_by
 from .parts import (
@@ -21,6 +31,9 @@ from .parts import (
 from .priors import Prior
 from .validity import Spec, not_text
 
+OF_TABLES = ("residual_sd", "pre_post_r", "sd_spread")
+"""Priors that a model states, or leaves to their defaults, for what only some tables need."""
+
 
 class Model(Spec):
     """A dose-response model.
@@ -30,6 +43,11 @@ class Model(Spec):
     intercept: None anchors the model: zero dose, zero effect. Only contrasts with sham or add-on may be anchored.
     within_study: spread of the true effects of rows of one study around what the model gives them; False leaves it out, and rows of
         one study are then assumed to differ from that by sampling error alone.
+    likelihood: "ordinal" makes the effect a latent one, of which the score after treatment is a level (see `ordinal`): rows are participants,
+        effects are in standard deviations of the latent scale, and cutpoints are in the place of an intercept.
+    score_levels: the levels of that score; by default those that the table has.
+    residual_sd: prior of the standard deviation of participants around what the model gives them (default: see `residual_prior`); there
+        is such a parameter where rows are participants.
     pre_post_r, sd_spread: priors of what missing="impute" draws besides doses, in place of the defaults of `unknowns`: the
         correlation of before and after, and the spread of log standard deviations between trials.
     study_effects: "student-t" lets single studies lie far from the others: N(0, between_study^2 / weight), weight ~ Gamma(df / 2, df / 2),
@@ -50,6 +68,9 @@ class Model(Spec):
     moderator: tuple[Moderator, ...] = ()
     between_study: Prior = BETWEEN_STUDY
     within_study: PriorOrFalse = WITHIN_STUDY
+    likelihood: Literal["normal", "ordinal"] = "normal"
+    score_levels: tuple[float, ...] | None = None
+    residual_sd: Prior | None = None
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
     study_effects: Literal["normal", "student-t"] = "normal"
@@ -82,7 +103,17 @@ class Model(Spec):
             moderator.column for moderator in self.moderator if moderator.is_numeric
         ]
         variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.doses), "study_effect", "effect", "variance"}
-        variables |= {"within_study", "pre_post_r", "sd_spread", "sd_true", "study_weight"}
+        variables |= {
+            "cutpoint",
+            "score",
+            "score_step",
+            "within_study",
+            "residual_sd",
+            "pre_post_r",
+            "sd_spread",
+            "sd_true",
+            "study_weight",
+        }
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or set("/:*") & set(column):
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")
@@ -95,8 +126,14 @@ class Model(Spec):
             raise ValueError(f"pre_post_r is a correlation: its prior is of that family, not {self.pre_post_r.family}")
         if self.sd_spread:
             check_spread(self.sd_spread)
+        if self.residual_sd and self.residual_sd.family not in ("lognormal", "logt"):
+            raise ValueError(
+                "residual_sd is all that lies between people and the mean, and must stay away from zero: its prior is lognormal or "
+                f"logt, not {self.residual_sd.family}"
+            )
         self._check_robust()
-        if self.intercept is None:
+        self._check_ordinal()
+        if self.is_anchored:
             floating = [dose.column for dose in self.dose if not dose.has_true_zero]
             if floating:
                 raise ValueError(f"{', '.join(floating)} has no zero dose to anchor at: give the model an intercept")
@@ -131,6 +168,32 @@ class Model(Spec):
         if self.selection and self.study_effects != "normal":
             raise ValueError("selection needs normal study effects: what is published would depend on how far studies lie out")
 
+    def _check_ordinal(self) -> None:
+        if self.likelihood == "normal":
+            if self.score_levels:
+                raise ValueError(
+                    "score_levels are those of an ordinal likelihood: state likelihood = 'ordinal', or leave them out"
+                )
+            return
+        wrong = {
+            "intercept (cutpoints are in its place; groups that differ in their level are a moderator)": self.intercept,
+            "outcome_sd (effects are in standard deviations of the latent scale)": self.outcome_sd not in (None, 1.0),
+            "residual_sd (it is 1 on the latent scale)": self.residual_sd,
+            "selection": self.selection,
+            "small_study": self.small_study,
+            "Student-t study effects": self.study_effects != "normal",
+        }
+        wrong |= {f"effects of {dose.column} by study (state by_study = false)": dose.by_study for dose in self.dose}
+        if found := [name for name, is_there in wrong.items() if is_there]:
+            raise ValueError(f"an ordinal model has no {', no '.join(found)}")
+        if self.score_levels and (len(self.score_levels) < 2 or (np.diff(self.score_levels) <= 0).any()):
+            raise ValueError(f"score_levels are two numbers or more that rise, not {self.score_levels}")
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether coefficients cannot be integrated out, and are sampled in PyMC."""
+        return bool(self.selection) or self.likelihood == "ordinal"
+
     @property
     def studies_share_a_spread(self) -> bool:
         """Whether the effects of all studies have one normal prior."""
@@ -153,7 +216,7 @@ class Model(Spec):
 
     @property
     def is_anchored(self) -> bool:
-        return self.intercept is None
+        return self.intercept is None and self.likelihood == "normal"
 
     def freed(self) -> "Model":
         """The same model where a rise means "more is better" and not only "treatment works": with an intercept where dose zero is tied
@@ -162,9 +225,8 @@ class Model(Spec):
         The intercept varies over the groups that the doses vary over, or a difference between groups would pass for a slope.
         """
         groups = tuple(dict.fromkeys(name for dose in self.doses for name in dose.groups))
-        return self.replace(
-            intercept=self.intercept or Intercept(by=groups or None), dose=tuple(dose.freed() for dose in self.dose)
-        )
+        level = Intercept(by=groups or None) if self.is_anchored else self.intercept
+        return self.replace(intercept=level, dose=tuple(dose.freed() for dose in self.dose))
 
     def replace(self, **fields) -> "Model":
         """A copy with some fields changed, checked again."""
@@ -195,6 +257,14 @@ class Model(Spec):
             found["publication_probability"] = self.publication_probability or PUBLICATION
         return found
 
+    def residual_prior(self) -> dict[str, Prior]:
+        """The prior of `residual_sd` by that name, in the units of the table: of a normal model that has participants among its rows."""
+        return {"residual_sd": (self.residual_sd or RESIDUAL).scaled(self.outcome_sd or 1.0)}
+
+    def cutpoint_prior(self) -> dict[str, Prior]:
+        """The prior of the cutpoints by their name; it cannot be changed. Empty unless the model is ordinal."""
+        return {"cutpoint": CUTPOINT} if self.likelihood == "ordinal" else {}
+
     def with_priors(self, priors: dict[str, Prior]) -> "Model":
         """The same model with other priors, by posterior variable name as in `priors`; those of effects in units of `outcome_sd`. A set of
         priors gives them: `load_prior_set("sceptical").for_model(model)`.
@@ -205,7 +275,7 @@ class Model(Spec):
             name for name, prior in priors.items() if not isinstance(prior, Prior) and (name, prior) != ("within_study", False)
         ]:
             raise ModelError(f"the prior of {wrong[0]!r} is a Prior, not {priors[wrong[0]]!r}")
-        known = [*self.priors(), "pre_post_r", "sd_spread"]
+        known = [*self.priors(), *OF_TABLES]
         if unknown := [name for name in priors if name not in known]:
             lines = [f"no prior {name!r}{nearest(name, known)}" for name in unknown]
             raise ModelError("\n  - ".join([f"model {self.name!r} does not have:", *lines, f"there are {', '.join(known)}"]))
@@ -220,7 +290,7 @@ class Model(Spec):
             times = {"times": with_own(dose.times)} if dose.times else {}
             return dose.model_copy(update={"priors": dose.priors | own} | times)
 
-        own = "between_study between_study_correlation within_study pre_post_r sd_spread".split()
+        own = ["between_study", "between_study_correlation", "within_study", *OF_TABLES]
         own += ["small_study_effect", "publication_probability"]
         fields = {name: priors[name] for name in own if name in priors}
         if (spread := f"between_study_between_{self.between_study_by}") in priors:
@@ -266,7 +336,7 @@ def _plain(part) -> dict:
 
 def prior_table(model: Model) -> pd.DataFrame:
     """The table of priors a paper prints: parameter, prior, 95 % interval, and why."""
-    return as_table(model.priors())
+    return as_table(model.priors() | model.cutpoint_prior())
 
 
 def as_table(priors: dict[str, Prior]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from . import shipped
 from .errors import ModelError, nearest
-from .model import Model
+from .model import OF_TABLES, Model
 from .priors import Prior
 from .roles import DOSE_ROLES, EFFECT_ROLES, ROLES, roles
 
@@ -78,7 +78,7 @@ class PriorSet(BaseModel):
         A role that the model does not have is passed over. Raises ModelError for names that are neither roles nor of the model, and
         where a prior does not suit its parameter.
         """
-        own, of, more = model.replace(outcome_sd=1.0).priors(), roles(model), ("pre_post_r", "sd_spread")
+        own, of, more = model.replace(outcome_sd=1.0).priors(), roles(model), OF_TABLES
         known = [*own, *more, *ROLES]
         if unknown := [name for name in self.priors if name not in known and name not in DOSE_ROLES]:
             lines = [f"{name!r} is no role, and no prior of model {model.name!r}{nearest(name, known)}" for name in unknown]

@@ -20,11 +20,11 @@ class LogMarginal(Op):
 
     def make_node(self, *inputs):
         inputs = [pt.as_tensor_variable(value) for value in inputs]
-        types = [pt.dscalar, pt.dvector, pt.dmatrix, *[pt.dvector] * 5, pt.dscalar]
+        types = [pt.dscalar, pt.dvector, pt.dmatrix, *[pt.dvector] * 6]
         return Apply(self, inputs, [of() for of in types])
 
     def perform(self, node, inputs, output_storage):
-        for storage, value in zip(output_storage, by_columns(*inputs[:9], float(inputs[9]), *inputs[10:]), strict=True):
+        for storage, value in zip(output_storage, by_columns(*inputs), strict=True):
             storage[0] = np.asarray(value)
 
     def pullback(self, inputs, outputs, cotangents):
@@ -51,9 +51,9 @@ def by_columns(y, fixed, moving, mean, sd, spread, slopes, factor, variance, wit
 def _compile(op, node, **kwargs):
     @numba.njit
     def call(y, fixed, moving, mean, sd, spread, slopes, factor, variance, within, start, correlation, block):
-        given = mean, sd, spread, slopes, factor, variance, within.item(), start, correlation, block
+        given = mean, sd, spread, slopes, factor, variance, within, start, correlation, block
         logp, dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin = by_columns(y, fixed, moving, *given)
-        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, np.asarray(dwithin)
+        return np.asarray(logp), dy, dmoving, dmean, dsd, dspread, dfactor, dvariance, dwithin
 
     return call
 

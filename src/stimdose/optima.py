@@ -325,8 +325,9 @@ def about_shape(fit: Fit, column: str, cost: float = 0.0) -> list[str]:
 
 
 def default_delta(model: Model, trials: Trials) -> float:
-    """The smallest difference that matters, 0.1 standard deviations. Raises StimdoseError if effects are not standardised."""
-    if not set(trials.table["measure"]) <= set(STANDARDISED_MEASURES):
+    """The smallest difference that matters, 0.1 standard deviations, which of an ordinal model are those of the latent scale. Raises
+    StimdoseError if effects are not standardised."""
+    if model.likelihood == "normal" and not set(trials.table["measure"]) <= set(STANDARDISED_MEASURES):
         raise StimdoseError(
             f"state delta, the smallest difference in {trials.measure} that matters "
             "(0.1 is the default for standardised effects only)"

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from .model import Model
 from .posterior import observed
 from .predictive import mean_effects
-from .predictor import spread_at, study_columns, terms
+from .predictor import row_variance, spread_at, study_columns, terms
 from .rows import Rows
 from .selection import PROBABILITY, published_mean, published_tails
 
@@ -23,7 +23,7 @@ BISECTIONS = 40
 
 class Moments(NamedTuple):
     """Reported effects (draws or 1, rows), their mean (draws, rows) in a study not seen, and what their covariance is made of: sampling
-    variances (draws or 1, rows), variance within studies (draws,), and effects by study (draws, rows) of standard deviation 1."""
+    variances (draws or 1, rows), variances beside these (draws or 1, rows), and effects by study (draws, rows) of standard deviation 1."""
 
     effect: np.ndarray
     mean: np.ndarray
@@ -38,7 +38,7 @@ class Moments(NamedTuple):
         block = rows.correlation[slice(*rows.block[study : study + 2])] if len(rows.correlation) else []
         correlation = block.reshape(size, size) if len(block) else np.eye(size)
         sd = np.sqrt(self.variance[:, own])
-        total = correlation * sd[:, :, None] * sd[:, None, :] + self.within[:, None, None] * np.eye(size)
+        total = correlation * sd[:, :, None] * sd[:, None, :] + self.within[..., None, own] * np.eye(size)
         for column in self.columns:
             total = total + column[:, own, None] * column[:, None, own]
         return total
@@ -46,13 +46,11 @@ class Moments(NamedTuple):
 
 def moments(model: Model, rows: Rows, values: dict) -> Moments:
     """The moments of all rows, given draws (draws, ...) of the parameters."""
-    draws = len(values["between_study"])
     effect, variance, _ = observed(rows, values)
     found = {term.name: term.column for term in terms(model, rows, rows.points, values)}
     spread = spread_at(model, rows.points.groups, rows.study, values)
     columns = study_columns(model, rows, rows.points.groups, spread, found, values)
-    within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
-    return Moments(effect, mean_effects(model, rows, values), variance, within, columns)
+    return Moments(effect, mean_effects(model, rows, values), variance, np.atleast_2d(row_variance(rows, values)), columns)
 
 
 def against_others(

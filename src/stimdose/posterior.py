@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import gammaincinv, ndtr, ndtri
 
+from . import ordinal
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
@@ -12,6 +13,7 @@ from .predictor import (
     linear_system,
     mean_effect,
     prior_constants,
+    row_variance,
     sampled_priors,
     scaled_effects,
     study_dims,
@@ -39,6 +41,8 @@ def draw_coefficients(
     """
     if model.selection:
         return _draw_selected(model, rows, sampled, rng)
+    if rows.scores:
+        return {}, ordinal.log_likelihood(model, rows, sampled)
     draws = len(next(iter(sampled.values())))
     chunk = max(1, CHUNK // (len(rows.effect) * (4 + 2 * len(model.priors()))))
     parts = [_draw_chunk(model, rows, _slice(sampled, slice(k, k + chunk)), rng) for k in range(0, draws, chunk)]
@@ -83,8 +87,7 @@ def _draw_chunk(model: Model, rows: Rows, sampled: dict, rng: np.random.Generato
     )
     effect, variance, jacobian = observed(rows, values)
     spread, slopes = np.stack(list(spreads.values()), axis=-1), np.array([place[column_of] for column_of in spreads])
-    within = values["within_study"] ** 2 if rows.has_within_study else np.zeros(draws)
-    errors = (variance, within, rows.start, rows.correlation, rows.block)
+    errors = (variance, _row_variance(rows, values, draws), rows.start, rows.correlation, rows.block)
     beta, u, log_likelihood = draw(
         effect,
         X,
@@ -142,11 +145,25 @@ def observed(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def reported_effects(rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray]:
     """Effect (rows,) and standard error of every row as reported, not as the likelihood takes it at the mean effect; where an SD or r
-    is drawn, the means, with its uncertainty in the standard error by the law of total variance."""
+    is drawn, the means, with its uncertainty in the standard error by the law of total variance. Of a participant, by how much people
+    differ, the median `residual_sd`."""
     effect, variance, _ = observed(rows, values)
     reported = rows.table["variance_reported"].to_numpy(float)
     drawn = variance.mean(axis=0) + effect.var(axis=0)
-    return effect.mean(axis=0), np.sqrt(np.where(np.isnan(reported), drawn, reported))
+    return effect.mean(axis=0), np.sqrt(np.where(np.isnan(reported), drawn, reported) + between_people(rows, values))
+
+
+def shown_effects(model: Model, rows: Rows, values: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Effect (rows,) and standard error of every row on the scale of the curve: `reported_effects`; of an ordinal model the latent benefit."""
+    if not rows.scores:
+        return reported_effects(rows, values)
+    mean, variance = ordinal.latent_moments(rows, fitted(model, rows, values), values["cutpoint"])
+    return mean.mean(axis=0), np.sqrt(variance.mean(axis=0) + mean.var(axis=0))
+
+
+def between_people(rows: Rows, values: dict) -> np.ndarray:
+    """Variance (rows,) of people at the median `residual_sd`; 0 in rows that are not people."""
+    return rows.is_participant * (np.median(values["residual_sd"]) ** 2 if "residual_sd" in values else 0.0)
 
 
 def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
@@ -158,23 +175,28 @@ def fitted(model: Model, rows: Rows, values: dict) -> np.ndarray:
 
 def true_effects(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
     """Draws (draws, rows) of the effect that each row estimates: `fitted` plus its within-study deviation, from its exact
-    conditional."""
+    conditional. A participant's is that of people like them in their study."""
     from .conditionals import within_deviations
 
     mean = fitted(model, rows, values)
     if not rows.has_within_study:
         return mean
-    effect, *errors = _errors(rows, values)
-    return mean + within_deviations(effect - mean, *errors, rng.standard_normal(mean.shape))
+    effect, variance, _, *links = _errors(rows, values)
+    within = np.ascontiguousarray(values["within_study"] ** 2)
+    deviations = within_deviations(effect - mean, variance + rows.is_participant, within, *links, rng.standard_normal(mean.shape))
+    return mean + np.where(rows.is_participant, 0.0, deviations)
 
 
 def replicate(model: Model, rows: Rows, values: dict, rng: np.random.Generator) -> np.ndarray:
-    """Replicated effects (draws, rows): new rows of the same studies, with the sampling errors of the table."""
+    """Replicated effects (draws, rows): new rows of the same studies, with the sampling errors of the table; of an ordinal model changes of
+    score."""
     from .conditionals import sampling_errors
 
     mean = fitted(model, rows, values)
     if model.selection:
         return published_effects(rows.variance, mean, values[PROBABILITY][:, None], rng)
+    if rows.scores:
+        return ordinal.replicated(rows, mean, values["cutpoint"], rng)
     _, *errors = _errors(rows, values)
     return mean + sampling_errors(*errors, rng.standard_normal(mean.shape))
 
@@ -203,11 +225,15 @@ def draw_study_effects(model: Model, rows: Rows, values: dict, rng: np.random.Ge
 
 
 def _errors(rows: Rows, values: dict) -> tuple:
-    """Effect and variance of the rows, variance within studies (draws,), and how sampling errors are linked (see `integrate`)."""
+    """Effect and variance of the rows, variance beside that of sampling (draws, rows), and how sampling errors are linked (see
+    `integrate`)."""
     effect, variance, _ = observed(rows, values)
-    draws = len(next(iter(values.values())))
-    within = np.ascontiguousarray(values["within_study"] ** 2) if rows.has_within_study else np.zeros(draws)
+    within = _row_variance(rows, values, len(next(iter(values.values()))))
     return effect, variance, within, rows.start, rows.correlation, rows.block
+
+
+def _row_variance(rows: Rows, values: dict, draws: int) -> np.ndarray:
+    return np.ascontiguousarray(np.broadcast_to(row_variance(rows, values), (draws, len(rows.effect))))
 
 
 def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -234,6 +260,7 @@ def draw_prior(model: Model, rows: Rows, draws: int, rng: np.random.Generator) -
     if model.study_effects == "student-t":
         shape, rate = weight_prior(model)
         values["study_weight"] = rng.gamma(shape, 1 / rate, (draws, len(rows.studies)))
+    values |= {"cutpoint": ordinal.draw_cutpoints(rows.scores, draws, rng)} if rows.scores else {}
     values |= _prior_imputed(rows.imputation, draws, rng) if rows.imputation else {}
     return values | (rows.unknowns.draw_prior(draws, rng) if rows.unknowns else {})
 

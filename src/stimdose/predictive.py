@@ -14,7 +14,7 @@ from .doses import dose_text, short
 from .errors import StimdoseError
 from .grid import base_levels
 from .model import Model
-from .posterior import new_study_effects, replicate, reported_effects, true_effects
+from .posterior import between_people, new_study_effects, replicate, reported_effects, shown_effects, true_effects
 from .predictor import mean_effect, new_study_columns, study_spread, terms
 from .results import stacked
 from .rows import Rows
@@ -46,7 +46,7 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     seed = int(fit.tree.attrs["seed"])
     draws = true_effects(fit.model, rows, values, np.random.default_rng([seed, 5]))
     ends = [(1 - prob) / 2, (1 + prob) / 2]
-    effect, se = reported_effects(rows, values)
+    effect, se = shown_effects(fit.model, rows, values)
     low, high = effects.interval_from_se(effect, se)
     shrunken_low, shrunken_high = np.quantile(draws, ends, axis=0)
     table = pd.DataFrame(
@@ -117,7 +117,7 @@ def statistics(
     for of, level, part in _parts(fit, by, cuts):
         if (studies := len(np.unique(rows.study[part]))) >= FEWEST_STUDIES:
             lines += [(of, level, studies, name) for name in STATISTICS]
-            variance, study = rows.variance[part], rows.study[part]
+            variance, study = (rows.variance + between_people(rows, values))[part], rows.study[part]
             found.append(_statistics(np.vstack([reported, draws])[:, part], variance, study))
             expected.append(_statistics(means[:, part], variance, study))
     table = pd.DataFrame(lines, columns=["of", "level", "studies", "statistic"])

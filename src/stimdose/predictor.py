@@ -5,6 +5,7 @@ PyTensor variables or to arrays of draws (draws, ...) with group dimensions last
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +67,9 @@ def sampled_priors(model: Model, rows: Rows, integrate: bool = True) -> dict[str
 
 
 def all_priors(model: Model, rows: Rows) -> dict[str, Prior]:
-    """Every prior by name: those of the model, of columns through which its missing doses are imputed, and of other unknowns."""
-    found = model.priors()
+    """Every prior by name: those of the model, of columns through which its missing doses are imputed, and of whatever else the table
+    brings."""
+    found = model.priors() | (model.residual_prior() if "residual_sd" in row_levels(rows) else {})
     if rows.has_levels and (levels := len(rows.levels[model.between_study_by])) > 2:
         name = "between_study_correlation"
         found[name] = found[name].above(outcomes.lowest_correlation(levels))
@@ -101,6 +103,8 @@ def variable_dims(model: Model, rows: Rows) -> dict[str, tuple[str, ...]]:
         dims["sd_true"] = ("sd_true_row",)
     if model.study_effects == "student-t":
         dims["study_weight"] = ("study",)
+    if rows.scores:
+        dims["cutpoint"] = ("score_step",)
     return dims | study_dims(model, rows)
 
 
@@ -137,8 +141,9 @@ def grouped_parameters(model: Model) -> list[Grouped]:
 
 
 def row_coords(rows: Rows) -> dict[str, list]:
-    """Labels of the rows along the dimension `<name>_row` of whatever is unknown by row."""
+    """Labels of the rows along the dimension `<name>_row` of whatever is unknown by row; of the levels, from the best, that each cutpoint lies between."""
     found = {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
+    found |= {"score_step": [f"{a}|{b}" for a, b in pairwise(rows.scores.labels)]} if rows.scores else {}
     return found | ({"sd_true_row": list(rows.labels[rows.unknowns.sd_rows])} if rows.unknowns else {})
 
 
@@ -360,6 +365,23 @@ def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficie
     if model.studies_share_a_spread:
         return [], {None: values["between_study"]} | slopes, None
     return [], {None: one} | slopes, study_spread(model, rows, values)
+
+
+def row_levels(rows: Rows) -> dict[str, np.ndarray]:
+    """What rows of one study differ by besides sampling error: by the posterior variable of its standard deviation, the rows (rows,) that
+    have it, as 0 or 1. People differ by `residual_sd`, which is 1 on the latent scale of an ordinal model, and other rows by
+    `within_study`."""
+    found = {"within_study": ~rows.is_participant} if rows.has_within_study else {}
+    found |= {"residual_sd": rows.is_participant} if rows.is_participant.any() and not rows.scores else {}
+    return {name: of.astype(float) for name, of in found.items()}
+
+
+def row_variance(rows: Rows, values: dict):
+    """Variance (..., rows), or (rows,) of zeros, of what `row_levels` name."""
+    found = np.zeros(len(rows.effect))
+    for name, of in row_levels(rows).items():
+        found = found + values[name][..., None] ** 2 * of
+    return found
 
 
 def weight_prior(model: Model) -> tuple[float, float]:

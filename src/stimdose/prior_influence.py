@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .posterior import new_study_effects, replicate, reported_effects
+from .posterior import between_people, new_study_effects, replicate, reported_effects
 from .predictor import gaussian_coefficients, sampled_priors
 from .priors import Prior
 from .sampling import Fit
@@ -85,7 +85,8 @@ def in_tails(fit: Fit, reference: Fit) -> pd.DataFrame:
 
 def _statistics(fit: Fit, effects: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics (draws,) of effects (draws, rows)."""
-    weight = 1 / fit.rows.variance if not fit.rows.unknowns else np.ones(len(fit.rows.effect))
+    variance = fit.rows.variance + between_people(fit.rows, fit.values())
+    weight = 1 / variance if not fit.rows.unknowns else np.ones(len(variance))
     weight = weight / weight.sum()
     mean = effects @ weight
     centred = effects - mean[:, None]

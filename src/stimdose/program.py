@@ -42,7 +42,7 @@ class Sampled(NamedTuple):
 
 class Likelihood(NamedTuple):
     """Arguments of `integrate.log_marginal` that are data, and the registers (mean, sd, spread, within) of those that are not; within
-    is empty if there is none. Columns of X are lines: fixed (p1, rows).
+    (rows,), of standard deviations, is empty if no row has one. Columns of X are lines: fixed (p1, rows).
 
     own_spread, weight: registers (studies,) of what is a study's own in the spread of its first effect, own_spread / sqrt(weight);
     each is empty if studies do not differ in it. With own_spread, the spread of that effect is 1.

@@ -1,11 +1,14 @@
 """Model + Trials -> a plain pm.Model. The whole statistical model on one screen.
 
-    effect_i ~ Normal(mean_i + study effects, variance_i + within_study^2)      mean_i = sum of the terms of `predictor`
+    effect_i ~ Normal(mean_i + study effects, variance_i + spread_i^2)      mean_i = sum of the terms of `predictor`
+
+spread_i is `within_study`, or `residual_sd` where the row is a participant, whose variance of sampling is 0.
 
 With integrate=True (the default) coefficients with normal priors, group deviations and study effects are integrated out exactly
 (`integrate`), and only non-linear parameters, scales, positive coefficients and uncertain doses are sampled. With
 integrate=False everything is explicit, for `pm.do`, graphs, and for checking one form against the other. With `selection` the
-coefficients are explicit, and the effects of studies are integrated out (see `selection`).
+coefficients are explicit, and the effects of studies are integrated out (see `selection`). An ordinal model is always explicit: the
+effect is a latent one, and what is observed is the level of the score (see `ordinal`).
 """
 
 from itertools import pairwise
@@ -13,16 +16,19 @@ from itertools import pairwise
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from scipy.special import ndtri
 
 from .latents import LEAST_SPREAD, Imputation
 from .model import Model
 from .op import integrated_normal
+from .ordinal import ends, log_probability
 from .predictor import (
     grouped_parameters,
     linear_system,
     mean_effect,
     prior_constants,
     row_coords,
+    row_variance,
     sampled_priors,
     scaled_effects,
     study_dims,
@@ -41,7 +47,7 @@ from .unknowns import Unknowns
 def build(
     model: Model, trials: Trials, *, integrate: bool = True, missing: Missing = "error", allow_mixed: tuple[str, ...] = ()
 ) -> pm.Model:
-    """The model as a pm.Model, observations and prior constants as pm.Data. A model of selection is never integrated.
+    """The model as a pm.Model, observations and prior constants as pm.Data. A model of selection, or an ordinal one, is never integrated.
 
     Raises ModelError or TrialsError where model and table do not fit.
     """
@@ -51,7 +57,7 @@ def build(
 
 def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
     """`build` from arrays that are ready."""
-    integrate = integrate and not model.selection
+    integrate = integrate and not model.is_explicit
     coords = {**rows.levels, "study": list(rows.studies), "row": list(rows.labels)}
     coords |= row_coords(rows)
     coords |= {"modality": rows.imputation.levels} if rows.imputation else {}
@@ -66,7 +72,7 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
             values |= _unknowns(rows.unknowns, values)
             effect, variance, jacobian = rows.unknowns.complete(values, effect, variance)
             pm.Potential("log_jacobian", jacobian.sum())
-        within = values["within_study"] ** 2 if rows.has_within_study else 0.0
+        within = row_variance(rows, values)
         if integrate:
             pm.Potential("log_likelihood", _integrated(model, rows, system, values, effect, variance, within))
         else:
@@ -79,8 +85,20 @@ def build_rows(model: Model, rows: Rows, *, integrate: bool = True) -> pm.Model:
             else:
                 normals = {name: pm.Normal(f"{name}_z", 0, 1, dims=dims) for name, dims in study_dims(model, rows).items()}
                 mean = mean + study_part(model, rows, columns, scaled_effects(model, rows, normals, values))
-            _observe(rows, mean, effect, variance, within)
+            if rows.scores:
+                _observe_levels(rows, mean)
+            else:
+                _observe(rows, mean, effect, variance, within)
     return built
+
+
+def _observe_levels(rows: Rows, mean) -> None:
+    """The ordinal likelihood; the prior of ordered cutpoints is that of standard normals, times a constant."""
+    category, inner = rows.scores.category(rows.effect), len(rows.scores.levels) - 1
+    start = ndtri((1 + np.arange(inner)) / (1 + inner))
+    cutpoint = pm.Normal("cutpoint", 0, 1, dims="score_step", transform=pm.distributions.transforms.ordered, initval=start)
+    low, high = ends(cutpoint, category)
+    pm.Potential("score_observed", log_probability(low + mean, high + mean).sum())
 
 
 def _observe(rows: Rows, mean, effect, variance, within) -> None:
@@ -96,7 +114,7 @@ def _observe(rows: Rows, mean, effect, variance, within) -> None:
         if end > begin:
             correlation[first:last, first:last] = rows.correlation[begin:end].reshape(last - first, last - first)
     se = pt.sqrt(variance)
-    covariance = correlation * se[:, None] * se + within * np.eye(len(rows.effect))
+    covariance = correlation * se[:, None] * se + pt.diag(pt.as_tensor(within))
     pm.Potential("effect_observed", pm.logp(pm.MvNormal.dist(mean, cov=covariance), effect))
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 
 from . import identities, protocol
 from .audit import STATED, Ledger
-from .columns import COLUMNS, DOSES, PHASE_LIMITS_DAYS
+from .columns import COLUMNS, DOSES, PARTICIPANT, PHASE_LIMITS_DAYS
 from .conversion import SMDVariance, fill_effects
 from .covariance import spread_statements
 from .errors import TrialsError, nearest
+from .participants import fill_changes, fill_estimand
 from .protocol_classes import fill_classes
 from .scales import scale_of
 from .tables import Faults, cell_of, read_table, typed
@@ -19,7 +20,19 @@ from .trials import REQUIRED, Missing, Trials, count, find_gaps
 
 Axis = Literal["burst", "carrier", "mean"]
 PLACES = ("population", "phase", "modality", "site", "target", "hemisphere")
-KEY = ("study", "outcome", "arm", "timepoint", "followup_days", "control_group", "sample", "comparator", *PLACES, *DOSES)
+KEY = (
+    "study",
+    "participant",
+    "outcome",
+    "arm",
+    "timepoint",
+    "followup_days",
+    "control_group",
+    "sample",
+    "comparator",
+    *PLACES,
+    *DOSES,
+)
 """Two rows that agree in all of these are the same row twice."""
 
 
@@ -56,6 +69,7 @@ def read_trials(
     ledger, faults = Ledger(cells), Faults(cells)
     spread_statements(cells, ledger)  # first: what a paper states holds for its other rows, and constants fill the rest
     _fill(cells, constants, ledger)
+    fill_estimand(cells, ledger)
     remarks = _names_to_doubt(cells)
     _check_columns(cells, faults, required=("study",) if missing == "keep" else REQUIRED)
     table = typed(cells, faults)
@@ -63,8 +77,10 @@ def read_trials(
     _derive_doses(table, tbs_frequency, ledger)
     fill_classes(table, ledger)
     fill_effects(table, cells, faults, ledger, smd_variance)
+    fill_changes(table, cells, faults, ledger)
     _check_duplicates(table, faults)
     _check_estimand(table, faults)
+    _check_spreads(table, faults)
     _doubt_directions(table, ledger)
     trials = Trials(table, conversions=tuple(ledger.lines), remarks=tuple(remarks))
     if missing == "error":
@@ -177,6 +193,15 @@ def _check_estimand(table: pd.DataFrame, faults: Faults) -> None:
     faults.add(compared & (table["design"] == "within-group"), "comparator", "must be 'none' for a change within a group")
 
 
+def _check_spreads(table: pd.DataFrame, faults: Faults) -> None:
+    """The spread of a dose among people goes with their mean dose."""
+    for dose, name in ((dose, f"{dose}_sd") for dose in DOSES if f"{dose}_sd" in table):
+        mean = table[dose] if dose in table else pd.Series(np.nan, table.index)
+        stated = table[name].notna()
+        faults.add(stated & mean.isna(), name, f"needs the mean of {dose}, as one number")
+        faults.add((table[name] > 0) & (mean == 0), name, f"is above 0, and {dose} is 0")
+
+
 def _doubt_directions(table: pd.DataFrame, ledger: Ledger) -> None:
     """Name the rows whose direction is not that of their outcome scale; the stated direction is used."""
     if "outcome" not in table:
@@ -192,7 +217,8 @@ def _doubt_directions(table: pd.DataFrame, ledger: Ledger) -> None:
 def _check_duplicates(table: pd.DataFrame, faults: Faults) -> None:
     bounds = [f"{name}_{end}" for name in DOSES for end in ("low", "high")]
     key = [name for name in (*KEY, *bounds) if name in table]
-    read = table[table["study"].notna() & ~faults.rows(key)]
+    unnamed = table["design"].eq(PARTICIPANT) & (table["participant"].isna() if "participant" in table else True)
+    read = table[table["study"].notna() & ~unnamed & ~faults.rows(key)]
     first = {}
     for k, group in read.groupby(key, dropna=False, sort=False).ngroup().items():
         if group in first:

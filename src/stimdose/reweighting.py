@@ -7,7 +7,7 @@ import numpy as np
 
 from .importance import PARETO_K_MAX, smoothed_weights, systematic
 from .log_densities import Density
-from .model import Model
+from .model import OF_TABLES, Model
 from .priors import Prior
 from .results import complete, diagnose_tree, tree_of
 from .rows import rows_of
@@ -35,7 +35,7 @@ def changed_priors(model: Model, other: Model) -> list[str]:
 
 
 def _priors(model: Model) -> dict[str, Prior]:
-    return model.priors() | {name: prior for name in ("pre_post_r", "sd_spread") if (prior := getattr(model, name))}
+    return model.priors() | {name: prior for name in OF_TABLES if (prior := getattr(model, name))}
 
 
 def reweighted(fit: Fit, model: Model, seed: int) -> Reweighted:

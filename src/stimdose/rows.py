@@ -1,6 +1,6 @@
 """Model + Trials -> the arrays of the likelihood: rows sorted by study, doses as points, groups as indices."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -8,45 +8,20 @@ import pandas as pd
 from pydantic import ValidationError
 
 from .audit import Conversion
-from .columns import COLUMNS, CONTROLS_INACTIVE, STANDARDISED_MEASURES, level_order
+from .columns import COLUMNS, CONTROLS_INACTIVE, PARTICIPANT, STANDARDISED_MEASURES, level_order
 from .covariance import blocks
+from .dose_points import DosePoints, dose_points, spread_ends, spread_of
 from .doses import dose_text, short
 from .errors import ModelError, Problem, TrialsError
-from .latents import Imputation, closed, impute
+from .latents import Imputation, impute
 from .model import Model
-from .parts import Dose
-from .priors import Prior
+from .participants import Scores, check_people, score_levels, scores_of
 from .small_studies import check_sizes, smallness
 from .trials import LACKS, Trials
 from .unknowns import Unknowns, unknowns_of
 
 Missing = Literal["error", "drop", "impute"]
 """What a fit does with rows that lack a dose."""
-
-NODES_PER_LOG_UNIT, FEWEST_NODES = 16, 9
-"""Gauss-Legendre nodes over an interval that a stratum prints, enough for a bell of width 0.1 in log dose."""
-
-
-@dataclass(frozen=True)
-class DosePoints:
-    """Where a dose is evaluated, and how the points become rows.
-
-    The points are the `values` (rows,), then the sampled doses of the rows `uncertain`, then the nodes of the rows that are
-    strata with an interval; `average` (nodes, strata) takes the mean of a column over each stratum, and `order` (rows,) picks
-    each row's entry. log_bounds (uncertain, 2): the printed interval, NaN where nothing is printed.
-    """
-
-    values: np.ndarray
-    uncertain: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-    log_bounds: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
-    nodes: np.ndarray = field(default_factory=lambda: np.empty(0))
-    average: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
-    row_of_node: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-    order: np.ndarray | None = None
-
-    @property
-    def row_of_point(self) -> np.ndarray:
-        return np.concatenate([np.arange(len(self.values)), self.uncertain, self.row_of_node])
 
 
 @dataclass(frozen=True)
@@ -67,10 +42,11 @@ class Rows:
 
     effect, variance, study, labels: (rows,). start: (studies + 1,) first row of each study. levels: the groups of each column.
     scales: centre and unit of each numeric moderator. slopes: doses and moderators whose effect varies by study. has_levels: whether
-        studies have several levels of `between_study_by`, so that their effect is by level (see `outcomes`). has_within_study: whether the
-        model has this level and any study several rows (of one level). correlation, block: of the sampling errors within studies, see
-        `integrate`. imputation: what stands for missing doses, and unknowns for missing r and standard deviations, if they are
-        imputed; effect and variance of such rows are those of typical values.
+        studies have several levels of `between_study_by`, so that their effect is by level (see `outcomes`). is_participant: rows
+        that are people. has_within_study: whether the model has this level and any study several other rows (of one level).
+        correlation, block: of the sampling errors within studies, see `integrate`. imputation: what stands for missing doses, and
+        unknowns for missing r and standard deviations, if they are imputed; effect and variance of such rows are those of typical
+        values. scores: of an ordinal model.
     """
 
     effect: np.ndarray
@@ -84,12 +60,14 @@ class Rows:
     scales: dict[str, tuple[float, float]]
     slopes: tuple[str, ...]
     has_levels: bool
+    is_participant: np.ndarray
     has_within_study: bool
     table: pd.DataFrame
     correlation: np.ndarray
     block: np.ndarray
     imputation: Imputation | None = None
     unknowns: Unknowns | None = None
+    scores: Scores | None = None
 
 
 def needed_columns(model: Model) -> tuple[str, ...]:
@@ -142,7 +120,11 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             "an anchored model (zero dose, zero effect) needs contrasts with sham or add-on; this table has other comparators. "
             "Give the model an intercept, or spontaneous recovery is booked as dose"
         )
-    if model.outcome_sd is None and not set(trials.table["measure"].dropna()) <= set(STANDARDISED_MEASURES):
+    if (
+        model.likelihood == "normal"
+        and model.outcome_sd is None
+        and not set(trials.table["measure"].dropna()) <= set(STANDARDISED_MEASURES)
+    ):
         problems.append(
             f"priors are stated in standard deviations of the outcome, and the effects are {trials.measure}: "
             "state `outcome_sd` in the model, the size of one in the units of the effect"
@@ -168,6 +150,8 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
         trials = trials.complete(needed_columns(model), missing)
     trials.require_one_estimand(allow_mixed)
     _check_studies(model, trials)
+    if model.likelihood == "ordinal":
+        model = model.replace(score_levels=score_levels(trials.table, model.score_levels))
     bounds = {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
     constant = [column for column, values in bounds.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
@@ -196,6 +180,7 @@ def _check_studies(model: Model, trials: Trials) -> None:
             problems.append("selection needs effects and variances that are printed or computed, not imputed")
     if problems:
         raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
+    check_people(trials.table)
     if model.small_study:
         check_sizes(trials.table)
 
@@ -217,7 +202,7 @@ def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Mode
         model = model.replace(dose=tuple(placed))
     problems = []
     for dose in model.doses:
-        (low, high), (least, most) = bounds[dose.column], dose.basis.domain
+        (low, high), (least, most) = spread_ends(*bounds[dose.column], spread_of(dose.column, trials.table)), dose.basis.domain
         outside = (low < least) & ((low == high) | np.isfinite(most)) | ~(high <= most) & np.isfinite(most)
         rows = trials.table.loc[outside, "row"]
         problems += [
@@ -276,7 +261,8 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     imputation = impute(model, trials) if imputed else None
     bounds = imputation.bounds if imputation else {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
     stratum = (table["design"] == "stratum").to_numpy()
-    doses = {dose.column: _dose_points(dose, *bounds[dose.column], stratum) for dose in model.doses}
+    spreads = {dose.column: spread_of(dose.column, table) for dose in model.doses}
+    doses = {dose.column: dose_points(dose, *bounds[dose.column], stratum, spreads[dose.column]) for dose in model.doses}
     keys = imputation.key if imputation else {}
     slopes = tuple(
         part.column
@@ -286,6 +272,8 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
     slopes += tuple(m.column for m in model.moderator if m.by_study and _several(study, [moderators[m.column]] * 2))
     level = groups[model.between_study_by] if model.between_study_by else np.zeros(len(table), int)
     levels_of_studies = len(np.unique(np.column_stack([study, level]), axis=0))
+    is_participant = (table["design"] == PARTICIPANT).to_numpy()
+    of_trials = np.column_stack([study, level])[~is_participant]
     unknowns = unknowns_of(model, table) if imputed else None
     # copies, because a read-only array would make numba compile everything once more
     effect, variance = (table[name].to_numpy(float, copy=True) for name in ("effect", "variance"))
@@ -304,12 +292,14 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
         scales=scales,
         slopes=slopes,
         has_levels=levels_of_studies > len(first_seen),
-        has_within_study=bool(model.within_study) and levels_of_studies < len(table),
+        is_participant=is_participant,
+        has_within_study=bool(model.within_study) and len(np.unique(of_trials, axis=0)) < len(of_trials),
         table=table,
         correlation=correlation,
         block=block,
         imputation=imputation,
         unknowns=unknowns,
+        scores=scores_of(table, model.score_levels) if model.likelihood == "ordinal" else None,
     )
 
 
@@ -332,9 +322,14 @@ def left_to_model(rows: Rows) -> tuple[Conversion, ...]:
                 "drawn in the model" + (" within what is printed" if text else ""),
                 kind,
             )
+        spread = spread_of(column, rows.table)
         for row in np.unique(points.row_of_node):
             text = f"{column} = {dose_text(low[row], high[row])}"
-            add(row, column, text, "averaged over the interval of the stratum", "log-normal prior")
+            if spread[row]:
+                text += f", {column}_sd = {short(spread[row])}"
+                add(row, column, text, "the effect is averaged over the doses of its people", "log-normal with this mean and SD")
+            else:
+                add(row, column, text, "averaged over the interval of the stratum", "log-normal prior")
     if rows.unknowns:
         for row in rows.unknowns.r_rows:
             add(row, "pre_post_r", "", "drawn in the model", "one correlation for all trials that do not print theirs")
@@ -349,40 +344,3 @@ def _several(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None = Non
     latent = np.full(len(study), -1) if key is None else np.where(low == high, -1, key)
     frame = pd.DataFrame({"study": study, "low": low, "high": high, "latent": latent}).drop_duplicates()
     return bool(frame["study"].duplicated().any())
-
-
-def _dose_points(dose: Dose, low: np.ndarray, high: np.ndarray, is_stratum: np.ndarray) -> DosePoints:
-    interval = np.flatnonzero(low != high)
-    if not len(interval):
-        return DosePoints(low)
-    prior = dose.prior("true")
-    with np.errstate(divide="ignore"):
-        log_bounds = closed(np.log(np.column_stack([low[interval], high[interval]])), **prior.parameters)
-    stratum = is_stratum[interval]
-    uncertain, strata = interval[~stratum], interval[stratum]
-    nodes, weights = zip(*(_average_over(*ends, prior) for ends in log_bounds[stratum]), strict=True) if len(strata) else ((), ())
-    sizes = [len(part) for part in nodes]
-    average = np.zeros((sum(sizes), len(strata)))
-    average[np.arange(sum(sizes)), np.repeat(np.arange(len(strata)), sizes)] = np.concatenate([*weights, []])
-
-    order = np.arange(len(low))
-    order[uncertain] = len(low) + np.arange(len(uncertain))
-    order[strata] = len(low) + len(uncertain) + np.arange(len(strata))
-    return DosePoints(
-        values=np.where(low == high, low, dose.reference),
-        uncertain=uncertain,
-        log_bounds=log_bounds[~stratum],
-        nodes=np.concatenate([*nodes, []]),
-        average=average,
-        row_of_node=np.repeat(strata, sizes),
-        order=order,
-    )
-
-
-def _average_over(log_low: float, log_high: float, prior: Prior) -> tuple[np.ndarray, np.ndarray]:
-    """Doses and weights that average over an interval under its prior: Gauss-Legendre quadrature in log dose."""
-    size = max(FEWEST_NODES, int(np.ceil(NODES_PER_LOG_UNIT * (log_high - log_low))))
-    node, weight = np.polynomial.legendre.leggauss(size)
-    log_dose = (log_low + log_high) / 2 + (log_high - log_low) / 2 * node
-    weight = weight * np.exp(-0.5 * ((log_dose - prior.parameters["mu"]) / prior.parameters["sigma"]) ** 2)
-    return np.exp(log_dose), weight / weight.sum()

@@ -74,7 +74,8 @@ class Fit:
         """The priors of the parameters that this fit has, each with its reason."""
         used = set(self.tree["posterior"].data_vars)
         used |= {name.replace("_typical", "_true") for name in used if name.endswith("_typical")}
-        return as_table({name: prior for name, prior in all_priors(self.model, self.rows).items() if name in used})
+        priors = all_priors(self.model, self.rows) | self.model.cutpoint_prior()
+        return as_table({name: prior for name, prior in priors.items() if name in used})
 
     def dose_quantiles(self, column: str, prob: float = 0.95) -> np.ndarray:
         """Low, median and high (3, rows) of the posterior of every row's dose (dose units), rows sorted by study as in `rows`;
@@ -229,8 +230,8 @@ def fit(
     missing: what becomes of rows that lack what the model needs: "error", "drop", or "impute", which makes missing doses, standard
         deviations and correlations of before and after parameters (see `Fit.imputed`); groups and moderators cannot be missing.
     allow_mixed: kinds (measure, comparator, design, score, outcome) that may differ between rows. integrate=False samples every
-        coefficient and study effect in PyMC, for checking; a model with `selection` is always sampled in PyMC. The same seed gives
-        the same draws.
+        coefficient and study effect in PyMC, for checking; a model with `selection`, or an ordinal one, is always sampled in PyMC.
+        The same seed gives the same draws.
 
     Raises ModelError or TrialsError where model and table do not fit; warns with ConvergenceWarning, once, where the chains
     disagree.
@@ -242,7 +243,7 @@ def fit(
         "chains": chains,
         "cores": cores,
         "target_accept": target_accept,
-        "integrate": integrate and not model.selection,
+        "integrate": integrate and not model.is_explicit,
         "missing": missing,
         "allow_mixed": list(allow_mixed),
     }

@@ -133,6 +133,8 @@ def _stated(model: Model, rows: Rows, truth: Mapping) -> dict[str, np.ndarray]:
                 found[name] = _numbers(given, levels, _lowest(model, rows, name)).reshape(1, *map(len, of))
             except ValueError as error:
                 faults.append(f"{name} {error}")
+    if "cutpoint" in found and (np.diff(found["cutpoint"]) <= 0).any():
+        faults.append("cutpoint must rise from level to level")
     if faults:
         raise StimdoseError(
             "\n  - ".join(["this truth is not one of the model and its table:", *faults, f"it takes {', '.join(needed)}"])

@@ -28,6 +28,10 @@ def require_same_data(fits: dict[str, Fit], done: str = "averaged") -> None:
                 problems.append(f"{name} differs from {first} in the {what} of {changed} rows")
         if not np.array_equal(np.sort(fit.rows.correlation), np.sort(reference.rows.correlation)):
             problems.append(f"{name} differs from {first} in the correlations of sampling errors")
+        if fit.model.likelihood != reference.model.likelihood:
+            problems.append(
+                f"{name} is {fit.model.likelihood} and {first} {reference.model.likelihood}: densities of changes, or levels"
+            )
         if fit.tree["posterior"].sizes["chain"] != reference.tree["posterior"].sizes["chain"]:
             problems.append(f"{name} has another number of chains than {first}")
     if problems:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from . import covariance, outcome_units
 from .audit import Conversion, as_table, summary
-from .columns import COLUMNS, CONTROLS_INACTIVE, RAW_MEASURES
+from .columns import COLUMNS, CONTROLS_INACTIVE, PARTICIPANT, RAW_MEASURES
 from .errors import Problem, TrialsError, nearest
 from .tables import Faults
 
@@ -19,7 +19,7 @@ REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
 ARMS = tuple(name for name, column in COLUMNS.items() if column.kind == "arm")
 TESTS = ("t_value", "p_value")
 SOURCES = {
-    "effect": ("effect", *ARMS, *TESTS),
+    "effect": ("effect", *ARMS, *TESTS, "score_before", "score_after"),
     "variance": ("se", "variance", "ci_low", "ci_high", "ci_level", *ARMS, *TESTS, "icc", "pre_post_r"),
 }
 """Columns from which these two follow: a fault there is reported once, not as an empty cell as well."""
@@ -172,6 +172,8 @@ class Trials:
             raise TrialsError("rows without r or standard deviation have no effect that another could stand for", [])
         sign = np.where(self.table["direction"] == "lower", -1.0, 1.0)
         table = self.table.assign(effect=effects, effect_reported=sign * effects)
+        if "score_after" in table:
+            table["score_after"] = (table["score_before"] + sign * effects).where(table["design"].eq(PARTICIPANT))
         return Trials(table, self.dropped, self.conversions, (*self.remarks, remark))
 
     def in_units(self, units: Mapping[str, float], called: str = "stated units") -> "Trials":
@@ -214,7 +216,7 @@ class Trials:
         found = {
             "measure": self.table["measure"],
             "comparator": self.table["comparator"].replace(dict.fromkeys(CONTROLS_INACTIVE, "sham or add-on")),
-            "design": self.table["design"].replace("crossover", "parallel"),
+            "design": self.table["design"].replace({"crossover": "parallel", PARTICIPANT: "within-group"}),
             "score": self.table["score"] if "score" in self.table else pd.Series(dtype=object),
             "outcome": self.table.loc[raw, "outcome"] if "outcome" in self.table else pd.Series(dtype=object),
         }
@@ -225,8 +227,14 @@ class Trials:
 
         allow_mixed: kinds that may differ.
         """
-        allow_mixed, problems = mixable(allow_mixed), []
-        for kind, values in self.mixtures().items():
+        allow_mixed, problems, mixed = mixable(allow_mixed), [], self.mixtures()
+        if self.table["design"].eq(PARTICIPANT).any() and set(mixed) & {"measure", "comparator", "design"} - set(allow_mixed):
+            rule = (
+                "participants change within themselves, which a contrast with a control does not tell: give each arm of the trials "
+                "beside them as a row of its own, with its mean change (design 'within-group', measure 'MC', comparator 'none')"
+            )
+            problems.append(Problem(None, "", "design", PARTICIPANT, rule))
+        for kind, values in mixed.items():
             if kind not in allow_mixed:
                 rule = f"rows with {', '.join(values)} in one fit; choose with subset(), or state allow_mixed={[kind]}"
                 problems.append(Problem(None, "", kind, "", rule))
