@@ -103,6 +103,12 @@ MODELS = {
         dose=[sd.Dose(column="sessions", shape="emax", by_study=False, priors={"maximum": sd.Prior("halfnormal", sigma=1.0)})],
     ),
     "heterogeneity by group": sd.Model(name="m", intercept=sd.Intercept(by="phase"), dose=[LINE], between_study_by="phase"),
+    "a moderator by study": sd.Model(
+        name="m",
+        intercept=sd.Intercept(),
+        dose=[LINE],
+        moderator=[sd.Moderator(column="frequency_hz", center=10, per=5, by_study=True)],
+    ),
     "small studies": sd.Model(name="m", intercept=sd.Intercept(), small_study="pet"),
     "no level within studies": sd.Model(name="m", intercept=sd.Intercept(by="site"), within_study=False),
 }
