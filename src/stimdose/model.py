@@ -92,7 +92,17 @@ class Model(Spec):
             moderator.column for moderator in self.moderator if moderator.is_numeric
         ]
         variables = {*self.priors(), *(f"{dose.column}_typical" for dose in self.doses), "study_effect", "effect", "variance"}
-        variables |= {"cutpoint", "score", "score_step", "within_study", "residual_sd", "pre_post_r", "sd_spread", "sd_true", "study_weight"}
+        variables |= {
+            "cutpoint",
+            "score",
+            "score_step",
+            "within_study",
+            "residual_sd",
+            "pre_post_r",
+            "sd_spread",
+            "sd_true",
+            "study_weight",
+        }
         for column in dict.fromkeys([*groups, *numeric]):
             if column in RESERVED_NAMES | variables or set("/:*") & set(column):
                 raise ValueError(f"{column!r} cannot be the name of a group, dose or moderator; rename the column")

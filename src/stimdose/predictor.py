@@ -141,7 +141,8 @@ def grouped_parameters(model: Model) -> list[Grouped]:
 
 
 def row_coords(rows: Rows) -> dict[str, list]:
-    """Labels of the rows along the dimension `<name>_row` of whatever is unknown by row; of the levels, from the best, that each cutpoint lies between."""
+    """Labels of the rows along the dimension `<name>_row` of whatever is unknown by row; of an ordinal model also `score_step`, the
+    levels, from the best, that each cutpoint lies between."""
     found = {f"{column}_true_row": list(rows.labels[points.uncertain]) for column, points in rows.points.doses.items()}
     found |= {"score_step": [f"{a}|{b}" for a, b in pairwise(rows.scores.labels)]} if rows.scores else {}
     return found | ({"sd_true_row": list(rows.labels[rows.unknowns.sd_rows])} if rows.unknowns else {})

@@ -59,7 +59,8 @@ def silenced(rows: Rows, number: int) -> Rows:
             variance_r_slope=unknowns.variance_r_slope * of_r,
             variance_sd1=unknowns.variance_sd1 * of_sd,
         )
-    return replace(rows, variance=np.where(own, NO_INFORMATION, 1.0) * rows.variance, unknowns=unknowns)
+    variance = np.where(own, NO_INFORMATION * np.where(rows.is_participant, 1.0, rows.variance), rows.variance)
+    return replace(rows, variance=variance, unknowns=unknowns)
 
 
 def _integrated(model: Model, rows: Rows) -> set[str]:
