@@ -10,10 +10,11 @@ from scipy.stats import gamma, multivariate_normal, norm
 from test_unknowns import BASE, before_after
 
 import stimdose as sd
+from stimdose.heterogeneity import study_effects
 from stimdose.latents import LEAST_SPREAD
 from stimdose.left_out import log_predictive
 from stimdose.posterior import draw_prior, observed
-from stimdose.predictor import linear_system, prior_constants, study_effects, terms
+from stimdose.predictor import linear_system, prior_constants, terms
 from stimdose.rows import Rows, prepare, rows_of
 
 DRAWS = 2

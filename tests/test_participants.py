@@ -13,6 +13,7 @@ from stimdose.left_out import log_predictive
 from stimdose.posterior import draw_coefficients, draw_prior, fitted, replicate, true_effects
 from stimdose.predictor import mean_effect, terms
 from stimdose.rows import left_to_model, prepare, rows_of
+from stimdose.without_study import silenced
 
 PEAK, WIDTH, HEIGHT, BETWEEN, RESIDUAL = 20.0, 0.5, 0.8, 0.15, 0.5
 
@@ -239,6 +240,19 @@ def test_density_of_a_centre_given_the_others():
         for s in range(len(rows.studies)):
             others = np.flatnonzero(rows.study != s)
             assert without[d, s] == pytest.approx(density(np.arange(len(x))) - density(others))
+
+
+def test_a_silenced_centre_says_nothing():
+    """Coefficients given the rows of which one centre is silenced are those given the other rows."""
+    table = pd.concat([children(3, 4), arms(3, 2)], ignore_index=True)
+    (model, rows), (_, others) = prepared(model_of(), table), prepared(model_of(), table[table["study"] != "Centre 0"])
+    sampled = {k: np.repeat(v, 20_000, axis=0) for k, v in draw_prior(model, rows, 1, np.random.default_rng(5)).items()}
+    sampled.pop("intercept")
+    silent, absent = (
+        draw_coefficients(model, of, sampled, np.random.default_rng(1))[0]["intercept"] for of in (silenced(rows, 0), others)
+    )
+    assert silent.mean() == pytest.approx(absent.mean(), abs=5 * absent.std() / 100)
+    assert silent.std() == pytest.approx(absent.std(), rel=0.03)
 
 
 def test_the_scale_may_be_turned():

@@ -13,9 +13,9 @@ from scipy.stats import t as student_t
 import stimdose as sd
 from stimdose.curves import held_in_words
 from stimdose.grid import NewStudy, curve_draws, held_values
+from stimdose.heterogeneity import study_spread
 from stimdose.posterior import draw_coefficients, draw_prior
 from stimdose.predictive import _pooled
-from stimdose.predictor import study_spread
 from stimdose.rows import prepare, rows_of
 from stimdose.small_studies import smallness
 from stimdose.without_study import posteriors_without

@@ -21,9 +21,10 @@ from .diagnosis import diagnose
 from .engine import sample
 from .errors import FitError, StimdoseError, nearest
 from .grid import best_dose, curve_draws, dose_grid, held_values, observed_range
+from .heterogeneity import row_variance, spread_at, study_columns, study_spread
 from .model import Model
 from .posterior import draw_coefficients, replicate
-from .predictor import mean_effect, row_variance, spread_at, study_columns, study_spread, terms
+from .predictor import mean_effect, terms
 from .results import complete, dataset, population, stacked
 from .rows import Missing, Rows, prepare
 from .selection import PROBABILITY, log_selection

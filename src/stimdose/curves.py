@@ -28,9 +28,12 @@ NEW_GROUP = "new group"
 
 def effect_label(fit: Fit) -> str:
     """Axis label of the effect: the measure, and which way is benefit."""
-    if fit.rows.scores:
-        return "Benefit (SD of the latent scale, positive = benefit)"
-    return f"{fit.trials.measure} (positive = benefit)"
+    return f"{effect_unit(fit)} (positive = benefit)"
+
+
+def effect_unit(fit: Fit) -> str:
+    """What effects are in: the measure; standard deviations of the latent scale of an ordinal fit."""
+    return "SD of the latent scale" if fit.rows.scores else fit.trials.measure
 
 
 @checked

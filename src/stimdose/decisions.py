@@ -8,7 +8,7 @@ import xarray as xr
 
 from .arguments import NOT_NEGATIVE, checked, is_number
 from .caveats import about_groups, about_rivals, fit_warning
-from .curves import Kind, curve
+from .curves import Kind, curve, effect_unit
 from .derived import DRAWS, diagnosed, group_of, interval
 from .diagnosis import Diagnosis
 from .dose_space import confounders, related, visited
@@ -114,9 +114,7 @@ def contrast(
             rng = np.random.default_rng([int(fit.tree.attrs["seed"]), 7])
             within = fit.tree[group]["within_study"].transpose(*DRAWS)
             found = found + np.sqrt(2) * within * xr.DataArray(rng.standard_normal(within.shape), dims=DRAWS)
-        return found.rename("difference").assign_attrs(
-            kind=kind, effect_label=f"{fit.trials.measure} (positive = first is better)"
-        )
+        return found.rename("difference").assign_attrs(kind=kind, effect_label=f"{effect_unit(fit)} (positive = first is better)")
 
     draws = difference("posterior")
     free = difference("freed") if "freed" in fit.tree else None

@@ -19,9 +19,9 @@ from .dose_space import confounders
 from .doses import short
 from .errors import StimdoseError, nearest
 from .grid import NewStudy, base_levels, curve_draws, held_values, observed_range
+from .heterogeneity import study_size
 from .importance import PARETO_K_MAX, smoothed_weights, systematic
 from .optima import default_delta, optimum
-from .predictor import study_size
 from .sampling import Fit, batch
 from .settings import checked_seed
 from .trials import Trials

@@ -5,21 +5,12 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from .heterogeneity import row_levels, study_effects, weight_prior
 from .integrate import statistics_of
 from .latents import Imputation
 from .model import Model
 from .parts import Dose
-from .predictor import (
-    combined,
-    grouped_parameters,
-    linear_system,
-    prior_constants,
-    row_levels,
-    sampled_priors,
-    study_effects,
-    terms,
-    weight_prior,
-)
+from .predictor import combined, grouped_parameters, linear_system, prior_constants, sampled_priors, terms
 from .program import (
     FAMILIES,
     Intervals,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .heterogeneity import scaled_effects, study_effects
 from .model import Model
-from .predictor import scaled_effects, study_effects
 from .pymc_model import build_rows
 from .rows import Rows
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import StimdoseError
+from .heterogeneity import new_study_columns, study_size
 from .model import Model
-from .predictor import mean_effect, new_study_columns, study_size, terms
+from .predictor import mean_effect, terms
 from .rows import DosePoints, Points, Rows, combination
 
 

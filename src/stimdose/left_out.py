@@ -15,10 +15,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .heterogeneity import row_variance, spread_at, study_columns
 from .model import Model
 from .own_unknowns import OwnUnknowns, own_unknowns
 from .posterior import draw_coefficients, observed
-from .predictor import linear_system, prior_constants, row_variance, spread_at, study_columns, terms
+from .predictor import linear_system, prior_constants, terms
 from .rows import Points, Rows
 
 CHUNK = 10_000_000

@@ -10,9 +10,10 @@ a benefit of 0 every division of people over the levels is as likely as any othe
 import numpy as np
 from scipy.special import erfc, logsumexp
 
+from .heterogeneity import study_spread
 from .model import Model
 from .participants import Scores
-from .predictor import array_library, mean_effect, study_spread, terms
+from .predictor import array_library, mean_effect, terms
 from .quadrature import normal_nodes
 from .rows import Rows
 

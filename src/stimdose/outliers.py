@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from .heterogeneity import row_variance, spread_at, study_columns
 from .model import Model
 from .posterior import observed
 from .predictive import mean_effects
-from .predictor import row_variance, spread_at, study_columns, terms
+from .predictor import terms
 from .rows import Rows
 from .selection import PROBABILITY, published_mean, published_tails
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import gammaincinv, ndtr, ndtri
 
+from .heterogeneity import weight_prior
 from .latents import LEAST_SPREAD, Latents
 from .model import Model
-from .predictor import weight_prior
 from .rows import DosePoints, Points, Rows
 
 REACH, NODES = 6.0, 61

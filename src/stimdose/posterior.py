@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import gammaincinv, ndtr, ndtri
 
 from . import ordinal
+from .heterogeneity import row_variance, scaled_effects, study_dims, study_effects, study_part, study_spread, weight_prior
 from .latents import LEAST_SPREAD, Imputation, Latents
 from .model import Model
 from .predictor import (
@@ -13,16 +14,9 @@ from .predictor import (
     linear_system,
     mean_effect,
     prior_constants,
-    row_variance,
     sampled_priors,
-    scaled_effects,
-    study_dims,
-    study_effects,
-    study_part,
-    study_spread,
     study_system,
     terms,
-    weight_prior,
 )
 from .rows import Rows
 from .selection import PROBABILITY, log_selection, published_effects

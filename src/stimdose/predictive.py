@@ -13,9 +13,10 @@ from .curves import effect_label, points
 from .doses import dose_text, short
 from .errors import StimdoseError
 from .grid import base_levels
+from .heterogeneity import new_study_columns, study_spread
 from .model import Model
 from .posterior import between_people, new_study_effects, replicate, reported_effects, shown_effects, true_effects
-from .predictor import mean_effect, new_study_columns, study_spread, terms
+from .predictor import mean_effect, terms
 from .results import stacked
 from .rows import Rows
 from .sampling import Fit

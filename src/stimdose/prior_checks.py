@@ -29,8 +29,9 @@ def plausible_limit(model: Model, trials: Trials) -> tuple[float, str]:
     """The largest plausible size of an effect (effect units), and the rule in words: LIMIT_SD standard deviations of the outcome; for
     differences in units of one known scale no more than its whole range."""
     limit, why = LIMIT_SD * (model.outcome_sd or 1.0), f"{LIMIT_SD:g} standard deviations of the outcome"
-    table = trials.table
-    if set(table["measure"]) & set(STANDARDISED_MEASURES) or "outcome" not in table or "points_per_unit" in table:
+    table, is_latent = trials.table, model.likelihood == "ordinal"
+    standardised = is_latent or "points_per_unit" in table or bool(set(table["measure"]) & set(STANDARDISED_MEASURES))
+    if standardised or "outcome" not in table:
         return limit, why
     found = {scale_of(name) for name in table["outcome"].unique()}
     scale = found.pop() if len(found) == 1 else None

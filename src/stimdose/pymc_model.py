@@ -18,6 +18,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from scipy.special import ndtri
 
+from .heterogeneity import row_variance, scaled_effects, study_dims, study_part, study_spread, weight_prior
 from .latents import LEAST_SPREAD, Imputation
 from .model import Model
 from .op import integrated_normal
@@ -28,15 +29,9 @@ from .predictor import (
     mean_effect,
     prior_constants,
     row_coords,
-    row_variance,
     sampled_priors,
-    scaled_effects,
-    study_dims,
-    study_part,
-    study_spread,
     study_system,
     terms,
-    weight_prior,
 )
 from .rows import DosePoints, Missing, Rows, prepare, rows_of
 from .selection import PROBABILITY, log_selection

@@ -176,6 +176,8 @@ def _check_studies(model: Model, trials: Trials) -> None:
                 "selection acts on rows that are independent, one for each study; "
                 f"there are several in {', '.join(map(str, mixed))}"
             )
+        if trials.table["design"].eq(PARTICIPANT).any():
+            problems.append("selection acts on trials, and these rows are participants, whose changes have no significance")
         if trials.table[["effect", "variance"]].isna().any(axis=None):
             problems.append("selection needs effects and variances that are printed or computed, not imputed")
     if problems:

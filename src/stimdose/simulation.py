@@ -9,9 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from .errors import Problem, StimdoseError, TrialsError, nearest
+from .heterogeneity import study_effects
 from .model import Model
 from .posterior import draw_prior, draw_study_effects, replicate
-from .predictor import all_priors, grouped_parameters, row_coords, study_effects, variable_dims
+from .predictor import all_priors, grouped_parameters, row_coords, variable_dims
 from .results import dataset
 from .rows import Missing, Rows, prepare, rows_of
 from .settings import checked_seed

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from .heterogeneity import study_effects
 from .importance import systematic
 from .leave_one_out import LeaveOneOut, on_all_rows
 from .model import Model
 from .posterior import draw_coefficients, draw_prior
-from .predictor import gaussian_coefficients, grouped_parameters, study_effects
+from .predictor import gaussian_coefficients, grouped_parameters
 from .rows import Rows
 from .sampling import Fit
 
@@ -59,7 +60,8 @@ def silenced(rows: Rows, number: int) -> Rows:
             variance_r_slope=unknowns.variance_r_slope * of_r,
             variance_sd1=unknowns.variance_sd1 * of_sd,
         )
-    return replace(rows, variance=np.where(own, NO_INFORMATION, 1.0) * rows.variance, unknowns=unknowns)
+    variance = np.where(own, NO_INFORMATION * np.where(rows.is_participant, 1.0, rows.variance), rows.variance)
+    return replace(rows, variance=variance, unknowns=unknowns)
 
 
 def _integrated(model: Model, rows: Rows) -> set[str]:
