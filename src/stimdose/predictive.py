@@ -224,6 +224,9 @@ def _dose_texts(fit: Fit, column: str) -> list[str]:
     """The dose of every row as printed; where nothing is, the posterior median and interval of the imputed dose: ~12 [6, 25]."""
     texts = [dose_text(low, high) for low, high in zip(*Trials(fit.rows.table).bounds(column), strict=True)]
     if "" in texts:
-        believed = [f"~{short(median)} [{short(low)}, {short(high)}]" for low, median, high in fit.dose_quantiles(column).T]
+        two_digits = lambda dose: short(float(f"{dose:.2g}"))
+        believed = [
+            f"~{two_digits(median)} [{two_digits(low)}, {two_digits(high)}]" for low, median, high in fit.dose_quantiles(column).T
+        ]
         texts = [text or belief for text, belief in zip(texts, believed, strict=True)]
     return texts
