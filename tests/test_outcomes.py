@@ -474,24 +474,24 @@ def test_simulated_trials_take_and_give_effects_by_outcome():
 
 @pytest.mark.slow
 def test_the_correlation_is_recovered():
-    """Of 150 trials with both outcomes; intervals of 90 % in four tables of either correlation."""
+    """Of 150 trials with both outcomes; intervals of 90 % in two tables of either correlation."""
     rows = [(f"Trial {k}", name, 0.0, 0.15) for k in range(150) for name in "AB"]
     table = pd.DataFrame(rows, columns=["study", "outcome", "effect", "se"])
     table = table.assign(
         measure="SMD", direction="higher", comparator="sham", design="parallel", sample="all", outcome_correlation=0.5
     )
-    inside, middle = [], []
+    inside, middle, model = [], [], PLAIN.replace(**PRIORS)
     for rho in (-0.3, 0.8):
         truth = {"intercept_by_outcome": [0.2, 0.5], "between_study_by_outcome": [0.4, 0.25], "between_study_correlation": rho}
-        for seed in range(4):
+        for seed in range(2):
             fit = sd.fit(
-                PLAIN, sd.simulate_trials(PLAIN, sd.read_trials(table), truth, seed=seed).trials, seed=seed, progress=False
+                model, sd.simulate_trials(model, sd.read_trials(table), truth, seed=seed).trials, seed=seed, progress=False
             )
             draws = fit.values()["between_study_correlation"]
             low, high = np.quantile(draws, [0.05, 0.95])
             inside.append(low < rho < high)
             middle.append(draws.mean() - rho)
-    assert sum(inside) >= 5
+    assert sum(inside) >= 3
     assert np.abs(np.mean(middle)) < 0.1
 
 
