@@ -302,13 +302,13 @@ def test_people_and_trials_together_know_more_and_recover_the_truth():
 def test_spread_out_doses_flatten_a_curve_at_the_mean_dose():
     """Trials whose people differ widely in dose: taken at the mean dose the bell comes out too wide and too low."""
     table = arms(60, 1, n=400, cv=0.8, seed=4, between=0.03)
-    model = model_of(intercept=sd.Intercept(prior=sd.Prior("normal", mu=0, sigma=0.05)))
+    dose = sd.Dose(column="session_min", shape="bell", by_study=False, fixed={"peak": PEAK})
+    model = model_of(intercept=sd.Intercept(prior=sd.Prior("normal", mu=0, sigma=0.05)), dose=[dose])
     averaged, at_mean = (
-        sd.fit(model, sd.read_trials(part), seed=2, progress=False).values()
+        sd.fit(model, sd.read_trials(part), seed=2, draws=2000, progress=False).values()
         for part in (table, table.drop(columns="session_min_sd"))
     )
-    truth = {"session_min_width": WIDTH, "session_min_amplitude": HEIGHT, "session_min_peak": PEAK}
-    for name, value in truth.items():
+    for name, value in {"session_min_width": WIDTH, "session_min_amplitude": HEIGHT}.items():
         low, high = np.quantile(averaged[name], [0.005, 0.995])
         assert low < value < high
     assert np.quantile(at_mean["session_min_width"], 0.025) > WIDTH
