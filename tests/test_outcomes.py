@@ -474,8 +474,8 @@ def test_simulated_trials_take_and_give_effects_by_outcome():
 
 @pytest.mark.slow
 def test_the_correlation_is_recovered():
-    """Of 150 trials with both outcomes; intervals of 90 % in two tables of either correlation."""
-    rows = [(f"Trial {k}", name, 0.0, 0.15) for k in range(150) for name in "AB"]
+    """Of 60 trials with both outcomes; intervals of 90 % in two tables of either correlation."""
+    rows = [(f"Trial {k}", name, 0.0, 0.2) for k in range(60) for name in "AB"]
     table = pd.DataFrame(rows, columns=["study", "outcome", "effect", "se"])
     table = table.assign(
         measure="SMD", direction="higher", comparator="sham", design="parallel", sample="all", outcome_correlation=0.5
