@@ -1,4 +1,4 @@
-"""The pages on shapes, groups, two doses, decisions and robustness: their code prints what they say, and their tables are the package's."""
+"""Pages whose code prints what they say, and whose tables are the package's."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
         "priors",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing")
+            for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing", "rpms-upper-limb")
         ),
     ],
 )
