@@ -12,6 +12,7 @@ from scipy.special import expit
 import stimdose as sd
 from stimdose.latents import LEAST_SPREAD
 from stimdose.posterior import draw_prior
+from stimdose.predictive import _parts
 from stimdose.rows import prepare, rows_of
 
 DUTY_SLACK = 1e-9
@@ -200,6 +201,17 @@ def test_the_order_of_rows_and_the_unit_of_a_dose_do_not_matter():
 def protocol_fit() -> sd.Fit:
     """Anchored, with a free intercept beside it; doses of the model are tied by duty cycle and by pulses x sessions = total."""
     return sd.fit(PROTOCOL_MODEL, read(PROTOCOLS), seed=3, missing="impute", progress=False)
+
+
+def test_checks_put_no_drawn_dose_into_a_range(protocol_fit):
+    """It follows the effect of its row, so that a right model would be called wrong."""
+    ranges = {name: [] for name in protocol_fit.rows.points.doses}
+    for of, _, part in _parts(protocol_fit, None, None):
+        if of in ranges:
+            ranges[of].append(part)
+    for name, points in protocol_fit.rows.points.doses.items():
+        printed = np.setdiff1d(np.arange(len(protocol_fit.rows.effect)), points.uncertain)
+        np.testing.assert_array_equal(np.flatnonzero(np.sum(ranges[name], axis=0)), printed)
 
 
 @pytest.mark.parametrize("group", ["posterior", "prior"])

@@ -101,7 +101,8 @@ def statistics(
     The statistics, of all studies, of each group and of each range of doses with three studies or more: the mean effect (rows weighted
     by precision), the SD between studies, and the lowest and highest study.
     by: group columns of the table, whether or not the model has them; by default those of the model, and phase and site.
-    cuts: where the ranges of a dose end (dose units), by column; those of the model that are not named, at their terciles.
+    cuts: where the ranges of a dose end (dose units), by column; those of the model that are not named, at their terciles. Rows whose
+        dose is drawn in the model are in none: it follows their effect.
 
     Columns: of ("all", a column), level, studies, statistic, reported, replicated (median), low, high (interval of probability `prob` of
     the replicates), p (two-sided), and p_adjusted: the probability that a replicated table has any statistic of the table as far out as
@@ -176,7 +177,11 @@ def _parts(
         levels = level_order(name, values.dropna())
         found += [(name, level, (values.map(str) == level).to_numpy()) for level in levels if len(levels) > 1]
     for name, ends in cuts.items():
-        doses = points(fit, name)["dose"].to_numpy(float)
+        doses = points(fit, name)["dose"].to_numpy(float, copy=True)
+        if name in rows.points.doses:  # a drawn dose follows the effect: small effects would gather far from the best dose
+            doses[rows.points.doses[name].uncertain] = np.nan
+        if np.isnan(doses).all():
+            continue
         ends = np.unique(np.nanquantile(doses, [1 / 3, 2 / 3], method="lower") if ends is None else ends)
         place = np.searchsorted(ends, doses, side="left")
         for k in np.unique(place[np.isfinite(doses)]):
