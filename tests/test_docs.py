@@ -27,7 +27,16 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
         "priors",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing", "rtms-spasticity", "theta-burst")
+            for name in (
+                "groups",
+                "two-doses",
+                "decisions",
+                "checks",
+                "robustness",
+                "comparing",
+                "rtms-spasticity",
+                "theta-burst",
+            )
         ),
     ],
 )
