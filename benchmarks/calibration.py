@@ -31,14 +31,28 @@ def of_rpms_upper_limb() -> sd.Trials:
     return sd.read_trials(table)
 
 
+def in_standard_deviations() -> sd.Trials:
+    """The synthetic trials of three outcomes, in typical standard deviations of each."""
+    trials = sd.load_dataset("synthetic_rtms_spasticity")
+    return trials.in_units({"FMA-UE": 10, "MAS": 0.8, "MBI": 20}, called="typical SDs")
+
+
+def with_a_frequency() -> sd.Trials:
+    """Motor function in the synthetic trials, theta burst at 5 Hz; a combination of 1 and 10 Hz has no one frequency."""
+    trials = sd.load_dataset("synthetic_rtms_spasticity")
+    return trials.subset(outcome="FMA-UE", protocol_class=["low", "high", "iTBS", "cTBS"])
+
+
 DESIGNS = {
     "pooled": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
     "sessions-by-phase": lambda: sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions"),
     "frequency-bell": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
     "frequency-by-hemisphere": by_hemisphere,
     "hours-by-phase": lambda: sd.load_dataset("stroke_therapy_hours"),
+    "rtms-spasticity": in_standard_deviations,
     "stimulation": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
     "rpms-upper-limb": of_rpms_upper_limb,
+    "theta-burst": with_a_frequency,
 }
 """The table of each shipped model."""
 

@@ -27,7 +27,19 @@ def words_and_numbers(text: str) -> tuple[list[str], np.ndarray]:
         "priors",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("groups", "two-doses", "decisions", "checks", "robustness", "comparing", "rpms-upper-limb")
+            for name in (
+                "groups",
+                "two-doses",
+                "decisions",
+                "checks",
+                "robustness",
+                "comparing",
+                "rpms-upper-limb",
+                "rtms-spasticity",
+                "theta-burst",
+                "cp-spasticity",
+                "pain",
+            )
         ),
     ],
 )
