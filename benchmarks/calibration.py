@@ -29,6 +29,8 @@ DESIGNS = {
     "frequency-by-hemisphere": by_hemisphere,
     "hours-by-phase": lambda: sd.load_dataset("stroke_therapy_hours"),
     "stimulation": lambda: sd.load_dataset("synthetic_rpms_dose_finding"),
+    "cp-spasticity": lambda: sd.load_dataset("synthetic_cp_spasticity"),
+    "cp-spasticity-ordinal": lambda: sd.load_dataset("synthetic_cp_spasticity").subset(design="participant"),
 }
 """The table of each shipped model."""
 
