@@ -194,7 +194,7 @@ CHECK_INSTALLED = """
 import stimdose, sys
 assert sys.argv[1] in stimdose.__file__, stimdose.__file__
 assert len(stimdose.prior_sets()) == 10 and stimdose.heterogeneity_prior("SMD").family == "logt"
-assert len(stimdose.models()) == 10 and len(stimdose.datasets()) == 9
+assert len(stimdose.models()) == 12 and len(stimdose.datasets()) == 9
 assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
 """
 
