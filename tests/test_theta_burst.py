@@ -67,6 +67,18 @@ def test_apart_is_a_fit_without_theta_burst(found):
     )
 
 
+def test_other_doses_are_held_as_in_the_conventional_trials():
+    """Theta burst has other pulses than they, and a curve at its median would differ by that."""
+    trials = table(0.3)
+    trials["pulses_per_session"] = np.where(trials["modality"] == "rTMS", [1600.0, 1200] * 24, 600)
+    pulses = sd.Dose(column="pulses_per_session", shape="log-linear")
+    model = FREQUENCY.replace(dose=(*FREQUENCY.dose, pulses))
+    found = sd.theta_burst_axes(model, trials, seed=1)
+    held = {name: curve.attrs["held"] for name, curve in found.curves.items()}
+    assert set(held.values()) == {sd.curve(found.fits["apart"], "frequency_hz").attrs["held"]}
+    assert held["apart"] != sd.curve(found.fits["burst"], "frequency_hz").attrs["held"]
+
+
 def test_an_axis_is_a_fit_of_the_table_read_so(found):
     trials = sd.read_trials(table(0.0), tbs_frequency="carrier")
     own = sd.fit(FREQUENCY, trials, seed=1, progress=False)

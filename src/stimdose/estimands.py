@@ -57,13 +57,16 @@ def reference_doses(fit: Fit, column: str) -> np.ndarray:
     return np.unique([*ends, np.clip(usual_dose(fit.rows, column), *ends)])
 
 
-def estimands(fit: Fit, doses: Mapping[str, np.ndarray], *, delta: float | None = None) -> dict[str, Estimand]:
-    """What a fit says of each dose that it has, by the groups that its tables show. doses: the reference doses by column."""
+def estimands(
+    fit: Fit, doses: Mapping[str, np.ndarray], *, delta: float | None = None, at: Mapping | None = None
+) -> dict[str, Estimand]:
+    """What a fit says of each dose that it has, by the groups that its tables show. doses: the reference doses by column; at: what else is
+    held, as of `curve`."""
     found = {}
     for column in (dose.column for dose in fit.model.doses if dose.column in doses):
         by = fit.model.shown_by(column)
-        at = curve(fit, column, by=by, grid=np.asarray(doses[column], float))
-        found[column] = Estimand(optimum(fit, column, by=by, delta=delta, size=SIZE), at)
+        at_doses = curve(fit, column, by=by, grid=np.asarray(doses[column], float), at=at)
+        found[column] = Estimand(optimum(fit, column, by=by, delta=delta, size=SIZE, at=at), at_doses)
     return found
 
 

@@ -14,6 +14,7 @@ from .caveats import fit_warnings, marked
 from .doses import short
 from .errors import StimdoseError
 from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands
+from .grid import held_values
 from .model import Model
 from .protocol import AXES, is_patterned
 from .reading import read_trials
@@ -41,7 +42,7 @@ class ThetaBurstAxes:
 
     @property
     def curves(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the curve (chain, draw, dose[, group]) by choice."""
+        """Posterior draws of the curve (chain, draw, dose[, group]) by choice, other doses as usual in the conventional trials."""
         return {name: own[self.dose].curves for name, own in self.estimands.items()}
 
     @property
@@ -137,12 +138,16 @@ def theta_burst_axes(
     conventional = read["burst"]._rows(~bursts, remarks=["without theta burst"])
     _check_groups(model, dose, table, conventional)
     fits = {name: fit(model, trials, progress=False, **settings) for name, trials in ({APART: conventional} | read).items()}
-    doses = {dose: doses_of(fits)[dose]}
+    doses, apart = {dose: doses_of(fits)[dose]}, fits[APART]
+    held = held_values(
+        apart.model, apart.rows, dose, model.shown_by(dose), {}
+    )  # in all fits, or other doses would pass for the axis
+    at = {name: value for name, value in held.items() if isinstance(value, float)}
     kept = table["row"][bursts][stays]
     remark = f"Theta burst stands where its frequency is printed, whatever the axis, in {rows_in_words(len(kept))}: {', '.join(map(str, kept))}."
     return ThetaBurstAxes(
         fits,
-        {name: estimands(found, doses, delta=delta) for name, found in fits.items()},
+        {name: estimands(found, doses, delta=delta, at=at) for name, found in fits.items()},
         pd.DataFrame({name: _place(found.trials) for name, found in fits.items()}).T,
         dose,
         (remark,) if len(kept) else (),
