@@ -109,7 +109,9 @@ def sound_cell(draw, name: str, k: int, kind: str, decimal: str) -> tuple[object
         text = draw(st.sampled_from(NAMES)) + {"study": f" {k}", "my column": "x"}.get(name, "")
         return f"{space}{text}{after}", " ".join(text.split()) if name in COLUMNS else text
     if name in LEVELS:
-        level = draw(st.sampled_from([level for level in COLUMNS[name].levels if level not in ("within-group", "none")]))
+        level = draw(
+            st.sampled_from([level for level in COLUMNS[name].levels if level not in ("within-group", "participant", "none")])
+        )
         return space + draw(st.sampled_from([level, level.upper(), level.lower()])) + after, level
     value = draw(st.integers(1, 9999)) / 100
     if name not in ("effect", "se") and draw(st.booleans()) and draw(st.booleans()):

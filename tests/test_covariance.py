@@ -429,7 +429,9 @@ def rules_of(records, **constants) -> dict:
 @pytest.mark.parametrize("value", [-0.5, 1, 1.2])
 def test_control_correlations_lie_between_0_and_1(value):
     two = [{"study": "S", "arm": arm, "control_group": "c", "effect": 0.1, "variance": 0.1} for arm in "AB"]
-    assert (0, "control_correlation") in problems_of(two, measure="SMD", control_correlation=value)
+    assert (None, "control_correlation") in problems_of(two, measure="SMD", control_correlation=value)  # one fault for all rows
+    two[1]["control_correlation"] = value
+    assert (1, "control_correlation") in problems_of(two, measure="SMD")
 
 
 def at_days(*days) -> list[dict]:
