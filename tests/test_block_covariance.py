@@ -69,6 +69,7 @@ def schools(district, school):
     return inputs(table["yi"], table["vi"], np.ones((len(table), 1)), table["district"].to_numpy(), district, school)
 
 
+@pytest.mark.slow
 def test_schools_in_districts():
     best = {"district": 0.0650619442753117, "school": 0.0327365170279351}
     log_likelihood, *gradient = reml(schools(**best))

@@ -119,6 +119,7 @@ def test_a_product_is_nothing_without_either_dose_and_is_recovered():
     assert (more > 0).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_two_groups_share_as_much_as_the_prior_of_their_spread_says(by_hemisphere):
     found = sd.vary_spread(by_hemisphere, "frequency_hz", factors=(0.2, 1.0), seed=1)
     assert found.index.names == ["factor", "group"]

@@ -342,6 +342,7 @@ def test_order_of_rows_within_a_study_does_not_matter(shape):
         )
 
 
+@pytest.mark.slow
 def test_op_gives_the_gradients_of_the_kernel():
     a = make(*SHAPES[0], seed=1)
     wanted = ("y", "spread", "factor", "variance")

@@ -361,6 +361,7 @@ def test_figures_of_priors_show_every_set_with_its_verdict(bell_fit):
 # --- commands ------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_print_and_write(run, saved, rising_fit, tmp_path):
     other = str(rising_fit.save(tmp_path / "rising.nc"))
     code, out, _ = run("compare-models", saved, other, "--seed", "1", "-o", str(tmp_path / "models"))

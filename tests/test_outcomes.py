@@ -429,6 +429,7 @@ def test_berkey_is_near_maximum_likelihood(exact):
     assert abs(moments["z"][0] - np.arctanh(covariance[0, 1] / tau.prod())) < moments["z"][1]
 
 
+@pytest.mark.slow
 def test_leaving_a_trial_out_agrees_with_quadrature(berkey_fit, exact):
     table, found = berkey(), sd.leave_one_study_out(berkey_fit)
     for study, line in found.table.iterrows():

@@ -210,6 +210,7 @@ def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit
         assert np.array_equal(one.tree["posterior"]["frequency_hz_peak"], other.tree["posterior"]["frequency_hz_peak"])
 
 
+@pytest.mark.slow
 def test_a_batch_on_a_cluster_gives_the_fits_of_one_process(bell_fit):
     from distributed import Client, LocalCluster
 
@@ -230,6 +231,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_killed_goes_on_where_it_was(bell_fit, tmp_path):
     saved, folder, script = tmp_path / "fit.nc", tmp_path / "batch", tmp_path / "script.py"
     bell_fit.save(saved)

@@ -44,6 +44,7 @@ def test_a_trial_with_an_interval_has_a_true_dose_from_the_prior_cut_to_it():
         assert draws[:, k].min() >= low
 
 
+@pytest.mark.slow
 def test_without_the_level_within_studies_rows_of_a_study_differ_by_sampling_error_alone():
     table = pd.DataFrame({"study": ["A", "A", "B"], "arm": ["1", "2", "1"], "effect": [0.1, 0.5, 0.3], "se": [0.2, 0.3, 0.25]})
     trials = sd.read_trials(table, direction="higher", measure="SMD", comparator="sham", design="parallel")

@@ -113,6 +113,7 @@ def test_the_posterior_is_that_of_quadrature(fitted):
     assert fitted.tree["posterior"]["followup_days_effect_study_effect"].dims == ("chain", "draw", "study")
 
 
+@pytest.mark.slow
 def test_leaving_a_study_out_agrees_with_quadrature(fitted):
     table, found = follow_ups(), sd.leave_one_study_out(fitted)
     whole = exact(table)[-1]

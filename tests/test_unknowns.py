@@ -139,6 +139,7 @@ def linked_table() -> sd.Trials:
     return read([BASE | extra | row for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("integrate", [True, False])
 def test_the_model_has_the_covariance_of_the_table(integrate):
     trials = linked_table()
