@@ -98,6 +98,8 @@ def test_tables_that_are_not_of_levels():
         prepare(model_of(), trials)
     with pytest.raises(sd.ModelError, match=r"scores 1\.5 are not among score_levels"):
         prepare(model_of(score_levels=(0, 1, 2, 3, 4)), sd.read_trials(table))
+    with pytest.raises(sd.ModelError, match="effects are in halves, which levels are not"):
+        prepare(model_of(), sd.read_trials(table).in_units({"MAS": 0.5}, "halves"))
     model, rows = prepared(model_of(), table[table["score_after"] > 0])
     assert model.score_levels == tuple(LEVELS[1:])
     assert rows.scores.labels == ["1", "1.5", "2", "3", "4"]

@@ -133,6 +133,8 @@ def score_levels(table: pd.DataFrame, stated: tuple[float, ...] | None) -> tuple
     """
     seen = np.zeros(0)
     people, problems = table["design"].eq(PARTICIPANT), []
+    if "points_per_unit" in table:
+        problems.append(f"effects are in {table['effect_unit'].iloc[0]}, which levels are not; start from the trials as read")
     if not people.all():
         problems.append(
             f"{(~people).sum()} of {len(table)} rows are not participants, and a mean says nothing of levels: leave them out, "
