@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import stimdose as sd
+from stimdose.optima import optimum_of
 from stimdose.outcome_units import EFFECTS, VARIANCES
 from stimdose.prior_checks import plausible_limit
 
@@ -236,6 +237,25 @@ def test_points_of_what(fits):
         sd.in_points(units, sd.curve(units, "sessions"), "FMA-EU")
     with pytest.raises(sd.StimdoseError, match="not a DataFrame"):
         sd.in_points(units, pd.DataFrame(), "FMA-UE")
+
+
+def test_answers_by_outcome_are_in_points_of_their_own(fits):
+    """An effect on the MAS times the points of the FMA-UE would be in points of neither."""
+    curve = sd.curve(fits[1], "sessions", grid=np.array([5.0, 10, 20]))
+    both = xr.concat([curve, 2 * curve], pd.Index(["FMA-UE", "MAS"], name="outcome"))
+    both = both.transpose("chain", "draw", "sessions", "outcome").assign_attrs(
+        curve.attrs | {"observed_by_group": '{"FMA-UE": [5, 20], "MAS": [5, 20]}'}
+    )
+    back = sd.in_points(fits[1], both, "FMA-UE")
+    assert back["outcome"].values.tolist() == ["FMA-UE"]
+    np.testing.assert_array_equal(back.sel(outcome="FMA-UE"), 5 * curve)
+    for other in (both.sel(outcome="MAS"), both.sel(outcome=["MAS"])):
+        with pytest.raises(sd.StimdoseError, match="of MAS, and cannot be in points of FMA-UE"):
+            sd.in_points(fits[1], other, "FMA-UE")
+    best = sd.in_points(fits[1], optimum_of(both, both, delta=0.2), "FMA-UE")
+    alone = sd.in_points(fits[1], optimum_of(both.sel(outcome=["FMA-UE"]), both.sel(outcome=["FMA-UE"]), delta=0.2), "FMA-UE")
+    pd.testing.assert_frame_equal(best.table(), alone.table())
+    assert best.verdicts == alone.verdicts
 
 
 def test_units_outlast_a_saved_fit(fits, tmp_path):

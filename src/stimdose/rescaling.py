@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import xarray as xr
 
 from .errors import StimdoseError, nearest
@@ -16,9 +17,10 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
     answer: draws of an effect (a DataArray, as `curve` gives), or an `Optimum`, whose delta and benefit are turned too. A verdict
     does not depend on the unit, and doses have another. outcome: one that the table names.
 
-    A curve is common to the outcomes of the table: in points it says what this one gains if they gain alike.
+    A curve that is common to the outcomes of the table says in points what this one gains if they gain alike. Of an answer by outcome, the
+    one of this outcome is kept, still with its dimension.
 
-    Raises StimdoseError if the effects of the fit are not in such units, or no row has this outcome.
+    Raises StimdoseError if the effects of the fit are not in such units, if no row has this outcome, or if the answer is of another.
     """
     table = fit.trials.table
     if "points_per_unit" not in table:
@@ -30,13 +32,24 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
     points, scale = float(table.loc[rows, "points_per_unit"].iloc[0]), scale_of(outcome)
     label = f"{outcome}, {scale.unit if scale else 'points'} (positive = benefit)"
     if isinstance(answer, Optimum):
-        curves = _times(answer.curves, points, label)
-        draws = answer.draws.assign(effect_at_best=answer.value * points)
+        curves, draws = _times(_of(answer.curves, outcome), points, label), _of(answer.draws, outcome)
+        draws = draws.assign(effect_at_best=draws["effect_at_best"] * points)
         benefit = None if answer.benefit is None else answer.benefit * points
-        return replace(answer, draws=draws, curves=curves, delta=answer.delta * points, benefit=benefit)
+        verdicts = {outcome: answer.verdicts[outcome]} if answer.by == "outcome" else answer.verdicts
+        own = {"draws": draws, "curves": curves, "prior_dose": _of(answer.prior_dose, outcome), "verdicts": verdicts}
+        return replace(answer, **own, delta=answer.delta * points, benefit=benefit)
     if isinstance(answer, xr.DataArray):
-        return _times(answer, points, label)
+        return _times(_of(answer, outcome), points, label)
     raise StimdoseError(f"an answer is draws of an effect (a DataArray) or an Optimum, not a {type(answer).__name__}")
+
+
+def _of[Draws: (xr.DataArray, xr.Dataset)](draws: Draws, outcome: str) -> Draws:
+    """Draws of an answer without those of other outcomes."""
+    if "outcome" not in draws.coords:
+        return draws
+    if outcome not in (known := np.atleast_1d(draws["outcome"].values)):
+        raise StimdoseError(f"this answer is of {', '.join(known)}, and cannot be in points of {outcome}")
+    return draws.sel(outcome=[outcome]) if "outcome" in draws.dims else draws
 
 
 def _times(draws: xr.DataArray, points: float, label: str) -> xr.DataArray:
