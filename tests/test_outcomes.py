@@ -235,6 +235,52 @@ def test_slopes_by_study_come_beside_them():
     np.testing.assert_allclose(residual.mean(axis=0), expected, atol=5 * np.sqrt(np.diag(sampling).max() / 20_000))
 
 
+def test_arms_with_one_control_and_two_outcomes():
+    """Trials of two arms, one control and two outcomes, slopes in the dose and deviations of rows: V from the means of people, everything
+    else from its definition."""
+    deviation, people, r = {"A": 8.0, "B": 0.7}, {"low": 18, "high": 25, "control": 30}, 0.45
+    rng, cells = np.random.default_rng(0), []
+    for k in range(4):
+        for arm in ("low", "high")[: 2 - k % 2]:
+            for name in "AB"[: 1 + (k < 3)]:
+                mean = deviation[name] * rng.normal(0.5, 0.5)
+                cells.append(
+                    (f"T{k}", arm, arm, name, mean, deviation[name], deviation[name], people[arm], 15.0 - 10 * (arm == "low"))
+                )
+    names = ["study", "arm", "sample", "outcome", "mean_active", "sd_active", "sd_control", "n_active", "sessions"]
+    table = pd.DataFrame(cells, columns=names)
+    constants = {"measure": "MD", "direction": "higher", "comparator": "sham", "design": "parallel", "score": "final"}
+    table = table.assign(mean_control=0.0, n_control=people["control"], control_group="c", outcome_correlation=r, **constants)
+    trials = sd.read_trials(table).in_units(deviation)
+    dose = sd.Dose(column="sessions", shape="linear", reference=10)
+    model, trials = prepare(PLAIN.replace(dose=[dose], outcome_sd=1.0), trials)
+    rows = rows_of(model, trials)
+    assert (rows.slopes, rows.has_levels, rows.has_within_study) == (("sessions",), True, True)
+
+    same, arm, level = rows.study[:, None] == rows.study, table["arm"].to_numpy(), rows.points.groups["outcome"]
+    both = np.where(level[:, None] == level, 1.0, r)
+    in_arm = (arm[:, None] == arm) / table["n_active"].to_numpy()
+    sampling, x = same * both * (in_arm + 1 / people["control"]), table["sessions"].to_numpy() / 10
+    values = draw_prior(model, rows, 3, np.random.default_rng(1))
+    sampled = {k: v for k, v in values.items() if k not in ("intercept", "intercept_by_outcome", "sessions_slope")}
+    without, _ = log_predictive(model, rows, sampled)
+    for d in range(3):
+        one = {name: value[d] for name, value in values.items()}
+        tau, rho = one["between_study_by_outcome"], one["between_study_correlation"]
+        of_study = np.outer(tau[level], tau[level]) * np.where(level[:, None] == level, 1, rho)
+        K = sampling + same * (of_study + one["sessions_slope_between_study"] ** 2 * np.outer(x, x))
+        K += one["within_study"] ** 2 * np.eye(len(x))
+        mean = one["intercept_by_outcome"][level] + one["sessions_slope"] * x
+        given = log_likelihood(model, rows, {name: value[d : d + 1] for name, value in values.items()})
+        assert given[0] == pytest.approx(multivariate_normal.logpdf(rows.effect, mean, K))
+        K += 1.0 + one["intercept_between_outcome"] ** 2 * (level[:, None] == level)
+        K += model.priors()["sessions_slope"].parameters["sigma"] ** 2 * np.outer(x, x)
+        density = lambda at, K=K: multivariate_normal.logpdf(rows.effect[at], cov=K[np.ix_(at, at)])
+        for s in range(4):
+            others = np.flatnonzero(rows.study != s)
+            assert without[d, s] == pytest.approx(density(np.arange(len(x))) - density(others), abs=1e-8)
+
+
 def test_new_studies_have_the_stated_covariance():
     model, rows, values = with_draws(PLAIN, table_of(3), 1)
     many = {name: np.repeat(value, 40_000, axis=0) for name, value in values.items()}

@@ -3,19 +3,25 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 import stimdose as sd
+from stimdose.calibration import log_likelihood
 from stimdose.density import log_density, registers_of
-from stimdose.dose_points import spread_of
+from stimdose.dose_points import DosePoints, dose_points, spread_of
 from stimdose.encoding import encode
 from stimdose.left_out import log_predictive
 from stimdose.posterior import draw_coefficients, draw_prior, fitted, replicate, true_effects
-from stimdose.predictor import mean_effect, terms
-from stimdose.rows import left_to_model, prepare, rows_of
+from stimdose.predictor import dose_columns, mean_effect, terms
+from stimdose.rows import Points, left_to_model, prepare, rows_of
+from stimdose.shapes import SHAPES
 from stimdose.without_study import silenced
 
 PEAK, WIDTH, HEIGHT, BETWEEN, RESIDUAL = 20.0, 0.5, 0.8, 0.15, 0.5
+
+
+AT = {"peak": 20.0, "ed50": 20.0, "scale": 20.0, "plateau": 20.0, "hill": 3.0, "steepness": 3.0}
+"""Non-linear parameters by name; others are 0.6."""
 
 
 def bell(minutes):
@@ -196,6 +202,63 @@ def test_density_is_that_of_a_linear_mixed_model(name):
         K += model.priors()[prior].parameters["sigma"] ** 2 * np.outer(column, column)
     expected = multivariate_normal(value["session_min_amplitude"] * shape, K).logpdf(rows.effect)
     assert log_density(position, program, np.empty(len(position))) - log_prior == pytest.approx(expected, rel=2e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("cv", [0.3, 0.8])
+def test_every_shape_is_averaged_over_the_people_of_a_row(shape, cv):
+    """Against a fine sum over a log-normal distribution of doses with the printed mean and standard deviation."""
+    sigma, z = np.sqrt(np.log1p(cv**2)), np.linspace(-8, 8, 8001)
+    weight, spread = norm.pdf(z) / norm.pdf(z).sum(), sigma * z - sigma**2 / 2
+    assert weight @ np.exp(spread) == pytest.approx(1)
+    assert weight @ np.exp(2 * spread) - 1 == pytest.approx(cv**2)
+    means = np.array([4.0, 15.0, 50.0])
+    ends = {"session_min": np.concatenate([means * np.exp(9 * sigma * side) for side in (-1, 1)])}
+    knots = {"knots": (5, 15, 40)} if shape == "restricted-cubic-spline" else {}
+    dose = sd.Dose(column="session_min", shape=shape, by_study=False, **knots).placed(ends)
+    points = dose_points(dose, means, means, np.zeros(3, bool), cv * means)
+    values = {f"session_min_{name}": np.array([AT.get(name, 0.6)]) for name in dose.nonlinear}
+    with_spread = dose_columns(dose, Points(3, {"session_min": points}, {}, {}), values)
+    fine = (means[:, None] * np.exp(spread)).ravel()
+    by_person = dose_columns(dose, Points(fine.size, {"session_min": DosePoints(fine)}, {}, {}), values)
+    for found, each in zip(with_spread, by_person, strict=True):
+        expected = each.reshape(3, -1) @ weight
+        np.testing.assert_allclose(found.ravel(), expected, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", ["linear", "bell"])
+def test_a_mean_change_says_what_its_people_say(shape):
+    """With one dose in a trial and a known spread of people, their mean is sufficient: over curves and spreads between studies, the densities
+    of rows of people, of summaries, and of half of each, differ by a constant."""
+    rng, people, sd_of_people = np.random.default_rng(6), [], 0.5
+    for k in range(8):
+        minutes, shift = [8.0, 15, 25, 40][k % 4], rng.normal(0, 0.2)
+        for child, noise in enumerate(rng.normal(0, sd_of_people, 5 + k)):
+            cells = {
+                "study": f"S{k}",
+                "participant": str(child),
+                "design": "participant",
+                "direction": "lower",
+                "outcome": "tone",
+            }
+            people.append(cells | {"score_before": 3.0, "score_after": 3 - bell(minutes) - shift - noise, "session_min": minutes})
+    people = pd.DataFrame(people)
+    found = people.groupby("study").agg(
+        after=("score_after", "mean"), n_active=("score_after", "size"), session_min=("session_min", "mean")
+    )
+    same = {"design": "within-group", "measure": "MC", "comparator": "none", "direction": "lower", "outcome": "tone"}
+    summaries = found.reset_index().assign(
+        change_mean_active=found["after"].to_numpy() - 3, change_sd_active=sd_of_people, **same
+    )
+    summaries = summaries.drop(columns="after")
+    half = [people[people["study"] < "S4"], summaries[summaries["study"] >= "S4"]]
+    tables = [people, summaries, pd.concat(half, ignore_index=True)]
+    dose = sd.Dose(column="session_min", shape=shape, by_study=False)
+    model, rows = prepared(model_of(dose=[dose]), tables[0])
+    values = draw_prior(model, rows, 30, np.random.default_rng(1)) | {"residual_sd": np.full(30, sd_of_people)}
+    density = [log_likelihood(*prepared(model_of(dose=[dose]), table), values) for table in tables]
+    for other in density[1:]:
+        np.testing.assert_allclose(np.ptp(density[0] - other), 0, atol=1e-8)
 
 
 def test_drawn_coefficients_and_studies_agree_with_the_others():

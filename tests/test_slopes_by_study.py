@@ -8,6 +8,7 @@ from scipy.stats import halfnorm, multivariate_normal
 
 import stimdose as sd
 from stimdose.grid import NewStudy, curve_draws, held_values
+from stimdose.left_out import log_predictive
 from stimdose.posterior import draw_prior
 from stimdose.roles import roles
 from stimdose.rows import prepare, rows_of
@@ -111,6 +112,42 @@ def test_the_posterior_is_that_of_quadrature(fitted):
         assert values[name].mean() == pytest.approx(mean, abs=4 * error), name
         assert values[name].std() == pytest.approx(deviation, rel=0.1), name
     assert fitted.tree["posterior"]["followup_days_effect_study_effect"].dims == ("chain", "draw", "study")
+
+
+def test_arms_over_time_with_one_control():
+    """Two arms at up to four times: sampling errors that fade with time, a shared control, a slope in time of each study, deviations of
+    rows; from the definitions."""
+    rng, lines = np.random.default_rng(8), []
+    for k in range(5):
+        for arm in "ab"[: 1 + k % 2]:
+            lines += [(f"Trial {k}", arm, days, rng.normal(0.4, 0.3)) for days in (0, 14, 30, 90)[: 4 - k % 3]]
+    table = pd.DataFrame(lines, columns=["study", "arm", "followup_days", "effect"])
+    table = table_of(table["effect"], table["study"], table["followup_days"], rng.uniform(0.2, 0.4, len(table))).assign(
+        arm=table["arm"],
+        sample=table["arm"],
+        control_group="c",
+        control_correlation=0.5,
+        time_correlation=0.7,
+        time_correlation_days=30,
+    )
+    model, trials = prepare(MODEL.replace(within_study=HALF), sd.read_trials(table))
+    rows = rows_of(model, trials)
+    days, se, arm = table["followup_days"].to_numpy(), table["se"].to_numpy(), table["arm"].to_numpy()
+    same = rows.study[:, None] == rows.study
+    alike = np.where(arm[:, None] == arm, 1.0, 0.5) * 0.7 ** (np.abs(days[:, None] - days) / 30)
+    values = draw_prior(model, rows, 3, np.random.default_rng(1))
+    values = {name: value for name, value in values.items() if name not in ("intercept", "followup_days_effect")}
+    without, _ = log_predictive(model, rows, values)
+    x = days / 30
+    for d in range(3):
+        one = {name: value[d] for name, value in values.items()}
+        slopes = one["followup_days_effect_between_study"] ** 2 * np.outer(x, x)
+        K = same * (alike * np.outer(se, se) + one["between_study"] ** 2 + slopes) + one["within_study"] ** 2 * np.eye(len(x))
+        K += 1.0 + 0.25 * np.outer(x, x)
+        density = lambda at, K=K: multivariate_normal.logpdf(rows.effect[at], cov=K[np.ix_(at, at)])
+        for s in range(5):
+            others = np.flatnonzero(rows.study != s)
+            assert without[d, s] == pytest.approx(density(np.arange(len(x))) - density(others), abs=1e-8)
 
 
 @pytest.mark.slow
