@@ -79,6 +79,19 @@ def test_other_doses_are_held_as_in_the_conventional_trials():
     assert held["apart"] != sd.curve(found.fits["burst"], "frequency_hz").attrs["held"]
 
 
+def test_groups_are_averaged_as_in_the_conventional_trials():
+    """Of which two in three are acute, and do better; theta burst is chronic only, and a curve over its rows too would be lower by that."""
+    trials = table(0.5)
+    trials["phase"] = np.where(trials["modality"] == "rTMS", ["acute", "acute", "chronic", "-"] * 12, "chronic")
+    trials["effect"] += np.where(trials["phase"] == "acute", 0.8, 0.0)
+    found = sd.theta_burst_axes(FREQUENCY.replace(intercept=sd.Intercept(by="phase")), trials, seed=1)
+    for name, fit in found.fits.items():
+        grid = found.curves[name]["frequency_hz"]
+        phases = sd.curve(fit, "frequency_hz", by="phase", grid=grid)
+        shares = 2 / 3 * phases.sel(phase="acute") + 1 / 3 * phases.sel(phase="chronic")
+        np.testing.assert_allclose(found.curves[name], shares, atol=1e-12)
+
+
 def test_an_axis_is_a_fit_of_the_table_read_so(found):
     trials = sd.read_trials(table(0.0), tbs_frequency="carrier")
     own = sd.fit(FREQUENCY, trials, seed=1, progress=False)

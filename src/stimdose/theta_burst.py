@@ -1,7 +1,8 @@
 """Theta burst against conventional rTMS: whether the answer on frequency depends on where bursts stand on its axis."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from .grid import held_values
 from .model import Model
 from .protocol import AXES, is_patterned
 from .reading import read_trials
+from .rows import Rows
 from .sampling import Fit, fit
 from .trials import Trials, rows_in_words
 
@@ -42,7 +44,7 @@ class ThetaBurstAxes:
 
     @property
     def curves(self) -> dict[str, xr.DataArray]:
-        """Posterior draws of the curve (chain, draw, dose[, group]) by choice, other doses as usual in the conventional trials."""
+        """Posterior draws of the curve (chain, draw, dose[, group]) by choice, other doses and groups as in the conventional trials."""
         return {name: own[self.dose].curves for name, own in self.estimands.items()}
 
     @property
@@ -147,11 +149,25 @@ def theta_burst_axes(
     remark = f"Theta burst stands where its frequency is printed, whatever the axis, in {rows_in_words(len(kept))}: {', '.join(map(str, kept))}."
     return ThetaBurstAxes(
         fits,
-        {name: estimands(found, doses, delta=delta, at=at) for name, found in fits.items()},
+        {
+            name: estimands(_AsConventional(found.model, found.trials, found.tree, found.diagnosis), doses, delta=delta, at=at)
+            for name, found in fits.items()
+        },
         pd.DataFrame({name: _place(found.trials) for name, found in fits.items()}).T,
         dose,
         (remark,) if len(kept) else (),
     )
+
+
+class _AsConventional(Fit):
+    """A fit whose curves average over groups as the conventional trials do: those of theta burst would pass for its axis."""
+
+    @cached_property
+    def rows(self) -> Rows:
+        rows = super().rows
+        kept = ~_bursts(rows.table)
+        groups = {name: index[kept] for name, index in rows.points.groups.items()}
+        return replace(rows, points=replace(rows.points, groups=groups))
 
 
 def _check_groups(model: Model, dose: str, table: pd.DataFrame, conventional: Trials) -> None:
