@@ -45,6 +45,9 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
 
 def _of[Draws: (xr.DataArray, xr.Dataset)](draws: Draws, outcome: str) -> Draws:
     """Draws of an answer without those of other outcomes."""
+    for name in map(str, draws.dims):
+        if name != "outcome" and "outcome" in name.split(":"):
+            raise StimdoseError(f"this answer is by {name}: hold the outcome, with at = {{'outcome': {outcome!r}}}")
     if "outcome" not in draws.coords:
         return draws
     if outcome not in (known := np.atleast_1d(draws["outcome"].values)):
