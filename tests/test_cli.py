@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -363,3 +364,12 @@ def test_probabilities_are_printed_as_such_and_effective_parameters_are_not(caps
     line = capsys.readouterr().out.splitlines()[-2]
     assert "1.3" in line
     assert line.count("> 0.99") == 1
+
+
+def test_the_page_on_the_terminal_names_every_command_and_what_json_holds(run):
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z-]+)`", page))
+    assert set(COMMANDS) <= named
+    assert list(json.loads(run("datasets", "--json")[1])) == re.findall(
+        r"^\| `(\w+)` \| (?!answers)", page.split("## For scripts")[1], re.M
+    )
