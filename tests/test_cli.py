@@ -1,7 +1,9 @@
 """The command line, as a user calls it."""
 
+import json
 import re
 import shlex
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -297,9 +299,77 @@ def test_what_is_wrong_is_one_message_and_exit_code_1(run, arguments, words, tmp
     assert "Traceback" not in err
 
 
+ANSWERS = ("datasets", "models", "models frequency-bell", "priors", "priors sceptical", "shapes", "shapes bell")
+
+
+@pytest.mark.parametrize("words", ANSWERS)
+def test_json_is_one_document_whose_tables_are_the_printed_ones(run, words):
+    code, out, err = run(*words.split(), "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert list(found) == ["text", "tables", "notes", "files", "warnings", "error"]
+    assert found["error"] is None
+    printed = run(*words.split())[1]
+    ((_, rows),) = found["tables"].items()
+    assert all(str(next(iter(row.values())))[:10] in printed for row in rows)
+
+
+def test_json_of_a_table_with_faults_holds_the_message(run, tmp_path):
+    make_table().assign(se=-1.0).to_csv(tmp_path / "t.csv", index=False)
+    code, out, err = run("check-table", str(tmp_path / "t.csv"), "--json")
+    assert code == 1
+    assert "se" in json.loads(out)["error"]
+    assert err.startswith("Error: ")
+
+
+def test_every_command_but_those_that_write_a_file_or_a_demo_has_json(run):
+    lacking = {name for name, command in COMMANDS.items() if "json" not in {each.name for each in command.params}}
+    assert lacking == {"template", "demo"}
+
+
+def test_a_fault_of_the_program_says_that_it_is_one(run, monkeypatch):
+    def fails():
+        raise ZeroDivisionError("of the program")
+
+    monkeypatch.setattr("stimdose.shipped.datasets", fails)
+    code, _, err = run("datasets")
+    assert code == 70
+    assert "ZeroDivisionError: of the program" in err
+    assert "this is a fault of stimdose, and not of your table" in err
+
+
+def test_a_full_disk_is_no_fault_of_the_program(run, monkeypatch):
+    def fails():
+        raise OSError(28, "No space left on device", "audit.csv")
+
+    monkeypatch.setattr("stimdose.shipped.datasets", fails)
+    code, _, err = run("datasets")
+    assert code == 1
+    assert err.startswith("Error: audit.csv: No space left on device")
+
+
+def test_a_command_that_is_stopped_says_so(run, monkeypatch):
+    def stops():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stimdose.shipped.datasets", stops)
+    code, _, err = run("datasets")
+    assert code == 130
+    assert "Stopped before it was done." in err
+
+
 def test_probabilities_are_printed_as_such_and_effective_parameters_are_not(capsys):
     frame = pd.DataFrame({"model": ["bell"], "p_loo": [1.3], "p_value": [0.9999]})
-    terminal.show(frame, "How well studies left out are predicted")
+    terminal.print_table(frame, "How well studies left out are predicted")
     line = capsys.readouterr().out.splitlines()[-2]
     assert "1.3" in line
     assert line.count("> 0.99") == 1
+
+
+def test_the_page_on_the_terminal_names_every_command_and_what_json_holds(run):
+    page = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z-]+)`", page))
+    assert set(COMMANDS) <= named
+    assert list(json.loads(run("datasets", "--json")[1])) == re.findall(
+        r"^\| `(\w+)` \| (?!answers)", page.split("## For scripts")[1], re.M
+    )

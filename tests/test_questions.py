@@ -1,5 +1,6 @@
 """Commands that ask something of a saved fit: what they print and write is what the functions return."""
 
+import json
 import re
 import warnings
 
@@ -11,7 +12,7 @@ from conftest import make_table
 import stimdose as sd
 from stimdose import outputs
 from stimdose.options import fixed, pairs, ranges
-from stimdose.terminal import show, upright
+from stimdose.terminal import print_table, show_upright
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,16 @@ def test_optimum_leads_with_the_verdict_and_writes_what_it_returns(run, saved, b
     drawn = figure("optimum-frequency_hz") | figure("near-best-frequency_hz") | figure("benefit-frequency_hz")
     assert written(tmp_path) == tables | drawn
     assert all(name in out for name in written(tmp_path))
+
+
+def test_json_of_an_optimum_has_its_numbers_and_its_groups(run, saved, bell_fit, tmp_path):
+    code, out, _ = run("optimum", saved, "frequency_hz", "--by", "phase", "--json", "-o", str(tmp_path))
+    assert code == 0
+    found, best = json.loads(out), sd.optimum(bell_fit, "frequency_hz", by="phase")
+    assert found["text"] == [best.explanation]
+    rows = pd.DataFrame(found["tables"]["optimum"]).set_index("group")
+    pd.testing.assert_frame_equal(rows, best.table().rename_axis("group"), check_dtype=False, rtol=1e-12)
+    assert {str(tmp_path / name) for name in written(tmp_path)} == set(found["files"])
 
 
 def test_trials_beside_a_curve_of_one_group_are_those_of_the_group(bell_fit):
@@ -273,9 +284,9 @@ def test_words_of_a_user():
 
 def test_a_probability_is_never_printed_as_certain(capsys):
     table = pd.DataFrame({"p_benefit": [0.9996], "p_gain": [1.0], "p_at_low_end": [0.0004], "best_dose": [1.0]}, index=["value"])
-    show(upright(table), "Best dose")
+    show_upright(table, "Best dose", "optimum")
     printed = capsys.readouterr().out
     cells = dict(re.findall(r"│ (\w+) +│ (\S.*?) +│", printed))
     assert cells == {"p_benefit": "> 0.99", "p_gain": "> 0.99", "p_at_low_end": "< 0.01", "best_dose": "1"}
-    show(pd.DataFrame({"slope": ["within"], "p_positive": [0.9999]}), "Slopes")
+    print_table(pd.DataFrame({"slope": ["within"], "p_positive": [0.9999]}), "Slopes")
     assert "> 0.99" in capsys.readouterr().out

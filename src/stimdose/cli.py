@@ -1,6 +1,7 @@
 """The command line."""
 
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from . import options as opt
 from .comparisons import comparisons
 from .errors import ConvergenceWarning, StimdoseError
 from .questions import BEST, questions
-from .terminal import console, escape, grouped, say, say_written, show, show_notes, upright, warn_of
+from .terminal import console, escape, grouped, say, say_meanwhile, say_written, show, show_notes, show_upright, warn_of
 
 app = typer.Typer(
     help="Bayesian dose-response modelling of magnetic stimulation trials.",
@@ -24,15 +25,34 @@ app.add_typer(comparisons)
 
 
 def main() -> None:
-    """Run the command line; what is wrong is said in one message, and the exit code is 1."""
+    """Run the command line. Exit codes: 0; 1 for what is wrong with a table, a model or a question, said in one message; 2 for words that
+    are no command; 70 for a fault of stimdose itself; 130 where it was stopped."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another in its place
     try:
         app()
+    except SystemExit as end:
+        if end.code == 130:
+            console(stderr=True).print("Stopped before it was done. Every file that exists is whole.")
+        raise
     except StimdoseError as error:
-        console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        _say_error(str(error))
         raise SystemExit(1) from None
+    except OSError as error:
+        _say_error(f"{error.filename or 'a file'}: {error.strerror or error}; is the disk full, or the file in use elsewhere?")
+        raise SystemExit(1) from None
+    except Exception:
+        traceback.print_exc()
+        _say_error(
+            "this is a fault of stimdose, and not of your table. Please report it with the lines above, the command, and what "
+            "`stimdose --version` prints"
+        )
+        raise SystemExit(70) from None
+
+
+def _say_error(text: str) -> None:
+    console(stderr=True).print(f"[bold red]Error:[/] {escape(text)}", soft_wrap=True)
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,6 +74,7 @@ def _options(
     epilog="Examples: stimdose fit sessions-by-phase trials.csv -o results --seed 1\n\n"
     "stimdose fit stimulation trials.csv -o results --decimal , --set pre_post_r=0.5 --missing impute"
 )
+@opt.answers
 def fit(
     model: opt.ModelName,
     trials: opt.TrialsName,
@@ -92,7 +113,7 @@ def fit(
         model, trials, outcome_sd, set_, where, missing=missing, allow_mixed=allow_mixed, delta=delta, **reading
     )
     folder = make_folder(out)
-    console().print(f"Sampling {len(table)} rows ...")
+    say_meanwhile(f"Sampling {len(table)} rows ...")
     warnings.simplefilter("ignore", ConvergenceWarning)  # the report says it
     found = fit_model(
         spec,
@@ -109,7 +130,7 @@ def fit(
     written, optima, joint = write_fit(found, folder, delta=delta)
     show_notes(found.trials, f"in {folder / 'audit.csv'}")
     _report(found, optima, joint)
-    say(f"Wrote to {folder}: {', '.join(path.name for path in written)}")
+    say_written(written)
 
 
 @app.command(
@@ -117,6 +138,7 @@ def fit(
     epilog="Examples: stimdose check-table trials.xlsx --set direction=higher -o checked\n\n"
     "stimdose check-table trials.csv --decimal , --set pre_post_r=0.5",
 )
+@opt.answers
 def check_table(
     trials: opt.TrialsName,
     set_: opt.Set = None,
@@ -139,7 +161,7 @@ def check_table(
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
     table = opt.read_table(trials, set_, where, missing="keep", **reading)
     folder = make_folder(out) if out else None
-    console().print(f"{len(table)} rows of {table.table['study'].nunique()} studies")
+    say(f"{len(table)} rows of {table.table['study'].nunique()} studies")
     show_notes(table, f"in {folder / 'audit.csv'}" if folder else "with -o DIR, in DIR/audit.csv")
     for kind, values in table.mixtures().items():
         say(f"Mixed {kind}: {', '.join(values)}; one fit takes one of them (--where {kind}=...)")
@@ -148,7 +170,7 @@ def check_table(
     for line in grouped(gaps):
         say(line)
     complete = len(table) - len({problem.row for problem in gaps if problem.row is not None})
-    console().print(f"{complete} rows have everything, all doses included")
+    say(f"{complete} rows have everything, all doses included")
     if folder:
         say_written(write_audit(table, folder))
     if needed := table.gaps():
@@ -184,17 +206,19 @@ def template(
 
 
 @app.command(epilog="Example: stimdose datasets rtms_pain")
+@opt.answers
 def datasets(name: Annotated[str | None, typer.Argument(help="print the README of this table")] = None) -> None:
     """List the shipped tables, or print the README of one."""
     from . import shipped
 
     if name:
-        typer.echo((shipped.dataset_path(name).parent / "README.md").read_text(encoding="utf-8"))
+        say((shipped.dataset_path(name).parent / "README.md").read_text(encoding="utf-8"))
     else:
-        show(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables")
+        show(shipped.datasets().drop(columns="licence").reset_index(), "Shipped tables", "datasets")
 
 
 @app.command(epilog="Example: stimdose models frequency-bell")
+@opt.answers
 def models(name: Annotated[str | None, typer.Argument(help="print this model and its priors")] = None) -> None:
     """List the shipped models, or print the priors of one with their reasons."""
     from .model import prior_table
@@ -204,12 +228,13 @@ def models(name: Annotated[str | None, typer.Argument(help="print this model and
     if name:
         spec = load_model(name)
         say(f"{spec.name}: {spec.description}")
-        show(prior_table(spec).reset_index(), "Priors, 95 % interval, and why")
+        show(prior_table(spec).reset_index(), "Priors, 95 % interval, and why", "priors")
     else:
-        show(shipped_models().reset_index(), "Shipped models")
+        show(shipped_models().reset_index(), "Shipped models", "models")
 
 
 @app.command(epilog="Examples: stimdose priors\n\nstimdose priors sceptical")
+@opt.answers
 def priors(name: Annotated[str | None, typer.Argument(help="print this set of priors, or that of a TOML file")] = None) -> None:
     """List the shipped sets of priors, or print one with its reasons; `compare-priors` fits a model under several."""
     import pandas as pd
@@ -220,12 +245,13 @@ def priors(name: Annotated[str | None, typer.Argument(help="print this set of pr
         found = load_prior_set(name)
         say(f"{found.name}: {found.description}")
         lines = [(role, str(entry), entry.why) for role, entry in found.priors.items()]
-        show(pd.DataFrame(lines, columns=["of", "prior", "why"]), "Priors by role, and why")
+        show(pd.DataFrame(lines, columns=["of", "prior", "why"]), "Priors by role, and why", "priors")
     else:
-        show(prior_sets().reset_index(), "Shipped sets of priors")
+        show(prior_sets().reset_index(), "Shipped sets of priors", "sets")
 
 
 @app.command(epilog="Examples: stimdose shapes\n\nstimdose shapes emax --dose session_min")
+@opt.answers
 def shapes(
     name: Annotated[str | None, typer.Argument(help="print the formula, parameters and default priors of this shape")] = None,
     dose: Annotated[str, typer.Option(help="the dose that default priors are for")] = "sessions",
@@ -243,7 +269,7 @@ def shapes(
 
     if name is None:
         lines = [(shape.name, shape.when) for shape in SHAPES.values()]
-        show(pd.DataFrame(lines, columns=["shape", "when"]), "Shapes of a dose-response")
+        show(pd.DataFrame(lines, columns=["shape", "when"]), "Shapes of a dose-response", "shapes")
         return
     faults = [f"there is no shape {name!r}{nearest(name, SHAPES)}; there are {', '.join(SHAPES)}"] * (name not in SHAPES)
     faults += [f"there is no dose {dose!r}{nearest(dose, DOSES)}; there are {', '.join(DOSES)}"] * (dose not in DOSES)
@@ -257,7 +283,7 @@ def shapes(
     title = (
         f"Default priors for {dose}, 95 % interval; effects in standard deviations of the outcome, at {part.reference:g} {unit}"
     )
-    show(as_table(part.basis.default_priors()).reset_index(), title)
+    show(as_table(part.basis.default_priors()).reset_index(), title, "priors")
     say(f'In a model file:\n\n[[dose]]\ncolumn = "{dose}"\nshape = "{name}"')
 
 
@@ -275,10 +301,11 @@ def _report(found, optima: dict, joint: dict) -> None:
     warn_of(found)
     say(f"Sampling {found.diagnosis.message}")
     for column, best in optima.items():
-        console().print(f"\n[bold]{column}[/]\n{escape(best.explanation)}", soft_wrap=True)
+        say(best.explanation, heading=column)
         table = best.table()
-        show(upright(table[BEST]), f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}")
+        title = f"Best {column} between {table['from'].iloc[0]:g} and {table['to'].iloc[0]:g}"
+        show_upright(table[BEST], title, f"optimum-{column}")
     for doses, best in joint.items():
-        console().print(f"\n[bold]{doses}[/]\n{escape(best.explanation)}", soft_wrap=True)
+        say(best.explanation, heading=doses)
     if (contrast := found.more_is_better()) is not None:
-        show(contrast, "Is more better? Highest less lowest observed dose, not tied to zero")
+        show(contrast, "Is more better? Highest less lowest observed dose, not tied to zero", "more-is-better")

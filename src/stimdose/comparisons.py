@@ -9,7 +9,7 @@ import typer
 from . import options as opt
 from .doses import short
 from .errors import ConvergenceWarning, StimdoseError
-from .terminal import say, say_written, show
+from .terminal import print_table, record, say, say_written
 
 comparisons = typer.Typer(rich_markup_mode="rich")
 PANEL = "Comparisons"
@@ -20,30 +20,35 @@ Missing = Annotated[
 
 def _show_best(table, label: str) -> None:
     """Best doses, a table for each dose and group: 80 characters have no room for one with all that a file has."""
+    record("verdicts", table.reset_index())
     for (dose, group), part in table.groupby(["dose", "group"], sort=False):
         best, effect = _texts(part, "best_dose", "low", "high"), _texts(part, "effect_at_best", "effect_low", "effect_high")
         columns = {"verdict": part["verdict"]} | ({"best dose": best, "effect there": effect} if dose else {})
-        _show(part, label, columns, f"Best {', '.join(filter(None, (dose, group)))}, 95 % intervals" if dose else "Without doses")
+        _print(
+            part, label, columns, f"Best {', '.join(filter(None, (dose, group)))}, 95 % intervals" if dose else "Without doses"
+        )
 
 
 def _show_heterogeneity(table, label: str) -> None:
     columns = {"parameter": table.index.get_level_values("parameter"), "median": _texts(table, "median", "low", "high")}
-    _show(table, label, columns, "Heterogeneity, 95 % intervals")
+    record("heterogeneity", table.reset_index())
+    _print(table, label, columns, "Heterogeneity, 95 % intervals")
 
 
 def _show_elpd(table, label: str) -> None:
     columns = {"elpd (se)": _texts(table, "elpd", "elpd_se"), "difference (se)": _texts(table, "difference", "difference_se")}
     columns |= {name: table[name] for name in ("p_loo", "unreliable")}
-    _show(table, label, columns, "How well studies left out are predicted")
+    record("elpd", table.reset_index())
+    _print(table, label, columns, "How well studies left out are predicted")
 
 
-def _show(table, label: str, columns: dict, title: str) -> None:
+def _print(table, label: str, columns: dict, title: str) -> None:
     """Columns beside the names that a table has, and which fits did not converge if any did not."""
     import pandas as pd
 
     names = {label: table.index.get_level_values(label)}
     converged = {} if table["converged"].all() else {"converged": table["converged"].map({True: "yes", False: "no"})}
-    show(pd.DataFrame({name: list(values) for name, values in (names | columns | converged).items()}), title)
+    print_table(pd.DataFrame({name: list(values) for name, values in (names | columns | converged).items()}), title)
 
 
 def _texts(table, name: str, *around: str) -> list[str]:
@@ -59,6 +64,7 @@ def _texts(table, name: str, *around: str) -> list[str]:
     "stimdose compare-priors results/fit.nc --sets sceptical --sets mine.toml",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def compare_priors(
     model: Annotated[str, typer.Argument(metavar="MODEL_OR_FIT", help="a shipped model, a .toml file, or a saved fit (.nc)")],
     trials: Annotated[
@@ -119,6 +125,7 @@ def compare_priors(
     "stimdose compare-models linear/fit.nc emax/fit.nc --bayes-factors",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def compare_models(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL_OR_FIT...", help="shipped models, .toml files, or saved fits (.nc)")

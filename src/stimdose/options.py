@@ -1,11 +1,16 @@
 """Options that commands share, and what the words of a user mean."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .errors import StimdoseError
+from .terminal import as_json
 
 TrialsName = Annotated[
     str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")
@@ -70,6 +75,23 @@ Duty = Annotated[
 NewStudy = Annotated[
     bool, typer.Option("--new-study", help="of a study not seen, with what it would differ by, in place of the mean over studies")
 ]
+
+
+def answers(command: Callable) -> Callable:
+    """The command with an option --json: what it answers is then one JSON object on standard output, and nothing else is."""
+
+    @functools.wraps(command)
+    def run(*arguments, json: bool = False, **options):
+        with as_json() if json else nullcontext():
+            return command(*arguments, **options)
+
+    wanted = Annotated[bool, typer.Option("--json", help="print one JSON object, for scripts, in place of text")]
+    last = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=wanted)
+    signature = inspect.signature(command)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), last])
+    run.__annotations__ = command.__annotations__ | {"json": wanted}
+    del run.__wrapped__  # typer would read its signature in place of this one
+    return run
 
 
 def pairs(items: list[str] | None, form: str = "column=value") -> dict[str, str]:

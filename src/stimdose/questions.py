@@ -8,7 +8,7 @@ import typer
 
 from . import options as opt
 from .errors import ConvergenceWarning, StimdoseError
-from .terminal import say, say_written, show, upright, warn_of
+from .terminal import say, say_written, show, show_upright, warn_of
 
 questions = typer.Typer(rich_markup_mode="rich")
 PANEL = "Answers"
@@ -18,6 +18,7 @@ Dose = Annotated[str, typer.Argument(metavar="DOSE", help="a dose of the model, 
 
 
 @questions.command(epilog="Example: stimdose curve results/fit.nc sessions --by phase -o results", rich_help_panel=PANEL)
+@opt.answers
 def curve(
     fit: opt.FitFile, dose: Dose, by: opt.By = None, range_: opt.Range = None, at: opt.At = None, out: opt.Out = None
 ) -> None:
@@ -29,7 +30,8 @@ def curve(
     folder, found = opt.folder(out), load_fit(fit)
     held = opt.protocol(at, found)
     mean = curve_of(found, dose, by=by, over=range_, at=held, size=9)
-    show(band(mean), f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}")
+    title = f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}"
+    show(band(mean), title, "curve")
     warn_of(found)
     if folder:
         from .outputs import write_curve
@@ -43,6 +45,7 @@ def curve(
     "stimdose optimum results/fit.nc session_min --cost 0.01 --at phase=chronic",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def optimum(
     fit: opt.FitFile,
     dose: Dose,
@@ -95,7 +98,7 @@ def optimum(
         new_group=new_group,
     )
     say(best.explanation)
-    show(upright(best.table()), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}")
+    show_upright(best.table(), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}", "optimum")
     if folder:
         from .outputs import trials_shown, write_chances, write_optimum
 
@@ -108,6 +111,7 @@ def optimum(
     "stimdose paths results/fit.nc frequency_hz --at session_min=20 --at pulses_per_session=1200 --duty 0.1",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def paths(
     fit: opt.FitFile,
     dose: Annotated[str, typer.Argument(metavar="DOSE", help="frequency_hz, session_min or pulses_per_session")],
@@ -134,7 +138,7 @@ def paths(
     say(found.explanation)
     table = found.table()[BEST]
     table.index = [", ".join(filter(None, names)) for names in table.index]
-    show(upright(table), f"Best {dose} by path")
+    show_upright(table, f"Best {dose} by path", "paths")
     if folder:
         from .outputs import write_paths
 
@@ -146,6 +150,7 @@ def paths(
     "--second frequency_hz=1 --second session_min=20 --by phase",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def contrast(
     fit: opt.FitFile,
     first: Annotated[
@@ -166,7 +171,7 @@ def contrast(
     protocols = [opt.protocol(items, fitted) for items in (first, second)]
     found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
     say(found.explanation)
-    show(upright(found.table().drop(columns="label")), found.label)
+    show_upright(found.table().drop(columns="label"), found.label, "contrast")
     if folder:
         from .outputs import write_contrast
 
@@ -178,6 +183,7 @@ def contrast(
     "stimdose surface results/fit.nc frequency_hz session_min --range frequency_hz=1:50 --given session_min=20",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def surface(
     fit: opt.FitFile,
     first: Dose,
@@ -202,11 +208,11 @@ def surface(
     held = opt.protocol(at, fitted)
     best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
     say(best.explanation)
-    show(best.table().drop(columns="verdict").T.reset_index(names="quantity"), f"Best {first} and {second}")
+    show_upright(best.table().drop(columns="verdict"), f"Best {first} and {second}", "surface")
     for name, dose in opt.protocol(given, fitted).items():
         one = best.given({name: dose})
         say(f"\n{one.explanation}")
-        show(upright(one.table()[BEST]), f"Best {one.column} where {one.curves.attrs['held']}")
+        show_upright(one.table()[BEST], f"Best {one.column} where {one.curves.attrs['held']}", f"optimum-{one.column}")
     if folder:
         from .outputs import write_surface
 
@@ -217,6 +223,7 @@ def surface(
 @questions.command(
     epilog="Example: stimdose average linear/fit.nc emax/fit.nc bell/fit.nc session_min -o averaged", rich_help_panel=PANEL
 )
+@opt.answers
 def average(
     fits: Annotated[list[Path], typer.Argument(metavar="FIT...", help="saved fits of different models to the same trials")],
     dose: Annotated[str, typer.Argument(metavar="DOSE", help="a dose of all of them")],
@@ -238,9 +245,9 @@ def average(
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
     best, table = found.optimum(dose, **stated), found.table(dose, **stated)
     say(best.explanation)
-    show(found.elpd.reset_index(), "How well models predict studies left out")
+    show(found.elpd.reset_index(), "How well models predict studies left out", "elpd")
     shown = ["model", *(["group"] if by else []), "weight", "verdict", "best_dose", "low", "high"]
-    show(table.reset_index()[shown], f"Best {dose} by each model, and by their average")
+    show(table.reset_index()[shown], f"Best {dose} by each model, and by their average", "optimum")
     if folder:
         from .outputs import write_average
 
@@ -251,6 +258,7 @@ def average(
     epilog="Examples: stimdose support results/fit.nc -o results\n\nstimdose support trials.csv frequency_hz session_min",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def support(
     source: Annotated[
         str,
@@ -279,7 +287,7 @@ def support(
         given = load_fit(source)
     found = support_of(given, tuple(doses) if doses else None)
     say(found.explanation)
-    show(found.region.assign(inflation=found.inflation).reset_index(), "Doses that trials tried")
+    show(found.region.assign(inflation=found.inflation).reset_index(), "Doses that trials tried", "support")
     if folder:
         from .outputs import write_support
 
@@ -291,6 +299,7 @@ def support(
     epilog="Example: stimdose within-across sessions-by-phase trials.csv sessions -o results --seed 1",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def within_across(
     model: opt.ModelName,
     trials: opt.TrialsName,
@@ -323,7 +332,7 @@ def within_across(
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "progress": not quiet}
     found = within_across_of(spec, table, dose, delta=delta, missing=missing, seed=seed, **settings)
     say(found.explanation)
-    show(found.table().reset_index(), f"Slopes of {dose}")
+    show(found.table().reset_index(), f"Slopes of {dose}", "slopes")
     if folder:
         from .outputs import write_within_across
 
@@ -334,6 +343,7 @@ def within_across(
     epilog="Examples: stimdose check results/fit.nc -o results\n\nstimdose check results/fit.nc --by protocol --cuts frequency_hz=5:15",
     rich_help_panel=PANEL,
 )
+@opt.answers
 def check(
     fit: opt.FitFile,
     by: Annotated[
@@ -360,8 +370,8 @@ def check(
     found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
     say(found.explanation)
     if found.flagged:
-        show(pd.DataFrame(found.flagged.items(), columns=["study", "flag"]), "Remarkable studies")
-    show(found.tables["statistics"], "Statistics of the trials, and of replicated ones")
+        show(pd.DataFrame(found.flagged.items(), columns=["study", "flag"]), "Remarkable studies", "flagged")
+    show(found.tables["statistics"], "Statistics of the trials, and of replicated ones", "statistics")
     if folder:
         from .outputs import write_check
 

@@ -1,10 +1,36 @@
-"""What commands print: tables, notes, warnings."""
+"""What commands answer: tables, notes and warnings, printed for people or, with --json, as one document for scripts."""
 
 import itertools
+import json
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from .errors import StimdoseError
 
 LISTED = 25
 """A command prints this many notes; audit.csv has them all."""
+
+
+_document: ContextVar[dict | None] = ContextVar("document", default=None)
+"""What is to be printed as JSON; None where people read."""
+
+
+@contextmanager
+def as_json():
+    """Context in which nothing is printed on standard output but, at its end, one JSON object: "text" (sentences, in order), "tables"
+    (name: list of rows; null for what is empty or infinite), "notes" on the table, "files" (paths written), "warnings", and "error" (null,
+    or what was wrong)."""
+    document = {"text": [], "tables": {}, "notes": [], "files": [], "warnings": [], "error": None}
+    token = _document.set(document)
+    try:
+        yield
+    except StimdoseError as error:
+        document["error"] = str(error)
+        raise
+    finally:
+        _document.reset(token)
+        print(json.dumps(document, ensure_ascii=False, indent=1))
 
 
 def console(stderr: bool = False):
@@ -21,13 +47,52 @@ def escape(text: str) -> str:
     return escape(text)
 
 
-def say(text: str) -> None:
-    """Print text as it is, lines as long as they are."""
+def say(text: str, heading: str | None = None) -> None:
+    """Print text as it is, lines as long as they are, under a heading if there is one."""
+    if (document := _document.get()) is not None:
+        document["text"].append(f"{heading}: {text}" if heading else text.strip())
+        return
+    if heading:
+        console().print(f"\n[bold]{escape(heading)}[/]", soft_wrap=True)
     console().print(escape(text), soft_wrap=True)
 
 
-def show(frame, title: str) -> None:
-    """Print a DataFrame without its index, under a title as long as it is; what is called p_... is a probability, but for p_loo."""
+def say_meanwhile(text: str) -> None:
+    """Print what is going on, for people only."""
+    if _document.get() is None:
+        console().print(escape(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    if (document := _document.get()) is not None:
+        document["warnings"].append(text)
+    console(stderr=True).print(f"[bold red]Warning:[/] {escape(text)}", soft_wrap=True)
+
+
+def record(name: str, frame) -> None:
+    """Keep a DataFrame, its index left out, as a table of the JSON document."""
+    if (document := _document.get()) is not None:
+        document["tables"][name] = json.loads(frame.to_json(orient="records", double_precision=15, default_handler=str))
+
+
+def show(frame, title: str, name: str) -> None:
+    """Print a DataFrame without its index; it is the table `name` of the JSON document."""
+    record(name, frame)
+    print_table(frame, title)
+
+
+def show_upright(table, title: str, name: str) -> None:
+    """Print one column per group (the index), one line per quantity; in the JSON document, one row per group."""
+    record(name, table.rename_axis("group").reset_index())
+    print_table(table.rename(index={"": "value"}).T.reset_index(names="quantity"), title)
+
+
+def print_table(frame, title: str) -> None:
+    """Print a DataFrame without its index, for people only, under a title as long as it is; what is called p_... is a probability, but
+    for p_loo."""
+    if _document.get() is not None:
+        return
     from rich.table import Table
 
     table = Table()
@@ -52,20 +117,18 @@ def _cell(value, is_chance: bool) -> str:
     return "–" if value != value else chance(value) if is_chance else short(value)
 
 
-def upright(table):
-    """One column per group, one line per quantity."""
-    return table.rename(index={"": "value"}).T.reset_index(names="quantity")
-
-
 def warn_of(fit) -> None:
     """Print on standard error that a fit did not converge, if so."""
     if not fit.diagnosis.converged:
-        console(stderr=True).print(f"[bold red]Warning:[/] the fit {escape(fit.diagnosis.message)}", soft_wrap=True)
+        warn(f"the fit {fit.diagnosis.message}")
 
 
 def show_notes(trials, rest: str) -> None:
     """What was noticed, computed and left out, LISTED lines at most; `rest` says where the others are."""
     lines = [f"Note: {note}" for note in trials.notes] + [f"Left out: {line}" for line in grouped(trials.dropped)]
+    if (document := _document.get()) is not None:
+        document["notes"] += lines
+        return
     for line in lines[:LISTED]:
         say(line)
     if len(lines) > LISTED:
@@ -74,7 +137,11 @@ def show_notes(trials, rest: str) -> None:
 
 def say_written(paths) -> None:
     """Name the files that were written."""
-    say("Wrote " + ", ".join(str(path) for path in paths))
+    if (document := _document.get()) is not None:
+        document["files"] += map(str, paths)
+        return
+    for folder in dict.fromkeys(path.parent for path in paths):
+        say(f"Wrote to {folder}: {', '.join(path.name for path in paths if path.parent == folder)}")
 
 
 def grouped(problems) -> list[str]:
