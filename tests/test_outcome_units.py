@@ -252,6 +252,8 @@ def test_answers_by_outcome_are_in_points_of_their_own(fits):
     for other in (both.sel(outcome="MAS"), both.sel(outcome=["MAS"])):
         with pytest.raises(sd.StimdoseError, match="of MAS, and cannot be in points of FMA-UE"):
             sd.in_points(fits[1], other, "FMA-UE")
+    with pytest.raises(sd.StimdoseError, match="of MAS, and cannot be in points of FMA-UE"):
+        sd.in_points(fits[1], curve.assign_attrs(outcome="MAS"), "FMA-UE")
     with pytest.raises(sd.StimdoseError, match="by outcome:phase: hold the outcome"):
         sd.in_points(fits[1], both.rename(outcome="outcome:phase"), "FMA-UE")
     best = sd.in_points(fits[1], optimum_of(both, both, delta=0.2), "FMA-UE")

@@ -13,6 +13,7 @@ from . import arguments
 from .arguments import checked
 from .columns import COLUMNS, axis_label
 from .dose_space import visited
+from .doses import short
 from .errors import StimdoseError, nearest
 from .grid import NewStudy, curve_draws, dose_grid, held_values, observed_range
 from .model import Model
@@ -65,7 +66,8 @@ def curve(
 
     Returns a DataArray (chain, draw, <column>[, <by>]) in effect units (positive = benefit). Its coordinate `visited` (<column>) says
     whether a trial was near that dose and the other doses in `at`, all at once (see the function `visited`). attrs: dose, unit,
-    kind, held, observed, log_axis, effect_label, `remarks` of a path, and `warning` where the fit did not converge.
+    kind, held, observed, log_axis, effect_label, `remarks` of a path and on moderators held beyond those of the trials, `outcome` if it
+    is held, and `warning` where the fit did not converge.
 
     Raises StimdoseError for a dose, group or level that the model does not have.
     """
@@ -110,8 +112,10 @@ def curve(
         attrs["observed_by_group"] = json.dumps(
             _observed_by_group(fit, column, by) | ({NEW_GROUP: list(observed)} if new_group else {})
         )
-    if path.get("remarks"):
-        attrs["remarks"] = path["remarks"]
+    if remarks := [*path.get("remarks", "").splitlines(), *_beyond(rows, held)]:
+        attrs["remarks"] = "\n".join(remarks)
+    if "outcome" in at:
+        attrs["outcome"] = at["outcome"]
     if not fit.diagnosis.converged:
         attrs["warning"] = "did not converge"
     return xr.DataArray(
@@ -184,6 +188,16 @@ def _held(model: Model, column: str, at: Mapping | None) -> tuple[dict, np.ndarr
     lacking = set(at.attrs["doses"]) - {dose.column for dose in model.doses}
     held = {name: value.values if value.ndim else value.item() for name, value in at.data_vars.items() if name not in lacking}
     return held, at[column].values
+
+
+def _beyond(rows: Rows, held: dict) -> list[str]:
+    """A remark on each moderator that is held where no row of the table is."""
+    ends = {name: (rows.table[name].min(), rows.table[name].max()) for name in rows.scales}
+    return [
+        f"{name} is held at {short(held[name])}, beyond the {short(low)} to {short(high)} of the trials"
+        for name, (low, high) in ends.items()
+        if not low <= held[name] <= high
+    ]
 
 
 def _with_new_group(model: Model, rows: Rows, values: dict, by: str, rng: np.random.Generator) -> tuple[Rows, dict]:

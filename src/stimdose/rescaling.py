@@ -45,6 +45,8 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
 
 def _of[Draws: (xr.DataArray, xr.Dataset)](draws: Draws, outcome: str) -> Draws:
     """Draws of an answer without those of other outcomes."""
+    if draws.attrs.get("outcome", outcome) != outcome:
+        raise StimdoseError(f"this answer is of {draws.attrs['outcome']}, and cannot be in points of {outcome}")
     for name in map(str, draws.dims):
         if name != "outcome" and "outcome" in name.split(":"):
             raise StimdoseError(f"this answer is by {name}: hold the outcome, with at = {{'outcome': {outcome!r}}}")

@@ -173,7 +173,8 @@ class Trials:
         sign = np.where(self.table["direction"] == "lower", -1.0, 1.0)
         table = self.table.assign(effect=effects, effect_reported=sign * effects)
         if "score_after" in table:
-            table["score_after"] = (table["score_before"] + sign * effects).where(table["design"].eq(PARTICIPANT))
+            points = sign * effects * table.get("points_per_unit", 1.0)
+            table["score_after"] = (table["score_before"] + points).where(table["design"].eq(PARTICIPANT))
         return Trials(table, self.dropped, self.conversions, (*self.remarks, remark))
 
     def in_units(self, units: Mapping[str, float], called: str = "stated units") -> "Trials":
