@@ -145,6 +145,21 @@ def test_the_only_difference_that_is_published_needs_no_choice():
     assert found.audit()["source"].iloc[-1].startswith("6 (chronic stroke; Pandian")
 
 
+def test_a_misspelt_choice_is_no_reason_for_another_difference():
+    trials = read({"study": "A", "outcome": "FMA-LE", "direction": "higher", "effect": 3, "se": 1})
+    with pytest.raises(sd.TrialsError, match=r"not among the choices .did you mean 'FMA_LE'"):
+        trials.in_minimal_important_differences({"FMA_LE": 4})
+    assert len(trials.in_minimal_important_differences({"MAS": 1})) == 1  # of a table that has more outcomes
+
+
+@pytest.mark.parametrize("given", [["FMA-UE"], 12])
+def test_units_and_choices_are_by_outcome(given):
+    with pytest.raises(sd.TrialsError, match="units is a dict by outcome"):
+        two_outcomes().in_units(given)
+    with pytest.raises(sd.TrialsError, match="choices is a dict by outcome"):
+        two_outcomes().in_minimal_important_differences(given)
+
+
 def test_an_open_choice_lists_what_is_published():
     """Several, a range, none, a scale that is not known, a word that several or none have: never one of them by itself."""
     rows = [

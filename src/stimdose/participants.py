@@ -67,7 +67,12 @@ def fill_changes(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
     _check_range(table, people, faults)
 
     change, sign = (after - before)[people], table["direction"].map({"higher": 1.0, "lower": -1.0}).astype(float)
-    for name, value in (("effect_reported", change), ("effect", sign * change), ("variance_reported", 0.0), ("variance", 0.0)):
+    for name, value in (
+        ("effect_reported", change),
+        ("effect", sign * change + 0.0),
+        ("variance_reported", 0.0),
+        ("variance", 0.0),
+    ):
         table.loc[people, name] = value
     formula = "score_after - score_before, as benefit; no sampling error: people differ by `residual_sd`"
     ledger.add(people & table["effect"].notna(), "effect", table["effect"], formula, printed=[*SCORES, "direction"])

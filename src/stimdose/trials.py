@@ -25,6 +25,7 @@ SOURCES = {
 """Columns from which these two follow: a fault there is reported once, not as an empty cell as well."""
 RULES = {
     "effect": "is empty: give it, or what the arms print (means or medians with n; events with n; scores before and after)",
+    "design, of a person": f"is empty: state {PARTICIPANT!r} where score_before and score_after are of one person",
     "variance": "is empty: give se, variance, ci_low and ci_high, t_value or p_value; or n of both arms with their SDs",
 }
 LACKS = {
@@ -197,7 +198,7 @@ class Trials:
         Raises TrialsError that lists the published differences, with population and source, wherever the choice is open.
         """
         outcomes = self.table["outcome"] if "outcome" in self.table else pd.Series(dtype=object)
-        points, sources = outcome_units.important_differences(outcomes, choices or {})
+        points, sources = outcome_units.important_differences(outcomes, {} if choices is None else choices)
         table, lines = outcome_units.in_units(self.table, points, outcome_units.IMPORTANT, sources)
         return Trials(table, self.dropped, (*self.conversions, *lines), self.remarks)
 
@@ -259,6 +260,8 @@ def find_gaps(
     explained = {name: faults.rows(SOURCES.get(name, (name,))) for name in (*REQUIRED, "effect", "variance", *columns)}
     use_arms = faults.rows(("measure", "design", "score")) & table.reindex(columns=list(ARMS)).notna().any(axis=1)
     explained |= {name: explained[name] | use_arms for name in SOURCES}
+    persons = (table.reindex(columns=["score_before", "score_after"]).notna().any(axis=1) & table["design"].isna()).to_numpy()
+    explained |= {name: explained[name] | persons for name in ("measure", "comparator", *SOURCES)}  # all follow from the design
     for name in explained:
         if name not in table:
             faults.add_column(name, "the table has no such column")
@@ -271,6 +274,9 @@ def find_gaps(
             lacks = gaps & table["lacks"].eq(what).to_numpy()
             faults.add(lacks, name, LACKS.get(what, what))
             gaps &= ~lacks
+        if name == "design":
+            faults.add(gaps & persons, name, RULES["design, of a person"])
+            gaps &= ~persons
         faults.add(gaps, name, RULES.get(name, "is empty"))
     if with_covariance:
         covariance.check(table, faults)
