@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import stimdose as sd
+from stimdose.optima import default_delta
 from stimdose.outcome_units import EFFECTS, VARIANCES
 from stimdose.prior_checks import plausible_limit
 
@@ -241,6 +242,13 @@ def test_answers_in_points_are_those_in_units_times_the_points(fits):
 def test_a_fit_in_units_needs_what_matters_to_be_stated(fits):
     with pytest.raises(sd.StimdoseError, match="state delta, the smallest difference in MD in stated units"):
         sd.optimum(fits[1], "sessions")
+
+
+def test_what_a_tenth_of_a_standard_deviation_is_in_stated_units():
+    """No default: whether it matters is not a question of its size in standard deviations. But the number is known."""
+    model = sd.Model(name="pooled", intercept=sd.Intercept(), outcome_sd=2.5)
+    with pytest.raises(sd.StimdoseError, match=r"0\.1 standard deviations are 0\.25 here, by outcome_sd"):
+        default_delta(model, two_outcomes().in_units(UNITS))
 
 
 def test_points_of_what(fits):
