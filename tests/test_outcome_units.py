@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import stimdose as sd
-from stimdose.optima import default_delta
+from stimdose.optima import default_delta, optimum_of
 from stimdose.outcome_units import EFFECTS, VARIANCES
 from stimdose.prior_checks import plausible_limit
 
@@ -237,6 +237,25 @@ def test_answers_in_points_are_those_in_units_times_the_points(fits):
     xr.testing.assert_allclose(found.near_best(), best.near_best())
     xr.testing.assert_allclose(found.expected_loss(), 5 * best.expected_loss())
     xr.testing.assert_allclose(found.minimal_effective_dose(2.0), best.minimal_effective_dose(0.4))
+
+
+def test_of_an_answer_by_outcome_only_what_is_in_these_points_is_left(fits):
+    """The gain on the MAS times the points of the FMA-UE is nothing."""
+    attrs = {"dose": "sessions", "unit": "sessions", "observed": [5.0, 20.0], "observed_by_group": "{}"}
+    sessions = np.linspace(5, 20, 7)
+    coords = {"sessions": sessions, "outcome": ["FMA-UE", "MAS"], "visited": ("sessions", np.ones(7, bool))}
+    values = np.random.default_rng(1).normal(1, 0.1, (2, 500, 7, 2))
+    draws = xr.DataArray(values, coords, ("chain", "draw", "sessions", "outcome"), attrs=attrs)
+    found = sd.in_points(fits[1], draws, "FMA-UE")
+    assert found["outcome"].values.tolist() == ["FMA-UE"]
+    np.testing.assert_array_equal(found.sel(outcome="FMA-UE"), 5 * draws.sel(outcome="FMA-UE"))
+    with pytest.raises(sd.StimdoseError, match="this answer is of MAS, not of FMA-UE"):
+        sd.in_points(fits[1], draws.sel(outcome="MAS"), "FMA-UE")
+    best = optimum_of(draws, draws, delta=0.1)
+    turned = sd.in_points(fits[1], best, "FMA-UE")
+    assert turned.table().index.tolist() == ["FMA-UE"]
+    assert turned.table().loc["FMA-UE", "effect_at_best"] == pytest.approx(5 * best.table().loc["FMA-UE", "effect_at_best"])
+    assert turned.verdicts == {"FMA-UE": best.verdicts["FMA-UE"]}
 
 
 def test_a_fit_in_units_needs_what_matters_to_be_stated(fits):

@@ -9,6 +9,8 @@ from .optima import Optimum
 from .sampling import Fit
 from .scales import scale_of
 
+COLUMN = "outcome"
+
 
 def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome: str) -> Answer:
     """An answer of a fit of `Trials.in_units` in points of one outcome: every effect times the points of its unit.
@@ -16,9 +18,10 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
     answer: draws of an effect (a DataArray, as `curve` gives), or an `Optimum`, whose delta and benefit are turned too. A verdict
     does not depend on the unit, and doses have another. outcome: one that the table names.
 
-    A curve is common to the outcomes of the table: in points it says what this one gains if they gain alike.
+    A curve is common to the outcomes of the table: in points it says what this one gains if they gain alike. Of an answer by outcome,
+    only that of this one is left: the others are not in its points.
 
-    Raises StimdoseError if the effects of the fit are not in such units, or no row has this outcome.
+    Raises StimdoseError if the effects of the fit are not in such units, if no row has this outcome, or if the answer is of others.
     """
     table = fit.trials.table
     if "points_per_unit" not in table:
@@ -30,13 +33,33 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
     points, scale = float(table.loc[rows, "points_per_unit"].iloc[0]), scale_of(outcome)
     label = f"{outcome}, {scale.unit if scale else 'points'} (positive = benefit)"
     if isinstance(answer, Optimum):
-        curves = _times(answer.curves, points, label)
-        draws = answer.draws.assign(effect_at_best=answer.value * points)
+        curves, draws, prior = (_of(outcome, each) for each in (answer.curves, answer.draws, answer.prior_dose))
+        draws = draws.assign(effect_at_best=draws["effect_at_best"] * points)
         benefit = None if answer.benefit is None else answer.benefit * points
-        return replace(answer, draws=draws, curves=curves, delta=answer.delta * points, benefit=benefit)
+        verdicts = {outcome: answer.verdicts[outcome]} if answer.by == COLUMN else answer.verdicts
+        return replace(
+            answer,
+            draws=draws,
+            curves=_times(curves, points, label),
+            prior_dose=prior,
+            delta=answer.delta * points,
+            benefit=benefit,
+            verdicts=verdicts,
+        )
     if isinstance(answer, xr.DataArray):
-        return _times(answer, points, label)
-    raise StimdoseError(f"an answer is draws of an effect (a DataArray) or an Optimum, not a {type(answer).__name__}")
+        return _times(_of(outcome, answer), points, label)
+    drawn = " (its draws are one)" if hasattr(answer, "draws") else ""
+    raise StimdoseError(f"an answer is draws of an effect (a DataArray) or an Optimum, not a {type(answer).__name__}{drawn}")
+
+
+def _of[Draws: (xr.DataArray, xr.Dataset)](outcome: str, draws: Draws) -> Draws:
+    """What draws by outcome say of this one; draws that know no outcome as they are. Raises StimdoseError where they are of others."""
+    if COLUMN not in draws.coords:
+        return draws
+    known = [str(name) for name in draws[COLUMN].values.reshape(-1)]
+    if outcome not in known:
+        raise StimdoseError(f"this answer is of {', '.join(known)}, not of {outcome}")
+    return draws.sel({COLUMN: [outcome]}) if COLUMN in draws.dims else draws
 
 
 def _times(draws: xr.DataArray, points: float, label: str) -> xr.DataArray:

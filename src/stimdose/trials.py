@@ -127,7 +127,7 @@ class Trials:
         gaps = find_gaps(self, columns, with_covariance=False)
         if gaps.rows().all():
             raise TrialsError("no row is complete:", gaps.sorted())
-        kept = self._rows(~gaps.rows(), dropped=gaps.sorted())
+        kept = self.keep_rows(~gaps.rows(), dropped=gaps.sorted())
         if unclear := find_gaps(kept, columns).sorted():
             raise TrialsError("rows that are not independent need more than leaving rows out:", unclear)
         return kept
@@ -146,7 +146,7 @@ class Trials:
             return self
         if not keep.any():
             raise TrialsError(f"no row has {levels}", [])
-        return self._rows(keep, remarks=[f"subset: {levels}"])
+        return self.keep_rows(keep, remarks=[f"subset: {levels}"])
 
     def without_study(self, study: str) -> "Trials":
         """All rows but those of one study."""
@@ -155,7 +155,7 @@ class Trials:
             raise TrialsError(f"there is no study {study!r}{nearest(study, self.table['study'].unique())}", [])
         if not others.any():
             raise TrialsError(f"there is no study but {study!r}", [])
-        return self._rows(others, remarks=[f"without study {study}"])
+        return self.keep_rows(others, remarks=[f"without study {study}"])
 
     def with_effects(self, effects, remark: str = "effects are simulated") -> "Trials":
         """The same trials with other effects (rows,), positive = benefit, in the order of the table; `remark` says what they are."""
@@ -202,7 +202,8 @@ class Trials:
         table, lines = outcome_units.in_units(self.table, points, outcome_units.IMPORTANT, sources)
         return Trials(table, self.dropped, (*self.conversions, *lines), self.remarks)
 
-    def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
+    def keep_rows(self, keep: np.ndarray, dropped: Iterable[Problem] = (), remarks: Iterable[str] = ()) -> "Trials":
+        """The rows where the boolean array `keep` (rows,) is true, with what was `dropped` and `remarks` that say why."""
         table = self.table[keep].reset_index(drop=True)
         labels = set(table["row"].map(str))
         conversions = tuple(line for line in self.conversions if str(line.row) in labels)
