@@ -55,6 +55,8 @@ def test_points_of_another_size_change_nothing():
 def test_several_outcomes_mix_once_they_are_in_one_unit():
     trials = two_outcomes()
     assert "outcome" in trials.mixtures()
+    with pytest.raises(sd.TrialsError, match=r"put their points on one scale with in_units\(\)"):
+        trials.require_one_estimand()
     trials.in_units(UNITS).require_one_estimand()
     mixed = read(
         {"study": "A", "outcome": "FMA-UE", "direction": "higher", "effect": 6, "se": 2},

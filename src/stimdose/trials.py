@@ -238,7 +238,12 @@ class Trials:
             problems.append(Problem(None, "", "design", PARTICIPANT, rule))
         for kind, values in mixed.items():
             if kind not in allow_mixed:
-                rule = f"rows with {', '.join(values)} in one fit; choose with subset(), or state allow_mixed={[kind]}"
+                unless = (
+                    "put their points on one scale with in_units(), or, where a point is the same in all,"
+                    if kind == "outcome"
+                    else "or"
+                )
+                rule = f"rows with {', '.join(values)} in one fit; choose with subset(), {unless} state allow_mixed={[kind]}"
                 problems.append(Problem(None, "", kind, "", rule))
         if problems:
             raise TrialsError("the table mixes effects that do not mean the same:", problems)
