@@ -14,6 +14,7 @@ from stimdose import ordinal
 from stimdose.calibration import log_likelihood as joint_log_likelihood
 from stimdose.left_out import log_predictive
 from stimdose.posterior import draw_coefficients, draw_prior, fitted, replicate, shown_effects
+from stimdose.prior_influence import conflict
 from stimdose.pymc_model import build_rows
 from stimdose.rows import prepare, rows_of
 from stimdose.simulation import prior_truth
@@ -94,9 +95,11 @@ def test_tables_that_are_not_of_levels():
     arm = {"study": "T", "design": "within-group", "direction": "lower", "measure": "MC", "comparator": "none", "outcome": "MAS"}
     arm |= {"effect": -0.4, "se": 0.2, "session_min": 20}
     trials = sd.read_trials(pd.concat([table, pd.DataFrame([arm])], ignore_index=True))
-    with pytest.raises(sd.ModelError, match="1 of 61 rows are not participants"):
-        prepare(model_of(), trials)
-    with pytest.raises(sd.ModelError, match=r"scores 1\.5 are not among score_levels"):
+    for fields in ({}, {"moderator": [BEFORE]}):  # whose empty cell in the row of the arm is none to fill in
+        with pytest.raises(sd.ModelError, match="1 of 61 rows are not participants"):
+            prepare(model_of(**fields), trials)
+    assert len(prepare(model_of(moderator=[BEFORE]), trials, "drop")[1]) == 60
+    with pytest.raises(sd.ModelError, match=r"scores 1\.5 are not among score_levels, which are 0, 1, 2, 3, 4"):
         prepare(model_of(score_levels=(0, 1, 2, 3, 4)), sd.read_trials(table))
     with pytest.raises(sd.ModelError, match="effects are in halves, which levels are not"):
         prepare(model_of(), sd.read_trials(table).in_units({"MAS": 0.5}, "halves"))
@@ -295,6 +298,9 @@ def test_answers_of_an_ordinal_fit(tiny_fit, tmp_path):
         with pytest.raises(sd.StimdoseError, match=r"ordinal|explicit"):
             refused(tiny_fit)
     assert json.loads(tiny_fit.tree.attrs["settings"])["integrate"] is False
+    assert (
+        conflict(tiny_fit)[["observed", "prior_low", "prior_high"]].notna().all(axis=None)
+    )  # people have no precision to weigh by
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import stimdose as sd
-from stimdose.optima import optimum_of
+from stimdose.optima import default_delta, optimum_of
 from stimdose.outcome_units import EFFECTS, VARIANCES
 from stimdose.prior_checks import plausible_limit
 
@@ -55,6 +55,8 @@ def test_points_of_another_size_change_nothing():
 def test_several_outcomes_mix_once_they_are_in_one_unit():
     trials = two_outcomes()
     assert "outcome" in trials.mixtures()
+    with pytest.raises(sd.TrialsError, match=r"put their points on one scale with in_units\(\)"):
+        trials.require_one_estimand()
     trials.in_units(UNITS).require_one_estimand()
     mixed = read(
         {"study": "A", "outcome": "FMA-UE", "direction": "higher", "effect": 6, "se": 2},
@@ -146,6 +148,21 @@ def test_the_only_difference_that_is_published_needs_no_choice():
     assert found.audit()["source"].iloc[-1].startswith("6 (chronic stroke; Pandian")
 
 
+def test_a_misspelt_choice_is_no_reason_for_another_difference():
+    trials = read({"study": "A", "outcome": "FMA-LE", "direction": "higher", "effect": 3, "se": 1})
+    with pytest.raises(sd.TrialsError, match=r"not among the choices .did you mean 'FMA_LE'"):
+        trials.in_minimal_important_differences({"FMA_LE": 4})
+    assert len(trials.in_minimal_important_differences({"MAS": 1})) == 1  # of a table that has more outcomes
+
+
+@pytest.mark.parametrize("given", [["FMA-UE"], 12])
+def test_units_and_choices_are_by_outcome(given):
+    with pytest.raises(sd.TrialsError, match="units is a dict by outcome"):
+        two_outcomes().in_units(given)
+    with pytest.raises(sd.TrialsError, match="choices is a dict by outcome"):
+        two_outcomes().in_minimal_important_differences(given)
+
+
 def test_an_open_choice_lists_what_is_published():
     """Several, a range, none, a scale that is not known, a word that several or none have: never one of them by itself."""
     rows = [
@@ -229,6 +246,13 @@ def test_a_fit_in_units_needs_what_matters_to_be_stated(fits):
         sd.optimum(fits[1], "sessions")
 
 
+def test_what_a_tenth_of_a_standard_deviation_is_in_stated_units():
+    """No default: whether it matters is not a question of its size in standard deviations. But the number is known."""
+    model = sd.Model(name="pooled", intercept=sd.Intercept(), outcome_sd=2.5)
+    with pytest.raises(sd.StimdoseError, match=r"0\.1 standard deviations are 0\.25 here, by outcome_sd"):
+        default_delta(model, two_outcomes().in_units(UNITS))
+
+
 def test_points_of_what(fits):
     points, units = fits
     with pytest.raises(sd.StimdoseError, match="not in units"):
@@ -267,3 +291,9 @@ def test_units_outlast_a_saved_fit(fits, tmp_path):
     assert loaded.trials.measure == "MD in stated units"
     curve = sd.curve(loaded, "sessions")
     xr.testing.assert_identical(sd.in_points(loaded, curve, "FMA-UE"), sd.in_points(fits[1], curve, "FMA-UE"))
+
+
+def test_simulated_effects_in_units_leave_scores_in_points():
+    children = sd.load_dataset("synthetic_cp_spasticity").subset(design="participant").in_units({"MAS": 0.5})
+    same = children.with_effects(children.table["effect"])
+    np.testing.assert_allclose(same.table["score_after"], children.table["score_after"], atol=1e-12)

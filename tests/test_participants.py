@@ -96,6 +96,22 @@ def test_a_participant_is_a_change_without_sampling_error():
     assert {"measure", "comparator", "effect"} <= set(of_first["column"])
 
 
+def test_a_participant_without_change_has_an_effect_of_zero():
+    """Not of -0.0, which prints as "-0.0"; neither has an arm."""
+    table = pd.concat([children(1, 2), arms(1)]).assign(change_mean_active=[np.nan, np.nan, 0])
+    table["score_after"] = table["score_before"]
+    assert not np.signbit(sd.read_trials(table).table["effect"]).any()
+
+
+@pytest.mark.parametrize("design", [None, "child"])
+def test_scores_without_a_design_are_one_fault(design):
+    """What follows from the design (measure, comparator, effect, variance) is not empty for another reason."""
+    with pytest.raises(sd.TrialsError) as caught:
+        sd.read_trials(children(1, 3).assign(design=["participant", design, design]))
+    assert [problem.column for problem in caught.value.problems] == ["design"] * 2
+    assert all("participant" in problem.rule for problem in caught.value.problems)
+
+
 @pytest.mark.parametrize(
     ("change", "column", "words"),
     [
@@ -112,6 +128,7 @@ def test_a_participant_is_a_change_without_sampling_error():
         ({"session_min_sd": 3}, "session_min_sd", "is of a group"),
         ({"design": "within-group", "measure": "MC", "comparator": "none", "effect": 1, "se": 1}, "score_after", "of one person"),
         ({"participant": "1"}, "study", "repeats row"),
+        ({"score_before": "1+"}, "score_before", "the grade 1+, which lies between 1 and 2, is entered as 1.5"),
     ],
 )
 def test_faults_of_participants(change, column, words):

@@ -174,3 +174,16 @@ def test_the_slope_of_a_new_study_is_around_the_centre():
         for name, normal, factor in zip(names, np.eye(3)[..., None, None], [1, days / 30], strict=False):
             found = curve_draws(model, rows, values, "sessions", grid, None, held, NewStudy(normal, 0))
             np.testing.assert_allclose((found - mean)[:, :, 0], np.outer(values[name] * factor, [1, 1]), atol=1e-12)
+
+
+def test_a_time_that_no_trial_has_is_remarked_on():
+    table = follow_ups().assign(sessions=lambda t: 5.0 + t.index % 4 * 5)
+    model = MODEL.replace(dose=[sd.Dose(column="sessions", shape="linear")])
+    fit = sd.fit(model, sd.read_trials(table), seed=1, draws=1000, progress=False)
+    last = table["followup_days"].max()
+    assert "remarks" not in sd.curve(fit, "sessions", at={"followup_days": last}).attrs
+    found = sd.optimum(fit, "sessions", at={"followup_days": 400}, delta=0.1)
+    assert (
+        f"followup_days is held at 400, beyond the {table['followup_days'].min():g} to {last:g} of the trials"
+        in found.explanation
+    )

@@ -149,6 +149,13 @@ def test_what_is_not_a_number(cell):
         parse_number(cell)
 
 
+@pytest.mark.parametrize("cell", ["1+", "1 +", "1\uff0b"])
+def test_the_grade_between_1_and_2_is_entered_as_a_number(cell):
+    with pytest.raises(ValueError, match=r"lies between 1 and 2, is entered as 1\.5"):
+        parse_number(cell)
+    assert parse_dose("1+") == (1, np.inf)
+
+
 @pytest.mark.parametrize(
     ("cell", "dose", "number"),
     [

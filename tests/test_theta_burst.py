@@ -129,3 +129,11 @@ def test_calls_that_have_no_answer():
     )
     with pytest.raises(sd.StimdoseError, match="protocol_class: iTBS has no conventional trial"):
         sd.theta_burst_axes(by_class, own)
+    with pytest.raises(sd.StimdoseError, match="every row is theta burst"):
+        sd.theta_burst_axes(FREQUENCY, own[own["modality"] == "iTBS"])
+
+
+def test_what_matters_is_asked_for_before_anything_is_fitted(monkeypatch):
+    monkeypatch.setattr("stimdose.theta_burst.fit", lambda *_, **__: pytest.fail("fitted"))
+    with pytest.raises(sd.StimdoseError, match="state delta"):
+        sd.theta_burst_axes(FREQUENCY.replace(outcome_sd=10.0), table(0.5).assign(measure="MD", outcome="FMA-UE"))

@@ -615,6 +615,14 @@ def test_constants_fill_empty_cells_only_and_say_so():
     assert "1 row" not in " ".join(read(row(), row(study="Bo", phase=None)).notes)
 
 
+def test_degrees_of_freedom_do_not_split_a_note():
+    own = {"se": None, "variance": None, "ci_low": -1.0, "ci_high": 1.8, "effect": 0.4, "measure": "MD"}
+    found = read(*(row(**own, study=f"{n}", n_active=n, n_control=n) for n in (10, 20)))
+    (note,) = [note for note in found.notes if note.startswith("variance")]
+    assert note.endswith("(t with its degrees of freedom): 2 rows")
+    assert "t with 18 degrees of freedom" in found.audit()["assumption"].tolist()
+
+
 def test_constants_are_checked_like_cells():
     assert read(row(sessions=None), sessions="12-15").bounds("sessions")[1][0] == 15
     (problem,) = problems_of(row(phase=None), phase="recent")

@@ -1,6 +1,7 @@
 """The audit trail: one line for everything that was computed, assumed or filled in on the way from the table to the likelihood."""
 
 import itertools
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +67,15 @@ class Ledger:
         return self._read[name]
 
 
+_DEGREES = re.compile(r"(?<=\bt with )[\d.]+(?= degrees of freedom)")
+
+
 def summary(lines: tuple[Conversion, ...]) -> list[str]:
     """The conversions in words, one sentence for each kind, with the number of rows."""
     kinds: dict[tuple[str, str, str], list] = {}
     for line in lines:
-        kinds.setdefault((line.column, line.formula, line.assumption), []).append(line)
+        assumption = _DEGREES.sub("its", line.assumption)  # of each row its own: one kind all the same
+        kinds.setdefault((line.column, line.formula, assumption), []).append(line)
     found = []
     for (column, formula, assumption), members in kinds.items():
         condition = f" ({assumption})" if assumption else ""

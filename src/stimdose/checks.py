@@ -99,8 +99,9 @@ def check(
     """
     if fit.rows.scores:
         raise StimdoseError(
-            "an ordinal fit has no check of this kind, which compares changes with normal predictions: compare the scores with replicated "
-            "ones (tree['posterior_predictive']), and see leave_one_study_out for studies that stand apart"
+            "an ordinal fit has no check of this kind, which compares changes with normal predictions. In its place: the share of people at "
+            "each score, seen and replicated (fit.tree['posterior_predictive'], as on the page cp-spasticity of the docs); "
+            "leave_one_study_out(fit), for centres that stand apart; or the check of a fit of the same people with likelihood = 'normal'"
         )
     delta = default_delta(fit.model, fit.trials) if delta is None and fit.model.doses else delta
     left_out = leave_one_study_out(fit) if left_out is None else left_out

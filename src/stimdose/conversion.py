@@ -58,7 +58,7 @@ def fill_effects(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
     _record(computed, se.isna() & found["variance"].notna(), routes, found, r, ledger)
 
     sign = table["direction"].map({"higher": 1.0, "lower": -1.0}).astype(float)
-    table["effect_reported"], table["effect"] = reported, sign * reported
+    table["effect_reported"], table["effect"] = reported, sign * reported + 0.0  # no -0.0
     table["variance_reported"], table["variance"] = variance, variance
     turned = "sign turned: positive is benefit"
     ledger.add((sign < 0) & reported.notna(), "effect", table["effect"], turned, printed=["direction", "effect"])

@@ -9,6 +9,8 @@ _SIGNED = re.compile(rf"[+-]?{_NUMBER}", re.ASCII | re.IGNORECASE)
 _RANGE = re.compile(rf"{_NUMBER}\s*(?:[-\u2010-\u2014]|to)\s*{_NUMBER}", re.ASCII | re.IGNORECASE)
 _AT_LEAST = re.compile(rf"(?:\u2265|>=?)\s*{_NUMBER}|{_NUMBER}\s*\+", re.ASCII | re.IGNORECASE)
 _AT_MOST = re.compile(rf"(?:\u2264|<=?)\s*{_NUMBER}", re.ASCII | re.IGNORECASE)
+_BETWEEN_GRADES = re.compile(r"1\s*[+\uff0b]")
+"""As the Modified Ashworth Scale writes its grade between 1 and 2."""
 _NUMBERS, _DOSES = (_SIGNED,), (_SIGNED, _RANGE, _AT_LEAST, _AT_MOST)
 
 _THOUSANDS = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:[,'\u2019 ]\d{3})+(?!\d)", re.ASCII)
@@ -150,6 +152,8 @@ def _what_is_wrong(cell: object, kinds) -> str | None:
     text = _plain(cell)
     if text.startswith("="):
         return "is a formula, and formulas are not evaluated: enter its value"
+    if kinds is _NUMBERS and _BETWEEN_GRADES.fullmatch(text):
+        return "is not a number: the grade 1+, which lies between 1 and 2, is entered as 1.5"
     if date := _date(cell):
         return f"is a date: a spreadsheet turned what was typed{_typed(*date, kinds)}, into one; enter it as text"
     if rule := _fault_of_marks(text, kinds):

@@ -328,9 +328,10 @@ def default_delta(model: Model, trials: Trials) -> float:
     """The smallest difference that matters, 0.1 standard deviations, which of an ordinal model are those of the latent scale. Raises
     StimdoseError if effects are not standardised."""
     if model.likelihood == "normal" and not set(trials.table["measure"]) <= set(STANDARDISED_MEASURES):
+        here = f"; 0.1 standard deviations are {DELTA_SD * model.outcome_sd:g} here, by outcome_sd" if model.outcome_sd else ""
         raise StimdoseError(
             f"state delta, the smallest difference in {trials.measure} that matters "
-            "(0.1 is the default for standardised effects only)"
+            f"(0.1 is the default for standardised effects only{here})"
         )
     return DELTA_SD * (model.outcome_sd or 1.0)
 

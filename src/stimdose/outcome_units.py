@@ -23,6 +23,7 @@ def in_units(
 
     sources: where the points of an outcome were published. Raises TrialsError that names every row without a unit.
     """
+    _require_by_outcome("units", units)
     outcomes = table["outcome"] if "outcome" in table else pd.Series(None, table.index, dtype=object)
     found = {name: _entry(name, units) for name in outcomes.dropna().unique()}
     problems = [
@@ -73,11 +74,16 @@ def important_differences(outcomes: pd.Series, choices: Mapping[str, float | str
     choices: by outcome or its scale a number of points, or words of the population or the source of one that is published (`scales`).
     An outcome without a choice has the one number that is published, if it is one. Raises TrialsError that lists what there is.
     """
-    points, sources, problems = {}, {}, []
-    for name in outcomes.dropna().unique():
+    _require_by_outcome("choices", choices)
+    points, sources, problems, names = {}, {}, [], outcomes.dropna().unique()
+    unused = choices.keys() - {*names, *(scale.name for scale in map(scale_of, names) if scale)}
+    for name in names:
         choice, scale = _entry(name, choices), scale_of(name)
         if choice is not None and not isinstance(choice, str):
             points[name] = choice
+            continue
+        if choice is None and (meant := nearest(name, unused)):  # or a published one would stand in for the one stated
+            problems.append(Problem(None, "", "outcome", name, f"is not among the choices{meant}"))
             continue
         published = scale.differences if scale else ()
         fits = [
@@ -92,6 +98,11 @@ def important_differences(outcomes: pd.Series, choices: Mapping[str, float | str
     if problems:
         raise TrialsError("state which minimal important difference is meant:", problems)
     return points, sources
+
+
+def _require_by_outcome(name: str, given) -> None:
+    if not isinstance(given, Mapping):
+        raise TrialsError(f"{name} is a dict by outcome, such as {{'FMA-UE': 12, 'MAS': 1}}, not {given!r}", [])
 
 
 def _entry(outcome: str, entries: Mapping):

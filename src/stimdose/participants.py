@@ -67,7 +67,12 @@ def fill_changes(table: pd.DataFrame, cells: pd.DataFrame, faults: Faults, ledge
     _check_range(table, people, faults)
 
     change, sign = (after - before)[people], table["direction"].map({"higher": 1.0, "lower": -1.0}).astype(float)
-    for name, value in (("effect_reported", change), ("effect", sign * change), ("variance_reported", 0.0), ("variance", 0.0)):
+    for name, value in (
+        ("effect_reported", change),
+        ("effect", sign * change + 0.0),
+        ("variance_reported", 0.0),
+        ("variance", 0.0),
+    ):
         table.loc[people, name] = value
     formula = "score_after - score_before, as benefit; no sampling error: people differ by `residual_sd`"
     ledger.add(people & table["effect"].notna(), "effect", table["effect"], formula, printed=[*SCORES, "direction"])
@@ -126,26 +131,36 @@ class Scores:
         return [f"{level:g}" for level in self.levels]
 
 
+def check_only_people(table: pd.DataFrame) -> None:
+    """Raises ModelError where an ordinal model meets rows that are not people: of these it needs more than a score that is empty."""
+    if not table["design"].eq(PARTICIPANT).all():
+        raise ModelError(f"an ordinal model is of the scores of participants: {_not_people(table)}")
+
+
+def _not_people(table: pd.DataFrame) -> str:
+    return (
+        f"{table['design'].ne(PARTICIPANT).sum()} of {len(table)} rows are not participants, and a mean says nothing of levels: leave them "
+        "out (subset(design='participant'), or --where design=participant), or use likelihood = 'normal'"
+    )
+
+
 def score_levels(table: pd.DataFrame, stated: tuple[float, ...] | None) -> tuple[float, ...]:
     """The levels of the scores of participants, ascending: the stated ones, else all that are seen before or after.
 
     Raises ModelError, with all that is wrong, for a table that is not one of such scores.
     """
-    seen = np.zeros(0)
-    people, problems = table["design"].eq(PARTICIPANT), []
+    seen, problems = np.zeros(0), []
     if "points_per_unit" in table:
         problems.append(f"effects are in {table['effect_unit'].iloc[0]}, which levels are not; start from the trials as read")
-    if not people.all():
-        problems.append(
-            f"{(~people).sum()} of {len(table)} rows are not participants, and a mean says nothing of levels: leave them out, "
-            "or use likelihood = 'normal'"
-        )
+    if not table["design"].eq(PARTICIPANT).all():
+        problems.append(_not_people(table))
     else:
         seen = np.unique(np.round(table[list(SCORES)].to_numpy(float), DECIMALS))
         if table["direction"].nunique() > 1:
             problems.append("a higher score is better in some rows, and a lower one in others")
         if stated and (unknown := [f"{score:g}" for score in seen if not np.isclose(score, stated).any()]):
-            problems.append(f"scores {', '.join(unknown)} are not among score_levels")
+            levels = ", ".join(f"{level:g}" for level in sorted(stated))
+            problems.append(f"scores {', '.join(unknown)} are not among score_levels, which are {levels}")
         if not stated and not 2 <= len(seen) <= MOST_LEVELS:
             problems.append(f"there are {len(seen)} different scores: an ordinal model takes 2 to {MOST_LEVELS} levels")
     if problems:

@@ -48,9 +48,9 @@ def conflict(fit: Fit, seed: int = 0) -> pd.DataFrame:
     Bayesian Analysis 1:893).
 
     One line per statistic: observed; prior_low and prior_high, its 95 % interval for data simulated from the prior; p, the probability of
-    data as far out or further, on either side; conflict, whether p < 0.01. Statistics, all weighted by precision: the mean effect, the
-    spread of the effects around it (standard deviation), and for each dose that every row prints as a number the slope of the effects over
-    log(1 + dose / median dose).
+    data as far out or further, on either side; conflict, whether p < 0.01. Statistics, all weighted by precision, those of an ordinal fit
+    alike: the mean effect, the spread of the effects around it (standard deviation), and for each dose that every row prints as a number
+    the slope of the effects over log(1 + dose / median dose).
     """
     rows, rng = fit.rows, np.random.default_rng([seed, 7])
     values = fit.values("prior")
@@ -86,7 +86,7 @@ def in_tails(fit: Fit, reference: Fit) -> pd.DataFrame:
 def _statistics(fit: Fit, effects: np.ndarray) -> dict[str, np.ndarray]:
     """Statistics (draws,) of effects (draws, rows)."""
     variance = fit.rows.variance + between_people(fit.rows, fit.values())
-    weight = 1 / variance if not fit.rows.unknowns else np.ones(len(variance))
+    weight = np.ones(len(variance)) if fit.rows.unknowns or fit.rows.scores else 1 / variance
     weight = weight / weight.sum()
     mean = effects @ weight
     centred = effects - mean[:, None]

@@ -40,7 +40,8 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
         return replace(answer, **own, delta=answer.delta * points, benefit=benefit)
     if isinstance(answer, xr.DataArray):
         return _times(_of(answer, outcome), points, label)
-    raise StimdoseError(f"an answer is draws of an effect (a DataArray) or an Optimum, not a {type(answer).__name__}")
+    drawn = " (its draws are one)" if hasattr(answer, "draws") else ""
+    raise StimdoseError(f"an answer is draws of an effect (a DataArray) or an Optimum, not a {type(answer).__name__}{drawn}")
 
 
 def _of[Draws: (xr.DataArray, xr.Dataset)](draws: Draws, outcome: str) -> Draws:

@@ -15,7 +15,7 @@ from .doses import dose_text, short
 from .errors import ModelError, Problem, TrialsError
 from .latents import Imputation, impute
 from .model import Model
-from .participants import Scores, check_people, score_levels, scores_of
+from .participants import Scores, check_only_people, check_people, score_levels, scores_of
 from .small_studies import check_sizes, smallness
 from .trials import LACKS, Trials
 from .unknowns import Unknowns, unknowns_of
@@ -144,6 +144,8 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
             problems.append(f"dose {dose.column!r} is not numeric")
     if problems:
         raise ModelError("\n  - ".join([f"model {model.name!r} does not fit this table:", *problems]))
+    if model.likelihood == "ordinal" and missing != "drop":  # or the scores that trials lack would pass for empty cells
+        check_only_people(trials.table)
     if missing == "impute":
         _check_imputable(model, trials)
     else:
@@ -155,7 +157,7 @@ def prepare(model: Model, trials: Trials, missing: Missing = "error", allow_mixe
     bounds = {dose.column: np.array(trials.bounds(dose.column)) for dose in model.doses}
     constant = [column for column, values in bounds.items() if len(np.unique(values[~np.isnan(values)])) == 1]
     if constant:
-        raise ModelError(f"{', '.join(constant)} is the same in every row that prints it: there is no dose-response to estimate")
+        raise ModelError(f"{', '.join(constant)}: the same in every row that prints it; there is no dose-response to estimate")
     return _placed(model, trials, bounds), trials
 
 

@@ -16,7 +16,7 @@ from .scales import SCALES, Difference
 
 CORE = tuple(
     "study arm outcome timepoint followup_days direction measure comparator design score "
-    "modality target site hemisphere frequency_hz pulses_per_session session_min sessions treatment_days "
+    "modality protocol_class target site hemisphere frequency_hz pulses_per_session session_min sessions treatment_days "
     "intensity_percent_rmt intensity_percent_mso population phase days_since_stroke baseline_severity cotherapy "
     "n_active mean_active sd_active n_control mean_control sd_control effect se ci_low ci_high p_value "
     "control_group sample risk_of_bias source note".split()

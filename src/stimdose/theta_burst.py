@@ -17,6 +17,7 @@ from .errors import StimdoseError
 from .estimands import Estimand, best_table, change_table, doses_of, effects_table, estimands
 from .grid import held_values
 from .model import Model
+from .optima import default_delta
 from .protocol import AXES, is_patterned
 from .reading import read_trials
 from .rows import Rows
@@ -120,7 +121,8 @@ def theta_burst_axes(
     are named. dose: the dose of the model in question. delta: the smallest difference that matters, as of `optimum`. reading: further
     arguments of `read_trials`; settings: of `fit`.
 
-    Raises StimdoseError where no cell depends on the axis, or where a group of the curve has no conventional trial.
+    Raises StimdoseError where no cell depends on the axis, where a group of the curve, or the table, has no conventional trial, and where
+    delta must be stated.
     """
     reading = dict(reading or {})
     if "tbs_frequency" in reading:
@@ -137,9 +139,15 @@ def theta_burst_axes(
     if stays.all():
         reason = "prints its frequency, which stays as printed: empty these cells" if bursts.any() else "is in the table"
         raise StimdoseError(f"no frequency depends on the axis: {'every' if bursts.any() else 'no'} theta burst row {reason}")
-    conventional = read["burst"]._rows(~bursts, remarks=["without theta burst"])
+    if bursts.all():
+        raise StimdoseError(
+            "every row is theta burst: without conventional trials there is no curve that it could stand on, or apart from"
+        )
+    conventional = read["burst"].keep_rows(~bursts, remarks=["without theta burst"])
     _check_groups(model, dose, table, conventional)
-    fits = {name: fit(model, trials, progress=False, **settings) for name, trials in ({APART: conventional} | read).items()}
+    delta = default_delta(model, conventional) if delta is None else delta  # refused here rather than after four fits
+    settings = {"progress": False} | settings
+    fits = {name: fit(model, trials, **settings) for name, trials in ({APART: conventional} | read).items()}
     doses, apart = {dose: doses_of(fits)[dose]}, fits[APART]
     held = held_values(
         apart.model, apart.rows, dose, model.shown_by(dose), {}

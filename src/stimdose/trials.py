@@ -25,6 +25,7 @@ SOURCES = {
 """Columns from which these two follow: a fault there is reported once, not as an empty cell as well."""
 RULES = {
     "effect": "is empty: give it, or what the arms print (means or medians with n; events with n; scores before and after)",
+    "design, of a person": f"is empty: state {PARTICIPANT!r} where score_before and score_after are of one person",
     "variance": "is empty: give se, variance, ci_low and ci_high, t_value or p_value; or n of both arms with their SDs",
 }
 LACKS = {
@@ -126,7 +127,7 @@ class Trials:
         gaps = find_gaps(self, columns, with_covariance=False)
         if gaps.rows().all():
             raise TrialsError("no row is complete:", gaps.sorted())
-        kept = self._rows(~gaps.rows(), dropped=gaps.sorted())
+        kept = self.keep_rows(~gaps.rows(), dropped=gaps.sorted())
         if unclear := find_gaps(kept, columns).sorted():
             raise TrialsError("rows that are not independent need more than leaving rows out:", unclear)
         return kept
@@ -145,7 +146,7 @@ class Trials:
             return self
         if not keep.any():
             raise TrialsError(f"no row has {levels}", [])
-        return self._rows(keep, remarks=[f"subset: {levels}"])
+        return self.keep_rows(keep, remarks=[f"subset: {levels}"])
 
     def without_study(self, study: str) -> "Trials":
         """All rows but those of one study."""
@@ -154,7 +155,7 @@ class Trials:
             raise TrialsError(f"there is no study {study!r}{nearest(study, self.table['study'].unique())}", [])
         if not others.any():
             raise TrialsError(f"there is no study but {study!r}", [])
-        return self._rows(others, remarks=[f"without study {study}"])
+        return self.keep_rows(others, remarks=[f"without study {study}"])
 
     def with_effects(self, effects, remark: str = "effects are simulated") -> "Trials":
         """The same trials with other effects (rows,), positive = benefit, in the order of the table; `remark` says what they are."""
@@ -198,11 +199,12 @@ class Trials:
         Raises TrialsError that lists the published differences, with population and source, wherever the choice is open.
         """
         outcomes = self.table["outcome"] if "outcome" in self.table else pd.Series(dtype=object)
-        points, sources = outcome_units.important_differences(outcomes, choices or {})
+        points, sources = outcome_units.important_differences(outcomes, {} if choices is None else choices)
         table, lines = outcome_units.in_units(self.table, points, outcome_units.IMPORTANT, sources)
         return Trials(table, self.dropped, (*self.conversions, *lines), self.remarks)
 
-    def _rows(self, keep: np.ndarray, dropped=(), remarks=()) -> "Trials":
+    def keep_rows(self, keep: np.ndarray, dropped: Iterable[Problem] = (), remarks: Iterable[str] = ()) -> "Trials":
+        """The rows where the boolean array `keep` (rows,) is true, with what was `dropped` and `remarks` that say why."""
         table = self.table[keep].reset_index(drop=True)
         labels = set(table["row"].map(str))
         conversions = tuple(line for line in self.conversions if str(line.row) in labels)
@@ -237,7 +239,12 @@ class Trials:
             problems.append(Problem(None, "", "design", PARTICIPANT, rule))
         for kind, values in mixed.items():
             if kind not in allow_mixed:
-                rule = f"rows with {', '.join(values)} in one fit; choose with subset(), or state allow_mixed={[kind]}"
+                unless = (
+                    "put their points on one scale with in_units(), or, where a point is the same in all,"
+                    if kind == "outcome"
+                    else "or"
+                )
+                rule = f"rows with {', '.join(values)} in one fit; choose with subset(), {unless} state allow_mixed={[kind]}"
                 problems.append(Problem(None, "", kind, "", rule))
         if problems:
             raise TrialsError("the table mixes effects that do not mean the same:", problems)
@@ -260,6 +267,8 @@ def find_gaps(
     explained = {name: faults.rows(SOURCES.get(name, (name,))) for name in (*REQUIRED, "effect", "variance", *columns)}
     use_arms = faults.rows(("measure", "design", "score")) & table.reindex(columns=list(ARMS)).notna().any(axis=1)
     explained |= {name: explained[name] | use_arms for name in SOURCES}
+    persons = (table.reindex(columns=["score_before", "score_after"]).notna().any(axis=1) & table["design"].isna()).to_numpy()
+    explained |= {name: explained[name] | persons for name in ("measure", "comparator", *SOURCES)}  # all follow from the design
     for name in explained:
         if name not in table:
             faults.add_column(name, "the table has no such column")
@@ -272,6 +281,9 @@ def find_gaps(
             lacks = gaps & table["lacks"].eq(what).to_numpy()
             faults.add(lacks, name, LACKS.get(what, what))
             gaps &= ~lacks
+        if name == "design":
+            faults.add(gaps & persons, name, RULES["design, of a person"])
+            gaps &= ~persons
         faults.add(gaps, name, RULES.get(name, "is empty"))
     if with_covariance:
         covariance.check(table, faults)
