@@ -10,7 +10,8 @@ import pytest
 import typer
 from conftest import make_table
 
-from stimdose import cli, terminal
+import stimdose as sd
+from stimdose import cli, options, terminal
 from stimdose.shapes import SHAPES
 
 COMMANDS = typer.main.get_command(cli.app).commands
@@ -19,7 +20,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert len(COMMANDS) == 19
+    assert len(COMMANDS) == 20
     assert all(re.search(rf"^│ {name} ", out, re.MULTILINE) for name in COMMANDS)
 
 
@@ -133,6 +134,17 @@ def test_shipped_tables_are_read_as_they_are_and_their_file_is_named(run):
     assert "for time_correlation, smd_variance, give the file itself: " in err
     code, out, _ = run("check-table", err.split()[-1], "--set", "time_correlation=0.5")
     assert "time_correlation: is empty" not in out
+
+
+def test_points_of_several_outcomes_are_put_on_one_scale():
+    given = {"missing": "error", "delta": 0.1, "allow_mixed": None}
+    name = "synthetic_rtms_spasticity"
+    units = ["FMA-UE=10", "MAS=0.8", "MBI=20"]
+    _, table = options.model_and_table("rtms-spasticity", name, None, None, None, unit=units, **given)
+    expected = sd.load_dataset(name).in_units({"FMA-UE": 10, "MAS": 0.8, "MBI": 20})
+    pd.testing.assert_frame_equal(table.table, expected.table)
+    with pytest.raises(sd.StimdoseError, match="write outcome=points, not 'MAS'"):
+        options.model_and_table("rtms-spasticity", name, None, None, None, unit=["MAS"], **given)
 
 
 def test_many_notes_are_cut_and_the_rest_is_in_the_audit(run, tmp_path):

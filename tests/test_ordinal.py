@@ -315,3 +315,14 @@ def test_a_known_truth_is_recovered():
         assert high - low < 1.0
     low, high = np.quantile(draws["cutpoint"], [0.005, 0.995], axis=0)
     assert ((low < CUTPOINTS) & (high > CUTPOINTS)).all()
+
+
+def test_the_terminal_prints_the_probability_of_each_level(run, tiny_fit, tmp_path):
+    path = tiny_fit.save(tmp_path / "fit.nc")
+    code, out, _ = run("categories", str(path), "session_min", "--range", "5", "20", "--json", "-o", str(tmp_path))
+    assert code == 0
+    rows = pd.DataFrame(json.loads(out)["tables"]["categories"])
+    assert rows["mean"].groupby(rows["session_min"]).sum().to_numpy() == pytest.approx(np.ones(5))
+    found = sd.category_probabilities(tiny_fit, "session_min", over=(5, 20), size=5).mean(("chain", "draw"))
+    np.testing.assert_allclose(rows["mean"], found.values.ravel())
+    assert (tmp_path / "categories-session_min.csv").exists()

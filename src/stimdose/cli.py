@@ -72,7 +72,8 @@ def _options(
 
 @app.command(
     epilog="Examples: stimdose fit sessions-by-phase trials.csv -o results --seed 1\n\n"
-    "stimdose fit stimulation trials.csv -o results --decimal , --set pre_post_r=0.5 --missing impute"
+    "stimdose fit stimulation trials.csv -o results --decimal , --set pre_post_r=0.5 --missing impute\n\n"
+    "stimdose fit rtms-spasticity trials.csv -o results --unit FMA-UE=10 --unit MAS=0.8 --unit MBI=20 --delta 0.1"
 )
 @opt.answers
 def fit(
@@ -97,6 +98,7 @@ def fit(
     ] = None,
     set_: opt.Set = None,
     where: opt.Where = None,
+    unit: opt.Unit = None,
     decimal: opt.Decimal = None,
     sheet: opt.Sheet = None,
     smd_variance: opt.SMDVariance = None,
@@ -110,7 +112,7 @@ def fit(
 
     reading = {"decimal": decimal, "sheet": sheet, "smd_variance": smd_variance, "tbs_frequency": tbs_frequency}
     spec, table = opt.model_and_table(
-        model, trials, outcome_sd, set_, where, missing=missing, allow_mixed=allow_mixed, delta=delta, **reading
+        model, trials, outcome_sd, set_, where, unit=unit, missing=missing, allow_mixed=allow_mixed, delta=delta, **reading
     )
     folder = make_folder(out)
     say_meanwhile(f"Sampling {len(table)} rows ...")

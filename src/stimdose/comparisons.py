@@ -89,6 +89,7 @@ def compare_priors(
     missing: Missing = "error",
     set_: opt.Set = None,
     where: opt.Where = None,
+    unit: opt.Unit = None,
     decimal: opt.Decimal = None,
     sheet: opt.Sheet = None,
     delta: opt.Delta = None,
@@ -103,7 +104,8 @@ def compare_priors(
     from .prior_comparison import compare_priors as compare
 
     folder, asked = opt.folder(out), [name for item in sets or ["weak,sceptical"] for name in item.split(",")]
-    given = _fit_or_model(model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet)
+    reading = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
+    given = _fit_or_model(model, trials, outcome_sd, set_, where, **reading)
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
     settings = settings if len(given) == 2 else {}
     warnings.simplefilter("ignore", ConvergenceWarning)  # the explanation says it
@@ -140,6 +142,7 @@ def compare_models(
     missing: Missing = "error",
     set_: opt.Set = None,
     where: opt.Where = None,
+    unit: opt.Unit = None,
     decimal: opt.Decimal = None,
     sheet: opt.Sheet = None,
     delta: opt.Delta = None,
@@ -153,7 +156,7 @@ def compare_models(
     from .model_comparison import compare_models as compare
 
     folder = opt.folder(out)
-    reading = {"missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
+    reading = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
     given = {}
     for name in models:
         of = trials if Path(name).suffix != ".nc" else None
@@ -187,7 +190,8 @@ def _fit_or_model(name: str, trials: str | None, outcome_sd, set_, where, **read
         if trials is None:
             raise StimdoseError(f"{name} is no saved fit (.nc), so it is taken for a model: state its trials")
         return opt.model_and_table(name, trials, outcome_sd, set_, where, **reading)
-    stated = {"--set": set_, "--where": where, "--decimal": reading["decimal"], "--sheet": reading["sheet"], "the trials": trials}
+    stated = {"--set": set_, "--where": where, "the trials": trials}
+    stated |= {f"--{name}": reading[name] for name in ("unit", "decimal", "sheet")}
     if wrong := [word for word, value in stated.items() if value]:
         raise StimdoseError(f"a saved fit has its own table: leave out {', '.join(wrong)}")
     from .sampling import load_fit

@@ -37,6 +37,14 @@ TBSFrequency = Annotated[
     typer.Option("--tbs-frequency", help="the frequency of iTBS, cTBS and QPS where none is printed: 'burst' if not stated"),
 ]
 
+Unit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit",
+        help="mean differences of several outcomes on one scale, in so many points of each: --unit FMA-UE=10 --unit MAS=0.8",
+    ),
+]
+
 # how a model is fitted
 Seed = Annotated[int | None, typer.Option(min=0, help="the same seed gives the same numbers")]
 Draws = Annotated[int, typer.Option(min=100, help="draws a chain")]
@@ -174,6 +182,7 @@ def model_and_table(
     constants: list[str] | None,
     where: list[str] | None,
     *,
+    unit: list[str] | None = None,
     missing: str,
     allow_mixed: list[str] | None = None,
     delta: float | None,
@@ -187,6 +196,8 @@ def model_and_table(
 
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
     table = read_table(trials, constants, where, missing="drop" if missing == "drop" else "keep", **reading)
+    if unit:
+        table = table.in_units({name: number(value) for name, value in pairs(unit, "outcome=points").items()})
     _, complete = prepare(spec, table, missing, tuple(allow_mixed or ()))
     if spec.dose and delta is None:
         default_delta(spec, complete)

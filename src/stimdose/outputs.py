@@ -89,6 +89,12 @@ def write_curve(fit: Fit, column: str, folder: Path, *, by: str | None = None, o
     return [path, *_write_figure(axes, folder, f"dose-response-{column}")]
 
 
+def write_categories(chances: xr.DataArray, folder: Path) -> list[Path]:
+    """Write the probability of each level along a dose, mean and interval, as CSV."""
+    column = chances.attrs["dose"]
+    return [_write_table(band(chances).set_index(column), folder, f"categories-{column}")]
+
+
 def trials_shown(fit: Fit, column: str, *, by: str | None = None, at: dict | None = None) -> pd.DataFrame:
     """The trials beside a curve, as `points`: those of the groups that it is held at."""
     found = points(fit, column, by=by)

@@ -40,6 +40,36 @@ def curve(
 
 
 @questions.command(
+    epilog="Example: stimdose categories results/fit.nc session_min --at score_before=2 --at age_years=6", rich_help_panel=PANEL
+)
+@opt.answers
+def categories(
+    fit: opt.FitFile,
+    dose: Dose,
+    by: opt.By = None,
+    range_: opt.Range = None,
+    at: opt.At = None,
+    new_study: opt.NewStudy = False,
+    out: opt.Out = None,
+) -> None:
+    """Print the probability of each level of a score after treatment, of an ordinal fit; with -o write it as CSV."""
+    from .categories import category_probabilities
+    from .curves import band
+    from .sampling import load_fit
+
+    folder, found = opt.folder(out), load_fit(fit)
+    held = opt.protocol(at, found)
+    asked = {"by": by, "over": range_, "at": held, "kind": _kind(new_study)}
+    chances = category_probabilities(found, dose, **asked, size=5)
+    show(band(chances), f"Probability of each level by {dose}; held: {chances.attrs['held'] or 'nothing'}", "categories")
+    warn_of(found)
+    if folder:
+        from .outputs import write_categories
+
+        say_written(write_categories(category_probabilities(found, dose, **asked, size=41), folder))
+
+
+@questions.command(
     epilog="Examples: stimdose optimum results/fit.nc frequency_hz --range 1 50 -o results\n\n"
     "stimdose optimum results/fit.nc frequency_hz --fixed session_min=20 --benefit 0.3\n\n"
     "stimdose optimum results/fit.nc session_min --cost 0.01 --at phase=chronic",
@@ -315,6 +345,7 @@ def within_across(
     ] = "error",
     set_: opt.Set = None,
     where: opt.Where = None,
+    unit: opt.Unit = None,
     decimal: opt.Decimal = None,
     sheet: opt.Sheet = None,
     delta: opt.Delta = None,
@@ -325,7 +356,7 @@ def within_across(
     from .ecology import within_across as within_across_of
 
     spec, table = opt.model_and_table(
-        model, trials, outcome_sd, set_, where, missing=missing, delta=delta, decimal=decimal, sheet=sheet
+        model, trials, outcome_sd, set_, where, unit=unit, missing=missing, delta=delta, decimal=decimal, sheet=sheet
     )
     folder = opt.folder(out)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict says it
