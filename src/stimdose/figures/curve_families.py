@@ -62,7 +62,7 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
                 name = words[list(curves)[index // len(names)]]
                 heading = f"{name}, {heading}" if heading else name
             style.entitle(each, heading)
-        handles = panels.handles(words, has_points=points is not None)
+        handles = panels.handles(words, parts)
         if together:
             handles[:2] = [Line2D([], [], color=style.GREY, linewidth=1.4, label=words["Mean effect"])]
         held, warnings = (

@@ -51,7 +51,7 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
             panels.draw(each, panel, None if points is None else points.se.min())
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             each.set_title(panels.heading(panel, words), parse_math=False)
-        handles = panels.handles(words, new_study is not None, points is not None)
+        handles = panels.handles(words, parts)
         style.legend(axes, own, handles, words.get(curve.attrs.get("held"), ""), 2 if len(axes) == 1 else 4)
         if warning := curve.attrs.get("warning"):
             style.warn_above(axes[0], words[warning], own)

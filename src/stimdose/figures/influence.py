@@ -81,7 +81,9 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             heading = style.filled(words["{group}, with all trials"], group=words[group]) if group else words["With all trials"]
             style.verdict_above(ax, heading, table["verdict_all"].iloc[0], words)
             _write_changes(ax, table, words)
-        handles = [Line2D([], [], linestyle="none", marker=style.ODD, markersize=3.5, color=style.RED, label=words["Influential"])]
+        handles = [
+            Line2D([], [], linestyle="none", marker=style.ODD, markersize=3.5, color=style.RED, label=words["Influential"])
+        ]
         if dose is None:
             handles.append(Patch(facecolor=style.BAND, label=words["Within one standard deviation"]))
         if handles := handles if table["odd"].any() else handles[1:]:

@@ -78,7 +78,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
             _draw_interval(below, _draws(best.dose, group, edges)[index], prob, words)
             below.set(xlabel=words["dose"], ylabel=words["Probability\nof being best"])
             below.set_yticks(ticks[ticks <= 1.05 * highest])
-        handles = panels.handles(words, has_points=points is not None)
+        handles = panels.handles(words, parts)
         handles += _handles(words, any(shares[[0, -1]].any() for shares in posterior))
         style.legend([axes[0, -1]], own, handles, words.get(curve.attrs.get("held"), ""), 2 if len(parts) == 1 else 4)
         if warning := best.fit_warning or curve.attrs.get("warning"):
@@ -119,11 +119,11 @@ def _draw_shares(ax, edges: np.ndarray, posterior: np.ndarray, prior: np.ndarray
     ax.bar(edges[[0, -2]], posterior[ends], widths[ends], align="edge", color=END, linewidth=0, label="_end")
     for shares, borders in ((prior[:1], edges[:2]), (prior[inner], edges[1:-1]), (prior[-1:], edges[-2:])):
         ax.stairs(shares, borders, color=style.GREY, linewidth=0.8, zorder=3, label="_prior")
-    for end, x, side in ((0, edges[0], "left"), (-1, edges[-1], "right")):
-        if posterior[end] >= 0.005:
+    for end, x, side, inwards in ((0, edges[0], "left", 3), (-1, edges[-1], "right", 0)):
+        if posterior[end] >= 0.01:
             look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
             above = max(posterior[end], prior[end])
-            ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (0, 1), textcoords="offset points", **look)
+            ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (inwards, 1), textcoords="offset points", **look)
 
 
 def _draw_interval(ax, draws: np.ndarray, prob: float, words: dict[str, str]) -> None:

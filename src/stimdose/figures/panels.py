@@ -26,6 +26,7 @@ TEXTS = (
     "{prob} interval of the mean",
     "{prob} interval of a new study",
     "Trials (area: precision)",
+    "No trial near these doses",
     "{rows} row",
     "{rows} rows",
 )
@@ -195,11 +196,18 @@ def draw_mean(ax, panel: Panel, color: str = style.BLUE) -> None:
 
 
 def draw_marks(ax, panel: Panel, color: str, marker: str, place: int, of: int) -> None:
-    """Markers along a mean curve, the first of `of` curves at other doses than the next, so that they are told apart in grey."""
+    """Markers at the end of a mean curve and along it, the first of `of` curves at other doses than the next: to tell them apart in grey."""
     x = np.log(panel.doses) if ax.get_xscale() == "log" else panel.doses
-    at = x[0] + np.ptp(x) * (np.arange(MARKS) + (place + 0.5) / of) / MARKS
-    look = {"color": color, "marker": marker, "markersize": 3.5, "linestyle": "none", "zorder": 3.5, "label": "_mark"}
-    ax.plot(np.interp(at, x, panel.doses), np.interp(at, x, panel.mean), **look)
+    at = np.append(x[0] + np.ptp(x) * (np.arange(MARKS) + (place + 0.5) / of) / (MARKS + 0.5), x[-1])
+    look = {
+        "color": color,
+        "marker": marker,
+        "markersize": 4.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+        "label": "_mark",
+    }
+    ax.plot(np.interp(at, x, panel.doses), np.interp(at, x, panel.mean), linestyle="none", zorder=6, clip_on=False, **look)
 
 
 def draw_points(ax, rows: pd.DataFrame, best_se: float) -> None:
@@ -231,15 +239,20 @@ def verdict_above(ax, best, panel: Panel, group: str | None, words: dict[str, st
     style.verdict_above(ax, heading(panel, words), best.verdicts[group or ""], words, note)
 
 
-def handles(words: dict[str, str], has_new: bool = False, has_points: bool = False) -> list:
-    """What a legend says of a curve."""
+def handles(words: dict[str, str], panels: list[Panel]) -> list:
+    """What a legend says of the curves in some panels."""
     found = [
         Line2D([], [], color=style.BLUE, linewidth=1.4, label=words["Mean effect"]),
         Patch(facecolor=style.tint(INTERVAL), label=words["{prob} interval of the mean"]),
     ]
-    if has_new:
+    if any(panel.new_study is not None for panel in panels):
         found.append(Patch(facecolor=style.tint(NEW_STUDY), label=words["{prob} interval of a new study"]))
+    if not all(panel.seen.all() for panel in panels):
+        look = {"facecolor": style.tint(INTERVAL / 2), "edgecolor": style.BLUE, "linewidth": 0.8, "linestyle": (0, (2, 1))}
+        found.append(Patch(**look, label=words["No trial near these doses"]))
     bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
-    if has_points:
-        found.append(Line2D([], [], linestyle="none", marker="o", markersize=5, label=words["Trials (area: precision)"], **bubble))
+    if any(panel.points is not None for panel in panels):
+        found.append(
+            Line2D([], [], linestyle="none", marker="o", markersize=5, label=words["Trials (area: precision)"], **bubble)
+        )
     return found

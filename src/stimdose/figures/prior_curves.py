@@ -11,7 +11,7 @@ PRIOR = (0.88, 0.88, 0.88)
 """Colour of the prior's band."""
 REACH = 0.75
 """How far beyond the posterior, in spans of it, an axis follows the prior."""
-TEXTS = ("Pale, dashed: doses that no trial tried", "{prob} interval of the prior")
+TEXTS = ("{prob} interval of the prior",)
 
 
 def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=None):
@@ -67,10 +67,8 @@ def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=
             panels.draw(each, posterior[row][k], best_se)
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             style.entitle(each, ", ".join(words[name] for name in (sets[row], names[k]) if name))
-        handles = panels.handles(words, has_points=points is not None)
-        if not all(panel.seen.all() for panel in every):
-            handles.append(Patch(facecolor=style.tint(panels.INTERVAL / 2), label=words[TEXTS[0]]))
-        handles.append(Patch(facecolor=PRIOR, label=words[TEXTS[1]]))
+        handles = panels.handles(words, every)
+        handles.append(Patch(facecolor=PRIOR, label=words[TEXTS[0]]))
         style.legend([axes.ravel()[0]], own, handles, words.get(first.attrs.get("held"), ""), 4 if axes.shape[1] > 1 else 2)
         if found.fit_warning:
             style.warn_above(axes.ravel()[0], words[found.fit_warning], own)

@@ -181,7 +181,7 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
         points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
         axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
     else:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=4))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: number(value))
     getattr(ax, f"set_{which}lim")(low, high)
@@ -327,6 +327,13 @@ def tint(strength: float, color: str = BLUE) -> tuple[float, ...]:
     return tuple(1 - strength * (1 - part) for part in to_rgb(color))
 
 
+def _from_the_start(figure) -> None:
+    """Axes back where they stood before any layout: each starts from the last, and would differ from it in the last digits."""
+    for ax in figure.axes if figure.get_layout_engine() else ():
+        if ax.get_in_layout() and ax.get_subplotspec():
+            ax.set_subplotspec(ax.get_subplotspec())
+
+
 def save(figure, path, formats=("pdf", "png")) -> list[Path]:
     """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins. The same figure gives the same bytes.
 
@@ -358,6 +365,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
         unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)  # same figure, same bytes
         try:
+            _from_the_start(figure)
             with mpl.rc_context(SAVED), _no_word_on_glyphs():
                 figure.savefig(unfinished, format=name, metadata=undated)
             os.replace(unfinished, target)

@@ -88,7 +88,9 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
         if optimum is not None:
             _draw_best(ax, surface, optimum, prob)
             handles.append(Line2D([], [], **REGION, label=words["{prob} region of the best combination"]))
-            ridge = style.filled(words["Best {second} for each {first}"], first=_plain(words[first]), second=_plain(words[second]))
+            ridge = style.filled(
+                words["Best {second} for each {first}"], first=_plain(words[first]), second=_plain(words[second])
+            )
             handles.append(Line2D([], [], **RIDGE, label=ridge))
             style.verdict_above(ax, "", _in_words(optimum.verdict, words), words)
         style.legend([ax], own, handles, words.get(surface.attrs.get("held"), ""), 2)

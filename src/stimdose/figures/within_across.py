@@ -23,9 +23,9 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
     Parameters
     ----------
     slopes : WithinAcross
-        Or any object with draws (Dataset (chain, draw) of within, across and difference, effect units per reference dose), p_differ,
-        delta (the smallest difference that matters), verdict (words), column and reference (of the dose), studies and several (how
-        many there are, and how many have several doses).
+        Or any object with draws (Dataset (chain, draw) of within, across and difference, effect units per reference dose; attrs,
+        optional: effect_unit), p_differ, delta (the smallest difference that matters), verdict (words), column and reference (of the
+        dose), studies and several (how many there are, and how many have several doses).
     ax : Axes, optional
         Drawn on instead of a new figure.
     prob : float, probability of the intervals
@@ -47,8 +47,9 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
     if not all(np.isfinite(each).all() and np.ptp(each) > 0 for each in values.values()):
         raise FigureError("draws of slopes must be finite numbers that vary")
     unit = COLUMNS[slopes.column].unit if slopes.column in COLUMNS else slopes.column
+    effect = draws.attrs.get("effect_unit")
     words = {
-        "effect": f"Effect of {short(slopes.reference)} {unit}",
+        "effect": f"Effect of {short(slopes.reference)} {unit}" + (f" ({effect})" if effect else ""),
         "within": f"Within trials\n({slopes.several} of {slopes.studies} studies)",
         "across": f"Across trials\n({slopes.studies} studies)",
         "difference": f"Difference\n(P({_side(draws)} zero) {chance(slopes.p_differ)})",
