@@ -1,7 +1,6 @@
 """Several curves of one dose beside each other: one for each shape, prior or model."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from ..columns import axis_label
 from ..errors import FigureError
@@ -62,9 +61,9 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
                 name = words[list(curves)[index // len(names)]]
                 heading = f"{name}, {heading}" if heading else name
             style.entitle(each, heading)
-        handles = panels.handles(words, parts)
+        handles = panels.handles(words, parts, style.GREY if together else style.BLUE)
         if together:
-            handles[:2] = [Line2D([], [], color=style.GREY, linewidth=1.4, label=words["Mean effect"])]
+            del handles[1]  # no intervals are drawn
         held, warnings = (
             {words[name]: words[curve.attrs[key]] for name, curve in curves.items() if curve.attrs.get(key)}
             for key in ("held", "warning")

@@ -58,7 +58,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
             each.set(xlabel=words["dose"], ylabel=words["chance"], yticks=[0, 0.25, 0.5, 0.75, 1])
             panels.verdict_above(each, best, panel, names[index], words)
         handle = Line2D([], [], color=MARK, linewidth=4, label=words["Doses with a probability of {prob} or more"])
-        style.legend(axes, own, [handle], words.get(curve.attrs.get("held"), ""), 1)
+        style.legend(axes, own, [handle, *panels.untried(words, parts)], words.get(curve.attrs.get("held"), ""), 1)
         if warning := best.fit_warning or curve.attrs.get("warning"):
             style.warn_above(axes[0], words[warning], own)
     return axes[0] if group is None else axes

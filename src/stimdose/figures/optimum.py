@@ -149,7 +149,7 @@ def _new_axes(count: int) -> np.ndarray:
     """Pairs of panels (2, count), up to four pairs in a row, or else three; numbers and labels of effects only at the left."""
     columns = style.in_a_row(count)
     rows = -(-count // columns)
-    size = (style.SINGLE if count == 1 else style.DOUBLE, (4.4 if count == 1 else 4.0) * rows)
+    size = (style.SINGLE if count == 1 else style.DOUBLE, (4.8 if count == 1 else 4.1) * rows)
     look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
     axes = plt.subplots(2 * rows, columns, **look)[1]
     for row in axes:

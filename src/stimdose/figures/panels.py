@@ -239,20 +239,25 @@ def verdict_above(ax, best, panel: Panel, group: str | None, words: dict[str, st
     style.verdict_above(ax, heading(panel, words), best.verdicts[group or ""], words, note)
 
 
-def handles(words: dict[str, str], panels: list[Panel]) -> list:
-    """What a legend says of the curves in some panels."""
+def handles(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:
+    """What a legend says of the curves in some panels; color: of the mean curve."""
     found = [
-        Line2D([], [], color=style.BLUE, linewidth=1.4, label=words["Mean effect"]),
+        Line2D([], [], color=color, linewidth=1.4, label=words["Mean effect"]),
         Patch(facecolor=style.tint(INTERVAL), label=words["{prob} interval of the mean"]),
     ]
     if any(panel.new_study is not None for panel in panels):
         found.append(Patch(facecolor=style.tint(NEW_STUDY), label=words["{prob} interval of a new study"]))
-    if not all(panel.seen.all() for panel in panels):
-        look = {"facecolor": style.tint(INTERVAL / 2), "edgecolor": style.BLUE, "linewidth": 0.8, "linestyle": (0, (2, 1))}
-        found.append(Patch(**look, label=words["No trial near these doses"]))
-    bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
+    found += untried(words, panels, color)
     if any(panel.points is not None for panel in panels):
+        bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
         found.append(
             Line2D([], [], linestyle="none", marker="o", markersize=5, label=words["Trials (area: precision)"], **bubble)
         )
     return found
+
+
+def untried(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:
+    """What a legend says of dashes, if there are any in some panels."""
+    look = {"color": color, "linewidth": 1.4, "linestyle": (0, (2, 1))}  # shorter than in the figure: a handle has room for two
+    has = not all(panel.seen.all() for panel in panels)
+    return [Line2D([], [], **look, label=words["No trial near these doses"])] * has
