@@ -261,6 +261,9 @@ def test_prior_and_posterior_of_every_parameter_and_group():
     assert {"5", "10", "20"} <= {peak.xaxis.get_major_formatter()(tick, 0) for tick in peak.get_xticks()}
     (line,) = drawn(peak, "_posterior")
     np.testing.assert_allclose(line.get_ydata(), stats.norm.pdf(np.log(line.get_xdata()), 2, 0.3), atol=0.1)
+    far = figures.priors(prior * 1000, posterior * 1000, names=["frequency_hz_peak"])[0]
+    (line,) = drawn(far, "_posterior")
+    np.testing.assert_allclose(line.get_ydata(), stats.norm.pdf(np.log(line.get_xdata()), 2 + np.log(1000), 0.3), atol=0.1)
     (line,) = drawn(axes[2], "_prior")
     assert line.get_xdata()[0] == 0
     np.testing.assert_allclose(line.get_ydata(), stats.halfnorm.pdf(line.get_xdata()), atol=0.08)
@@ -291,6 +294,8 @@ def test_priors_that_cannot_be_drawn():
         figures.priors(prior.isel(phase=[0]), posterior)
     with pytest.raises(ValueError, match=r"vary: \['intercept'\]"):
         figures.priors(prior.assign(intercept=prior["intercept"] * 0), posterior)
+    with pytest.raises(ValueError, match=r"above zero, and draws of \['frequency_hz_peak'\]"):
+        figures.priors(prior.assign(frequency_hz_peak=prior["intercept"]), posterior)
     with pytest.raises(ValueError, match="choose some by names"):
         figures.priors(prior, posterior, names=[])
 

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import FigureError
 from . import panels, style
 
-CONTOURS = ((0.1, 0.72), (0.05, 0.84), (0.01, 0.95))
-"""Two-sided p values, and the grey (1 is white) of effects that are at least so significant, up to the next."""
+LEVELS, GREYS = (0.1, 0.05, 0.01), ("1.0", "0.72", "0.84", "0.95")
+"""Two-sided p values, and the greys above, between and below them (1 is white)."""
 SAMPLING = {"color": style.GREY, "linewidth": 0.9, "linestyle": ":"}
 SPREAD = {"color": style.GREY, "linewidth": 0.9, "linestyle": panels.DASHES}
 EXPECTED = {"color": style.BLUE, "linewidth": 1.2}
@@ -109,17 +109,12 @@ def _draw_contours(ax, top: float, words: dict[str, str]) -> list:
     """Wedges around zero, the widest first, each over the one before; the handles of a legend."""
     from scipy.stats import norm
 
-    ends = [1.0, *(level for level, _ in CONTOURS)]
-    greys = [*(grey for _, grey in CONTOURS)]
-    ax.axvspan(*ax.get_xlim(), color=str(greys[-1]), linewidth=0, zorder=0, label="_significant")
-    for p, grey in zip(ends[:0:-1], [*greys[-2::-1], 1.0], strict=True):
+    ax.axvspan(*ax.get_xlim(), color=GREYS[-1], linewidth=0, zorder=0, label="_significant")
+    for p, grey in zip(LEVELS[::-1], GREYS[-2::-1], strict=True):
         reach = norm.isf(p / 2) * top
-        ax.fill([0, reach, -reach], [0, top, top], color=str(grey), linewidth=0, zorder=0.5, label=f"_p {p}")
-    shades = [1.0, *greys]
-    return [
-        Patch(facecolor=str(grey), edgecolor=style.GREY, linewidth=0.4, label=words[text])
-        for grey, text in zip(shades, TEXTS, strict=False)
-    ]
+        ax.fill([0, reach, -reach], [0, top, top], color=grey, linewidth=0, zorder=0.5, label=f"_p {p}")
+    look = {"edgecolor": style.GREY, "linewidth": 0.4}
+    return [Patch(facecolor=grey, **look, label=words[text]) for grey, text in zip(GREYS, TEXTS, strict=False)]
 
 
 def _draw_limits(ax, top: float, rows: pd.DataFrame, prob: float, words: dict[str, str]) -> list:

@@ -17,8 +17,8 @@ DOSE_LIKE = ("peak", "ed50", "scale", "plateau")
 """Parameters of shapes that are doses: on a log axis."""
 REACH = 4.0
 """How far beyond the posterior, in spans of it, an axis follows the prior."""
-SMOOTH = 1.6
-"""Of priors, which are smooth, and of which a fit keeps few draws."""
+SMOOTH = (1.6, 1.0)
+"""Of prior and posterior: priors are smooth, and a fit keeps few draws of them."""
 PRIOR = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 2))}
 POSTERIOR = {"color": style.BLUE, "linewidth": 1.2}
 TEXTS = ("Prior", "Posterior", "Density")
@@ -59,22 +59,22 @@ def priors(prior, posterior, *, names=None, units=None, warning="", ax=None, lab
     with style.house(own):
         axes = _new_axes(len(after)) if own else style.given_axes(ax, len(after))
         for each, name in zip(axes, after, strict=True):
-            log = _is_dose(name) and min(before[name].min(), after[name].min()) > 0
-            low, high = _range(*(np.log(draws) if log else draws for draws in (before[name], after[name])))
+            log, scaled = _is_dose(name), (before[name], after[name])
+            scaled = [np.log(draws) for draws in scaled] if log else scaled
+            is_positive = not log and min(draws.min() for draws in scaled) >= 0
+            low, high = _range(*scaled, is_positive)
             each.set(xlabel=style.wrap(words[name], 1.1 * each.get_window_extent().width * 72 / each.figure.dpi))
             if log:
                 style.dose_axis(each, np.exp(low), np.exp(high), log)
             at = np.linspace(low, high, 301)
-            for draws, look, label, smooth in (
-                (before[name], PRIOR, "_prior", SMOOTH),
-                (after[name], POSTERIOR, "_posterior", 1.0),
-            ):
-                heights = density(np.log(draws) if log else draws, at, smooth)
-                x = np.exp(at) if log else at
-                if label == "_posterior":
-                    each.fill_between(x, 0, heights, color=style.tint(0.35), linewidth=0, zorder=1)
-                each.plot(x, heights, **look, zorder=3, label=label)
-            each.set(xlim=(np.exp([low, high]) if log else (low, high)), yticks=[])
+            x = np.exp(at) if log else at
+            prior_heights, heights = (
+                density(draws, at, is_positive, smooth) for draws, smooth in zip(scaled, SMOOTH, strict=True)
+            )
+            each.fill_between(x, 0, heights, color=style.tint(0.35), linewidth=0, zorder=1, label="_area")
+            each.plot(x, prior_heights, **PRIOR, zorder=3, label="_prior")
+            each.plot(x, heights, **POSTERIOR, zorder=3, label="_posterior")
+            each.set(xlim=x[[0, -1]], yticks=[])
             each.set_ylim(bottom=0)
             each.spines["left"].set_visible(False)
         if own:
@@ -89,13 +89,13 @@ def priors(prior, posterior, *, names=None, units=None, warning="", ax=None, lab
     return axes
 
 
-def density(draws: np.ndarray, at: np.ndarray, smooth: float = 1.0) -> np.ndarray:
-    """Density (at,) of draws (draw,): Gaussian kernels of `smooth` times Silverman's robust bandwidth, reflected at zero where no draw is
-    below it and `at` starts there (Silverman 1986, Density Estimation, sections 3.4.2 and 2.10)."""
+def density(draws: np.ndarray, at: np.ndarray, is_positive: bool = False, smooth: float = 1.0) -> np.ndarray:
+    """Density (at,) of draws (draw,): Gaussian kernels of `smooth` times Silverman's robust bandwidth, reflected at zero if none can be
+    below it (Silverman 1986, Density Estimation, sections 3.4.2 and 2.10)."""
     quartiles = np.quantile(draws, [0.25, 0.75])
     width = smooth * 0.9 * min(draws.std(), np.ptp(quartiles) / 1.34) * len(draws) ** -0.2
     near = draws[(draws > at[0] - 5 * width) & (draws < at[-1] + 5 * width)]
-    points = np.concatenate([near, -near]) if draws.min() >= 0 and at[0] >= 0 else near
+    points = np.concatenate([near, -near]) if is_positive else near
     return np.exp(-0.5 * ((at[:, None] - points) / width) ** 2).sum(axis=1) / (len(draws) * width * np.sqrt(2 * np.pi))
 
 
@@ -110,6 +110,8 @@ def _draws(prior, posterior, names) -> tuple[dict, dict]:
         raise FigureError(f"prior and posterior are of different groups: {sorted(set(before) ^ set(after))}")
     if faulty := [name for name in after if any(not np.isfinite(d[name]).all() or np.ptp(d[name]) == 0 for d in (before, after))]:
         raise FigureError(f"draws of parameters must be finite numbers that vary: {faulty}")
+    if wrong := [name for name in after if _is_dose(name) and min(before[name].min(), after[name].min()) <= 0]:
+        raise FigureError(f"doses are above zero, and draws of {wrong} are not")
     if not 0 < len(after) <= MOST:
         raise FigureError(f"{len(after)} parameters are drawn of 1 to {MOST}: choose some by names")
     return before, after
@@ -144,11 +146,11 @@ def _label(name: str, unit: str | None) -> str:
     return text + (f", {level.rstrip(']')}" if level else "") + (f" ({unit})" if unit else "")
 
 
-def _range(prior: np.ndarray, posterior: np.ndarray) -> tuple[float, float]:
+def _range(prior: np.ndarray, posterior: np.ndarray, is_positive: bool) -> tuple[float, float]:
     low, high = np.quantile(posterior, [0.001, 0.999])
     ends, span = np.quantile(prior, [0.01, 0.99]), high - low
     low, high = max(min(low, ends[0]), low - REACH * span), min(max(high, ends[1]), high + REACH * span)
-    return (0.0 if min(prior.min(), posterior.min()) >= 0 else low), high
+    return (0.0 if is_positive and low < 0.3 * (high - low) else low), high
 
 
 def _new_axes(count: int) -> np.ndarray:
