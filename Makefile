@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint bench bench-smoke bench-brms clean
+.PHONY: demo test test-slow lint gallery bench bench-smoke bench-brms clean
 
 demo: .venv/ready
 	$(BIN)/stimdose demo -o demo-output
@@ -19,6 +19,9 @@ test-slow: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+gallery: .venv/ready
+	$(BIN)/python docs/gallery/draw.py
 
 # Each prints one line of JSON; docs/benchmarks.md says what it means. The last two take the longest: drop them for the others.
 BENCHMARKS := start_up first_fit robustness refits leave_one_out large vs_pymc rows scaling

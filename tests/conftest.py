@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +96,12 @@ def run(capsys, monkeypatch):
         return stopped.value.code or 0, *capsys.readouterr()
 
     return call
+
+
+@pytest.fixture
+def own_style():
+    """Figures leave matplotlib's settings as they were; all are closed."""
+    before = dict(matplotlib.rcParams)
+    yield
+    plt.close("all")
+    assert dict(matplotlib.rcParams) == before

@@ -25,7 +25,7 @@ ORDER = """
     results files storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
-    predictive prior_checks without_study outliers influence checks assumptions theta_burst designs figures outputs demo terminal
+    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs figures outputs demo terminal
     options questions comparisons cli __main__
 """.split()
 PUBLIC = {
@@ -65,6 +65,7 @@ PUBLIC = {
         "leave_one_study_out",
         "LeaveOneOut",
         "study_effects",
+        "residuals",
         "sensitivity",
         "vary_spread",
         "theta_burst_axes",
@@ -204,7 +205,7 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml"} <= set(names)
+    assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml", "stimdose/figures/paper.mplstyle"} <= set(names)
     assert "stimdose/data/stroke_therapy_hours/README.md" in names
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)

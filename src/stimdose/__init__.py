@@ -37,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checks": ["Check", "check"],
         "prior_checks": ["prior_curves", "prior_effects"],
         "predictive": ["study_effects"],
+        "funnels": ["residuals"],
         "prior_comparison": ["PriorComparison", "compare_priors"],
         "model_comparison": ["ModelComparison", "compare_models"],
         "marginals": ["MarginalLikelihood", "marginal_likelihood"],

@@ -8,6 +8,7 @@ import xarray as xr
 
 from .arguments import MODEL, PRIOR, checked
 from .columns import COLUMNS
+from .curves import effect_unit
 from .diagnosis import Diagnosis, diagnose
 from .doses import dose_text, short
 from .errors import ModelError, Problem, StimdoseError, TrialsError
@@ -179,7 +180,9 @@ def within_across(
     if dose.groups:
         remarks.append(f"The slope within trials is the average over {' and '.join(dose.groups)}, weighted by rows")
     apart = posterior[f"{mean}_effect"]
-    draws = xr.Dataset({"within": within, "across": within + apart, "difference": apart})
+    draws = xr.Dataset(
+        {"within": within, "across": within + apart, "difference": apart}, attrs={"effect_unit": effect_unit(found)}
+    )
     diagnosis = diagnose(draws, found.diagnosis.divergences)
     return WithinAcross(
         column, dose.shape, dose.reference, draws, float(delta), by_study.ngroups, several, diagnosis, found, tuple(remarks)

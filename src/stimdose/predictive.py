@@ -39,7 +39,8 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     Columns: label, dose, group, effect, low, high (as reported, with its 95 % confidence interval), shrunken, shrunken_low,
         shrunken_high (posterior of the effect that the row estimates). attrs: `pooled` (mean effect over the rows of the table,
         at their doses; of infinitely large studies, where the model has small-study effects), `prediction` (effect of a new study,
-        averaged over the same doses), effect_label, prob, and `warning` where the fit did not converge.
+        averaged over the same doses), `by_group` (both for the rows of each group, where there are several), effect_label, prob, and
+        `warning` where the fit did not converge.
     """
     rows, values = fit.rows, fit.values()
     if group is not None and group not in rows.table:
@@ -67,11 +68,12 @@ def study_effects(fit: Fit, *, group: str | None = None, prob: float = 0.95) -> 
     if group:
         table["group"] = rows.table[group].astype(str).to_numpy()
         table = table.sort_values("group", key=lambda column: column.map(level_order(group, column).index), kind="stable")
-    mean, new = _pooled(fit, np.random.default_rng([seed, 6]))
     label = ("Mean over the rows" if doses else "Pooled effect") + ", large study" * bool(fit.model.small_study)
-    table.attrs = {
-        "pooled": {"label": label, "mean": float(mean.mean()), **_ends(mean, ends)},
-        "prediction": _ends(new, ends),
+    pooled = lambda part: _summed_up(*_pooled(fit, part, np.random.default_rng([seed, 6])), label, ends)
+    of_row = np.arange(len(table))  # of the fit: the table may be sorted
+    by_group = {name: pooled(np.isin(of_row, own)) for name, own in table.groupby("group").groups.items()} if group else {}
+    table.attrs = pooled(np.ones(len(table), bool)) | {
+        "by_group": by_group if len(by_group) > 1 else {},
         "effect_label": effect_label(fit),
         "prob": prob,
         "dose_label": " / ".join(axis_label(column) for column in doses),
@@ -200,15 +202,20 @@ def _statistics(effects: np.ndarray, variance: np.ndarray, study: np.ndarray) ->
     return np.column_stack([mean, sd, means.min(axis=1), means.max(axis=1)])
 
 
-def _pooled(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of the mean effect over the rows without study effects (nor small-study effects), and of the same in a new study."""
+def _pooled(fit: Fit, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the mean effect over some rows (rows,) without study effects (nor small-study effects), and of the same in a new study."""
     rows, values = replace(fit.rows, points=replace(fit.rows.points, small_study=0.0)), fit.values()
-    mean = mean_effects(fit.model, rows, values).mean(axis=1)
+    mean = mean_effects(fit.model, rows, values)[:, part].mean(axis=1)
     columns = {term.name: term.column for term in terms(fit.model, rows, rows.points, values)}
     own = new_study_columns(fit.model, rows, rows.points.groups, columns, values, rng)
-    shift = sum(column.mean(axis=1) * rng.standard_normal(len(mean)) for column in own)
+    over = lambda column: column[:, part].mean(axis=1) if column.shape[1] > 1 else column[:, 0]
+    shift = sum(over(column) * rng.standard_normal(len(mean)) for column in own)
     within = values["within_study"] * rng.standard_normal(len(mean)) if rows.has_within_study else 0.0
     return mean, mean + shift + within
+
+
+def _summed_up(mean: np.ndarray, new: np.ndarray, label: str, ends: list[float]) -> dict[str, dict]:
+    return {"pooled": {"label": label, "mean": float(mean.mean()), **_ends(mean, ends)}, "prediction": _ends(new, ends)}
 
 
 def _ends(draws: np.ndarray, ends: list[float]) -> dict[str, float]:

@@ -7,10 +7,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from . import style
+from . import panels, style
 
 COLUMNS, HEIGHT, REST = 3, 1.05, 0.9
 """Panels in a row of a figure of its own, the height of each, and that of verdict and legend, inches."""
+TEXTS = ("Ranks", "{prob} of uniform ranks stay inside, each quantity by itself")
 
 
 def calibration(found, *, prob=0.95, ax=None, labels=None):
@@ -18,7 +19,7 @@ def calibration(found, *, prob=0.95, ax=None, labels=None):
 
     A line that is above zero on the left has too many small ranks: the posterior lies too high. A line that starts above and ends below
     zero has too many at both ends: the posterior is too narrow; the other way round it is too wide. Titles of quantities that are not
-    uniform, all quantities together, are red.
+    uniform, all quantities together, are red and bold.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def calibration(found, *, prob=0.95, ax=None, labels=None):
     ax : array of Axes, one per quantity, optional
         Drawn on instead of a new figure.
     labels : dict, optional
-        Other words for "rank", "difference" or any quantity.
+        Other words for "rank", "difference", any quantity, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def calibration(found, *, prob=0.95, ax=None, labels=None):
     if list(found.table.index) != names:
         raise ValueError("the table and the ECDFs are of different quantities")
     words = {name: name for name in names} | {"rank": "Rank of the truth (0 to 1)", "difference": "ECDF less uniform"}
-    words = style.relabelled(words, labels)
+    words = style.relabelled(words, labels, (*TEXTS, *panels.VERDICT[:1], found.verdict, found.fit_warning), level)
     at = np.concatenate([[0.0], curves["position"].values, [1.0]])
     low, high = (np.pad(curves[name].values, 1) for name in ("low", "high"))
     difference = np.pad(curves["difference"].transpose("quantity", "position").values, ((0, 0), (1, 1)))
@@ -60,26 +61,23 @@ def calibration(found, *, prob=0.95, ax=None, labels=None):
             each.set(xlim=(0, 1), ylim=(-reach, reach), xlabel=words["rank"], ylabel="" if own else words["difference"])
             each.xaxis.set_major_locator(MaxNLocator(2))
             each.yaxis.set_major_locator(MaxNLocator(3))
-            each.set_title(
-                _in_lines(each, words[name]), fontsize=style.SMALL, color=style.RED if is_wrong else "black", parse_math=False
-            )
+            look = {"color": style.RED, "fontweight": "bold"} if is_wrong else {}
+            each.set_title(_in_lines(each, words[name]), fontsize=style.SMALL, parse_math=False, **look)
         handles = [
-            Line2D([], [], color=style.BLUE, linewidth=1.0, label="Ranks"),
-            Patch(facecolor=style.BAND, label=f"{level} of uniform ranks stay inside, each quantity by itself"),
+            Line2D([], [], color=style.BLUE, linewidth=1.0, label=words["Ranks"]),
+            Patch(facecolor=style.BAND, label=words[TEXTS[1]]),
         ]
         style.legend([axes[-1]], own, handles, "", 2)
         if own:
             figure = axes[0].figure
-            figure.supylabel(words["difference"], fontsize=8.0)
-            lines = [
-                style.wrap(text, 72 * figure.get_figwidth() - 20)
-                for text in (found.fit_warning, f"Verdict: {found.verdict}")
-                if text
-            ]
-            color = "black" if lines == ["Verdict: calibrated"] else style.RED
+            figure.supylabel(words["difference"], fontsize=style.HOUSE["axes.labelsize"])
+            verdict = style.filled(words[panels.VERDICT[0]], verdict=words[found.verdict])
+            said = [words[text] for text in [found.fit_warning] if text] + [verdict]
+            lines = [style.wrap(text, 72 * figure.get_figwidth() - 20) for text in said]
+            color = "black" if found.verdict == "calibrated" and not found.fit_warning else style.RED
             figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=style.SMALL, fontweight="bold", color=color)
         elif found.fit_warning:
-            style.warn_above(axes[0], found.fit_warning, own)
+            style.warn_above(axes[0], words[found.fit_warning], own)
     return axes
 
 

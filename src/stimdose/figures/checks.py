@@ -7,6 +7,13 @@ from . import style
 from .study_rows import height_of, name_rows
 
 ALPHA = 0.05
+TEXTS = (
+    "Reported",
+    "Mean predicted from the other studies",
+    "{prob} interval of the prediction",
+    "Outlying study",
+    "{count} rows",
+)
 
 
 def checks(found, *, ax=None, prob=0.95, labels=None):
@@ -22,7 +29,7 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
         Drawn on instead of a new figure: rows, PIT.
     prob : float, probability of the intervals that `found` has, named in the legend
     labels : dict, optional
-        Other words for "effect", "pit" or "ecdf".
+        Other words for "effect", "pit", "ecdf", or any other text of the figure, by that text.
 
     Returns
     -------
@@ -40,9 +47,8 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
     outlying = set(studies.index[studies["p_adjusted"] < ALPHA].astype(str))
     rows = rows.sort_values(["predicted", "study"], kind="stable", ignore_index=True)
     odd = rows["study"].astype(str).isin(outlying)
-    words = style.relabelled(
-        {"effect": getattr(found, "effect_label", "Effect"), "pit": "PIT of the study", "ecdf": "Share of studies"}, labels
-    )
+    words = {"effect": getattr(found, "effect_label", "Effect"), "pit": "PIT of the study", "ecdf": "Share of studies"}
+    words = style.relabelled(words, labels, (*TEXTS, found.fit_warning), level)
     with style.house(own):
         if own:
             size = (style.DOUBLE, max(2.4, height_of(len(rows))) + 0.8)
@@ -57,33 +63,25 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
         left.plot(rows["predicted"], rows.index, "|", color=style.BLUE, markersize=4, zorder=3, label="_predicted")
         for is_odd, color in ((False, "black"), (True, style.RED)):
             part = rows[odd == is_odd]
-            left.plot(
-                part["effect"], part.index, "o", color=color, markersize=2.8, zorder=4, label="_odd" if is_odd else "_reported"
-            )
-        name_rows(left, rows["study"], odd, "rows")
+            marker, label = (style.ODD, "_odd") if is_odd else ("o", "_reported")
+            left.plot(part["effect"], part.index, marker, color=color, markersize=2.8, zorder=4, label=label)
+        name_rows(left, rows["study"], odd, words["{count} rows"])
         left.set_xlabel(words["effect"])
         _draw_pit(right, pit)
         right.set(xlabel=words["pit"], ylabel=words["ecdf"], xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         right.set_box_aspect(1)
         right.set_anchor("N")
         handles = [
-            Line2D([], [], linestyle="none", marker="o", markersize=2.8, color="black", label="Reported"),
-            Line2D(
-                [],
-                [],
-                linestyle="none",
-                marker="|",
-                markersize=5,
-                color=style.BLUE,
-                label="Mean predicted from the other studies",
-            ),
-            Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=f"{level} interval of the prediction"),
+            Line2D([], [], linestyle="none", marker="o", markersize=2.8, color="black", label=words["Reported"]),
+            Line2D([], [], linestyle="none", marker="|", markersize=5, color=style.BLUE, label=words[TEXTS[1]]),
+            Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=words[TEXTS[2]]),
         ]
         if odd.any():
-            handles.append(Line2D([], [], linestyle="none", marker="o", markersize=2.8, color=style.RED, label="Outlying study"))
+            look = {"linestyle": "none", "marker": style.ODD, "markersize": 2.8, "color": style.RED}
+            handles.append(Line2D([], [], **look, label=words["Outlying study"]))
         style.legend(axes, own, handles, "", 4)
         if found.fit_warning:
-            style.warn_above(left, found.fit_warning, own)
+            style.warn_above(left, words[found.fit_warning], own)
     return axes
 
 

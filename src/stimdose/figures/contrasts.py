@@ -7,11 +7,13 @@ from matplotlib.patches import Patch
 
 from ..doses import chance
 from ..errors import FigureError
-from . import style
+from . import panels, style
 
 NUMBERS = ["mean", "low", "high", "p_positive"]
 ROW, LINE = 0.16, 0.12
 """Height of a contrast in a figure of its own, and what each line of its label adds, inches."""
+
+TEXTS = ("Mean [{prob}]", "P(> 0)", "Below {delta}, the smallest difference that matters")
 
 
 def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
@@ -31,7 +33,7 @@ def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
         Drawn on instead of a new figure; the texts stand right of them.
     prob : float, probability of the intervals, named in the heading
     labels : dict, optional
-        Other words for "effect", or for the label of any row.
+        Other words for "effect", the label of any row, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
     if delta is not None and not (np.isfinite(delta) and delta >= 0):
         raise FigureError(f"delta = {delta}: the smallest difference that matters is 0 or more")
     words = {label: label for label in rows.label} | {"effect": f"Difference in {table.attrs.get('effect_label', 'effect')}"}
-    words = style.relabelled(words, labels)
+    words = style.relabelled(words, labels, (*TEXTS, *panels.said_of(table)), level)
     names = [style.wrap(words[label], 190) for label in rows.label]
     y = np.arange(len(rows))
     with style.house(own):
@@ -63,13 +65,13 @@ def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
         ax.set_yticks(y, names, fontsize=style.SMALL, parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        _write(ax, rows, level)
-        band = f"Below {style.number(delta)}, the smallest difference that matters" if delta else ""
+        _write(ax, rows, words)
+        band = style.filled(words[TEXTS[2]], delta=style.number(delta)) if delta else ""
         if band or table.attrs.get("held"):
             handles = [Patch(facecolor=style.BAND, label=band)] * bool(band)
-            style.legend([ax], own, handles, table.attrs.get("held", ""), 1)
+            style.legend([ax], own, handles, words.get(table.attrs.get("held"), ""), 1)
         if warning := table.attrs.get("warning"):
-            style.warn_above(ax, warning, own)
+            style.warn_above(ax, words[warning], own)
     return ax
 
 
@@ -109,11 +111,11 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _write(ax, rows: pd.DataFrame, level: str) -> None:
+def _write(ax, rows: pd.DataFrame, words: dict[str, str]) -> None:
     """Estimate and probability right of the Axes, in columns under their headings."""
     texts = [style.estimate(*row) for row in rows[["low", "high", "mean"]].to_numpy()]
     wide = max(style.text_width(text) for text in texts) + 8
-    for column, heading, at in ((texts, f"Mean [{level}]", wide), (rows.p_positive.map(chance), "P(> 0)", wide + 40)):
+    for column, heading, at in ((texts, words["Mean [{prob}]"], wide), (rows.p_positive.map(chance), words["P(> 0)"], wide + 40)):
         look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "ha": "right"}
         for y, text in enumerate(column):
             ax.annotate(text, (1, y), (at, 0), va="center", fontsize=style.SMALL, **look)

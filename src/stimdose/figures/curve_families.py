@@ -1,7 +1,6 @@
 """Several curves of one dose beside each other: one for each shape, prior or model."""
 
 import numpy as np
-from matplotlib.lines import Line2D
 
 from ..columns import axis_label
 from ..errors import FigureError
@@ -23,7 +22,7 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
         Drawn on instead of a new figure: one per curve and group, all groups of the first curve first; together, one per group.
     prob : float, probability of the central intervals
     labels : dict, optional
-        Other words for "dose", "effect", any curve or group.
+        Other words for "dose", "effect", any curve or group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -39,7 +38,9 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
         raise FigureError(f"{len(curves)} curves in one Axes cannot be told apart: draw at most {len(style.PALETTE)} together")
     (dose, group), names = panels.dims_of(first), panels.groups_of(first)
     words = {name: name for name in [*curves, *(names if group else [])]}
-    words = style.relabelled(words | {"dose": axis_label(dose), "effect": first.attrs.get("effect_label", "Effect")}, labels)
+    words |= {"dose": axis_label(dose), "effect": first.attrs.get("effect_label", "Effect")}
+    said = [text for curve in curves.values() for text in panels.said_of(curve)]
+    words = style.relabelled(words, labels, (*panels.TEXTS, *said), level)
     points = panels.checked_points(points, first)
     families = [panels.panels_of(curve, None, points, prob) for curve in curves.values()]
     parts = [panel for family in families for panel in family]
@@ -60,11 +61,11 @@ def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, l
                 name = words[list(curves)[index // len(names)]]
                 heading = f"{name}, {heading}" if heading else name
             style.entitle(each, heading)
-        handles = panels.handles(level, has_points=points is not None)
+        handles = panels.handles(words, parts, style.GREY if together else style.BLUE)
         if together:
-            handles[:2] = [Line2D([], [], color=style.GREY, linewidth=1.4, label="Mean effect")]
+            del handles[1]  # no intervals are drawn
         held, warnings = (
-            {words[name]: curve.attrs[key] for name, curve in curves.items() if curve.attrs.get(key)}
+            {words[name]: words[curve.attrs[key]] for name, curve in curves.items() if curve.attrs.get(key)}
             for key in ("held", "warning")
         )
         is_common = len(held) == len(curves) and len(set(held.values())) == 1
@@ -102,11 +103,12 @@ def _listed(texts: dict[str, str]) -> str:
 
 
 def _draw_means(ax, shown: tuple[panels.Panel, ...], best_se: float | None) -> None:
-    """The means of all curves of a group, each in its colour, and its trials."""
+    """The means of all curves of a group, each in its colour and with its marker, and its trials."""
     if shown[0].points is not None:
         panels.draw_points(ax, shown[0].points, best_se)
-    for panel, color in zip(shown, style.PALETTE, strict=False):
+    for place, (panel, color, marker) in enumerate(zip(shown, style.PALETTE, style.MARKERS, strict=False)):
         panels.draw_mean(ax, panel, color)
+        panels.draw_marks(ax, panel, color, marker, place, len(shown))
 
 
 def _name_ends(ax, shown: tuple[panels.Panel, ...], names: list[str], own: bool) -> None:

@@ -24,7 +24,7 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
         Drawn on instead of a new figure.
     prob : float, probability of the central intervals
     labels : dict, optional
-        Other words for "dose", "effect" or any group.
+        Other words for "dose", "effect", any group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -38,7 +38,8 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
     if curve.attrs.get("kind", "mean") != "mean":
         raise FigureError(f"curve is of kind {curve.attrs['kind']!r}: pass the mean as curve, draws of a new study as new_study")
     words = {"dose": axis_label(dose), "effect": curve.attrs.get("effect_label", "Effect")}
-    words = style.relabelled(words | {name: name for name in panels.groups_of(curve) if group}, labels)
+    words |= {name: name for name in panels.groups_of(curve) if group}
+    words = style.relabelled(words, labels, (*panels.TEXTS, *panels.said_of(curve)), level)
     points = panels.checked_points(points, curve)
     parts = panels.panels_of(curve, new_study, points, prob)
     with style.house(own):
@@ -50,8 +51,8 @@ def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, lab
             panels.draw(each, panel, None if points is None else points.se.min())
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             each.set_title(panels.heading(panel, words), parse_math=False)
-        handles = panels.handles(level, new_study is not None, points is not None)
-        style.legend(axes, own, handles, curve.attrs.get("held", ""), 2 if len(axes) == 1 else 4)
+        handles = panels.handles(words, parts)
+        style.legend(axes, own, handles, words.get(curve.attrs.get("held"), ""), 2 if len(axes) == 1 else 4)
         if warning := curve.attrs.get("warning"):
-            style.warn_above(axes[0], warning, own)
+            style.warn_above(axes[0], words[warning], own)
     return axes[0] if group is None else axes

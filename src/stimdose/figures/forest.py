@@ -19,6 +19,14 @@ LONGEST = {"label": 40, "dose": 24}
 """Characters of the longest texts; the rest becomes an ellipsis."""
 SQUARES = (4.0, 42.0)
 """Least and largest area of the squares, square points; in between, the area is proportional to the weight 1/se²."""
+TEXTS = (
+    "Study",
+    "■ Reported\n[95 % CI]",
+    "● Shrunken\n[{prob}]",
+    "Pooled effect",
+    "New study, {prob} interval",
+    "not stated",
+)
 RULE = -0.75
 """Height of the rule below the headings of the columns. Heights are in rows, downwards, with the first row at 0."""
 
@@ -35,7 +43,7 @@ class Line(NamedTuple):
         return max(style.text_width(part, weight=self.weight) for part in self.texts.get(column, "").split("\n"))
 
 
-def forest(table, *, ax=None, prob=0.95):
+def forest(table, *, ax=None, prob=0.95, labels=None):
     """Draw reported effects as squares, posterior (shrunken) estimates as dots just below, the pooled effect as a diamond.
 
     Parameters
@@ -43,12 +51,15 @@ def forest(table, *, ax=None, prob=0.95):
     table : DataFrame, one row per table row
         label; effect, low, high (as reported, with 95 % confidence limits); shrunken, shrunken_low, shrunken_high (posterior
         of the row's true effect), all in units of the effect. Optional: group (heading above its rows) and dose (text).
-        attrs, all optional: "pooled" {label, mean, low, high}, "prediction" {low, high}, "effect_label", "dose_label", "prob"
-        (of the posterior intervals), "directions" (words for effects below and above zero), "warning" (printed in red).
+        attrs, all optional: "pooled" {label, mean, low, high}, "prediction" {low, high} (of a new study), "by_group" ({group: {"pooled":
+        ..., "prediction": ...}}, drawn below the rows of the group), "effect_label", "dose_label", "prob" (of the posterior
+        intervals), "directions" (words for effects below and above zero), "warning" (printed in red).
     ax : Axes, optional
         Drawn on instead of a new figure. The text columns take their space from its sides; a row needs 0.2 inches.
     prob : float
         Probability of the posterior intervals, named in the heading; table.attrs["prob"], if there, comes first.
+    labels : dict, optional
+        Other words for "effect", "dose" (the axis, the column), any group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -59,10 +70,12 @@ def forest(table, *, ax=None, prob=0.95):
     FigureError for missing columns or numbers, limits that do not enclose their estimate, or Axes too narrow for the text.
     """
     attrs, own = table.attrs, ax is None
-    level = style.percent(attrs.get("prob", prob))
-    rows, lines = _placed(_checked(table))
-    summary = _summary(attrs, level, rows.y.max() + 1.5)
-    heading, bottom = _heading(attrs, rows, level), max(each["y"] for each in [rows.iloc[-1], *summary]) + 0.75
+    words = _words(table, labels, style.percent(attrs.get("prob", prob)))
+    rows, lines, summary = _placed(_checked(table), attrs, words)
+    end = max(each["y"] for each in [rows.iloc[-1], *summary])
+    overall = _summary(attrs, words, end + 1.5)
+    summary, bottom = summary + overall, max([end, *(each["y"] for each in overall)]) + 0.75
+    heading = _heading(rows, words)
     top = RULE - 0.3 - 0.62 * max(text.count("\n") + 1 for text in heading.texts.values())
     with style.house(own):
         room = 72 * (style.DOUBLE if own else ax.get_position().width * ax.figure.get_figwidth())
@@ -76,15 +89,23 @@ def forest(table, *, ax=None, prob=0.95):
         ]
         ax.set(xlim=style.limits(core, rows[REPORTED + SHRUNKEN]), ylim=(bottom, top))
         _write(ax, lines, ends)
-        for y in [RULE, *(each["y"] - 0.75 for each in summary[:1])]:
+        for y in [RULE, *(each["y"] - 0.75 for each in overall[:1])]:
             across = [-ends["label"] / width, 1 + ends["shrunken"] / width]
             ax.plot(across, [y, y], color="black", linewidth=0.6, transform=ax.get_yaxis_transform(), clip_on=False)
         _draw_rows(ax, rows)
         _draw_summary(ax, summary)
-        _finish(ax, attrs, bottom)
+        _finish(ax, attrs, words, bottom)
         if warning := attrs.get("warning"):
-            style.warn_above(ax, warning, own, y=0.998)
+            style.warn_above(ax, words[warning], own, y=0.998)
     return ax
+
+
+def _words(table: pd.DataFrame, labels: dict | None, level: str) -> dict[str, str]:
+    attrs = table.attrs
+    said = [attrs.get("warning"), *attrs.get("directions", ()), *(str(name) for name in table.get("group", pd.Series()).dropna())]
+    said += [each["pooled"].get("label") for each in [attrs, *attrs.get("by_group", {}).values()] if each.get("pooled")]
+    words = {"effect": attrs.get("effect_label", "Effect"), "dose": attrs.get("dose_label", "Dose")}
+    return style.relabelled(words, labels, (*TEXTS, *said), level)
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,12 +135,12 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-def _placed(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Line]]:
-    """The rows by group with their heights `y`, and their text with that of the group headings."""
-    lines, parts, y = [], [], 0.0
+def _placed(rows: pd.DataFrame, attrs: dict, words: dict[str, str]) -> tuple[pd.DataFrame, list[Line], list[dict]]:
+    """The rows by group with their heights `y`, their text with that of the group headings, and what sums up each group."""
+    lines, parts, summary, y = [], [], [], 0.0
     for name, part in rows.groupby("group", sort=False) if "group" in rows else [(None, rows)]:
         if name is not None:
-            lines.append(Line(y, {"label": name}, "bold"))
+            lines.append(Line(y, {"label": words[name]}, "bold"))
             y += 1
         parts.append(part.assign(y=y + np.arange(len(part))))
         for row in parts[-1].itertuples():
@@ -129,14 +150,16 @@ def _placed(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[Line]]:
             texts["shrunken"] = style.estimate(row.shrunken_low, row.shrunken_high, row.shrunken)
             lines.append(Line(row.y, texts))
         y += len(part)
-    return pd.concat(parts, ignore_index=True), lines
+        own = _summary(attrs.get("by_group", {}).get(name, {}), words, y, "  ")
+        summary, y = summary + own, y + len(own) + 0.5 * bool(own)
+    return pd.concat(parts, ignore_index=True), lines, summary
 
 
-def _summary(attrs: dict, level: str, y: float) -> list[dict]:
+def _summary(attrs: dict, words: dict[str, str], y: float, indent: str = "") -> list[dict]:
     """Pooled effect and interval of a new study, as far as attrs has them, from height y downwards."""
-    labels = {"pooled": "Pooled effect", "prediction": f"New study, {level} interval"}
+    labels = {"pooled": "Pooled effect", "prediction": "New study, {prob} interval"}
     known = [{"label": label, **attrs[name]} for name, label in labels.items() if attrs.get(name)]
-    return [each | {"y": y + place} for place, each in enumerate(known)]
+    return [each | {"label": indent + words[each["label"]], "y": y + place} for place, each in enumerate(known)]
 
 
 def _line(summary: dict) -> Line:
@@ -144,10 +167,10 @@ def _line(summary: dict) -> Line:
     return Line(summary["y"], texts, "bold")
 
 
-def _heading(attrs: dict, rows: pd.DataFrame, level: str) -> Line:
-    texts = {"label": "Study", "reported": "■ Reported\n[95 % CI]", "shrunken": f"● Shrunken\n[{level}]"}
+def _heading(rows: pd.DataFrame, words: dict[str, str]) -> Line:
+    texts = dict(zip(("label", "reported", "shrunken"), (words[text] for text in TEXTS[:3]), strict=True))
     if "dose" in rows:
-        texts["dose"] = textwrap.fill(attrs.get("dose_label", "Dose"), 16)
+        texts["dose"] = textwrap.fill(words["dose"], 16)
     return Line(RULE, texts, "bold")
 
 
@@ -237,14 +260,14 @@ def _draw_summary(ax, summary: list[dict]) -> None:
             ax.add_patch(Rectangle((low, y - 0.15), high - low, 0.3, facecolor=style.tint(0.45), zorder=3, label="_prediction"))
 
 
-def _finish(ax, attrs: dict, bottom: float) -> None:
+def _finish(ax, attrs: dict, words: dict[str, str], bottom: float) -> None:
     ax.vlines(0, RULE, bottom, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
     ax.yaxis.set_visible(False)
     ax.spines[["left", "top", "right"]].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.tick_params(labelsize=style.SMALL)
     if directions := attrs.get("directions"):
-        for text, x, side in ((f"← {directions[0]}", -6, "right"), (f"{directions[1]} →", 6, "left")):
+        for text, x, side in ((f"← {words[directions[0]]}", -6, "right"), (f"{words[directions[1]]} →", 6, "left")):
             look = {"textcoords": "offset points", "annotation_clip": False, "ha": side, "size": style.SMALL}
             ax.annotate(text, (0, bottom), (x, -21), **look)
-    ax.set_xlabel(attrs.get("effect_label", "Effect"), labelpad=14 if directions else 4)
+    ax.set_xlabel(words["effect"], labelpad=14 if directions else 4)

@@ -9,6 +9,14 @@ from ..columns import axis_label
 from . import style
 from .study_rows import name_rows, row_axes
 
+TEXTS = (
+    "Influential",
+    "Within one standard deviation",
+    "With all trials",
+    "{group}, with all trials",
+    "{count} studies",
+)
+
 
 def influence(found, *, dose=None, group=None, ax=None, labels=None):
     """Draw the mean effect, or the best dose, without each study, sorted; studies that are influential or decide a verdict in red.
@@ -27,7 +35,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
     ax : Axes, optional
         Drawn on instead of a new figure.
     labels : dict, optional
-        Other words for "x".
+        Other words for "x", or any other text of the figure, by that text.
 
     Returns
     -------
@@ -41,7 +49,9 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
     table = table.sort_values("x", kind="stable").reset_index(drop=True)
     shift = "Change of the mean effect without the study\n(posterior standard deviations)"
     label = "" if dose is None else axis_label(dose)
-    words = style.relabelled({"x": shift if dose is None else f"Best {label[0].lower()}{label[1:]} without the study"}, labels)
+    words = {"x": shift if dose is None else f"Best {label[0].lower()}{label[1:]} without the study"}
+    verdicts = [] if dose is None else [*table["verdict"], *table["verdict_all"]]
+    words = style.relabelled(words | {group: group for group in [group] if group}, labels, (*TEXTS, *verdicts, found.fit_warning))
     with style.house(own):
         ax = row_axes(len(table)) if own else ax
         is_log = dose is not None and table["low"].min() > 0 and table["high"].max() >= 5 * table["low"].min()
@@ -63,19 +73,23 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             )
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
             part = table[table["odd"] == is_odd]
-            ax.plot(part["x"], part.index, "o", color=color, markersize=3.5, zorder=3, label="_odd" if is_odd else "_study")
-        name_rows(ax, table["study"], table["odd"])
+            marker, label = (style.ODD, "_odd") if is_odd else ("o", "_study")
+            ax.plot(part["x"], part.index, marker, color=color, markersize=3.5, zorder=3, label=label)
+        name_rows(ax, table["study"], table["odd"], words["{count} studies"])
         ax.set_xlabel(words["x"])
         if dose is not None:
-            style.verdict_above(ax, f"{group}, with all trials" if group else "With all trials", table["verdict_all"].iloc[0])
-            _write_changes(ax, table)
-        handles = [Line2D([], [], linestyle="none", marker="o", markersize=3.5, color=style.RED, label="Influential")]
+            heading = style.filled(words["{group}, with all trials"], group=words[group]) if group else words["With all trials"]
+            style.verdict_above(ax, heading, table["verdict_all"].iloc[0], words)
+            _write_changes(ax, table, words)
+        handles = [
+            Line2D([], [], linestyle="none", marker=style.ODD, markersize=3.5, color=style.RED, label=words["Influential"])
+        ]
         if dose is None:
-            handles.append(Patch(facecolor=style.BAND, label="Within one standard deviation"))
+            handles.append(Patch(facecolor=style.BAND, label=words["Within one standard deviation"]))
         if handles := handles if table["odd"].any() else handles[1:]:
             style.legend([ax], own, handles, "", 2)
         if found.fit_warning:
-            style.warn_above(ax, found.fit_warning, own)
+            style.warn_above(ax, words[found.fit_warning], own)
     return ax
 
 
@@ -98,8 +112,8 @@ def _of_dose(found, dose: str, group: str | None) -> pd.DataFrame:
     return part.assign(study=part["study"].astype(str), x=part["best_dose"], odd=odd)
 
 
-def _write_changes(ax, table: pd.DataFrame) -> None:
+def _write_changes(ax, table: pd.DataFrame, words: dict[str, str]) -> None:
     """Verdicts that differ without a study, right of the Axes."""
     for line in table[table["changes"].astype(bool)].itertuples():
         look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "va": "center"}
-        ax.annotate(line.verdict, (1, line.Index), (4, 0), fontsize=style.SMALL, color=style.RED, **look)
+        ax.annotate(words[line.verdict], (1, line.Index), (4, 0), fontsize=style.SMALL, color=style.RED, **look)

@@ -9,6 +9,7 @@ from ..errors import FigureError
 from . import panels, style
 
 MARK = style.tint(0.45)
+TEXTS = ("Doses with a probability of {prob} or more", "no dose", "{doses} with gaps")
 
 
 def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
@@ -27,7 +28,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
     ax : Axes, or one Axes per group, optional
         Drawn on instead of a new figure.
     labels : dict, optional
-        Other words for "dose", "chance" or any group.
+        Other words for "dose", "chance", any group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -43,7 +44,9 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
         chance, label = best.near_best(), f"P(within {style.number(best.delta)} of the best)"
     else:
         label = f"P(effect > {style.number(chance.attrs['threshold'])})" if "threshold" in chance.attrs else "Probability"
-    words = style.relabelled({"dose": axis_label(dose), "chance": label} | {name: name for name in names if group}, labels)
+    words = {"dose": axis_label(dose), "chance": label} | {name: name for name in names if group}
+    texts = (*panels.TEXTS, *panels.VERDICT, *TEXTS, *panels.said_of(curve), *best.verdicts.values(), best.fit_warning)
+    words = style.relabelled(words, labels, texts, level)
     chance = _checked(chance, curve, dose, group)
     parts = panels.panels_of(curve)
     with style.house(own):
@@ -51,13 +54,13 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
         axes = style.panel_axes(count, 2.7, style.in_a_row(count)) if own else style.given_axes(ax, count)
         for index, (each, panel) in enumerate(zip(axes, parts, strict=True)):
             panels.frame(each, style.padded(panel.doses, log), (0.0, 1.2), log, zero=False)
-            _draw(each, panel._replace(mean=chance[:, index]), at_least)
+            _draw(each, panel._replace(mean=chance[:, index]), at_least, words)
             each.set(xlabel=words["dose"], ylabel=words["chance"], yticks=[0, 0.25, 0.5, 0.75, 1])
-            style.verdict_above(each, panels.heading(panel, words), panels.verdict(best, names[index]))
-        handle = Line2D([], [], color=MARK, linewidth=4, label=f"Doses with a probability of {level} or more")
-        style.legend(axes, own, [handle], curve.attrs.get("held", ""), 1)
+            panels.verdict_above(each, best, panel, names[index], words)
+        handle = Line2D([], [], color=MARK, linewidth=4, label=words["Doses with a probability of {prob} or more"])
+        style.legend(axes, own, [handle, *panels.untried(words, parts)], words.get(curve.attrs.get("held"), ""), 1)
         if warning := best.fit_warning or curve.attrs.get("warning"):
-            style.warn_above(axes[0], warning, own)
+            style.warn_above(axes[0], words[warning], own)
     return axes[0] if group is None else axes
 
 
@@ -72,7 +75,7 @@ def _checked(chance, curve, dose: str, group: str | None) -> np.ndarray:
     return values
 
 
-def _draw(ax, panel: panels.Panel, at_least: float) -> None:
+def _draw(ax, panel: panels.Panel, at_least: float, words: dict[str, str]) -> None:
     """The probability, dashed beyond the doses that trials tried; doses where it is high enough as bars at the foot, and in words."""
     panels.draw_mean(ax, panel)
     ax.axhline(at_least, color=style.GREY, linewidth=0.6, linestyle=":", zorder=2, label="_at least")
@@ -81,6 +84,6 @@ def _draw(ax, panel: panels.Panel, at_least: float) -> None:
         ax.plot(stretch, [0.03, 0.03], color=MARK, linewidth=4, solid_capstyle="round", zorder=2, label="_enough")
     ranges = [short(low) if low == high else f"{short(low)}–{short(high)}" for low, high in stretches]
     if len(ranges) > 2:
-        ranges = [f"{short(stretches[0][0])}–{short(stretches[-1][1])} with gaps"]
-    text = f"≥ {style.percent(at_least)}: {', '.join(ranges) or 'no dose'}"
+        ranges = [style.filled(words["{doses} with gaps"], doses=f"{short(stretches[0][0])}–{short(stretches[-1][1])}")]
+    text = f"≥ {style.percent(at_least)}: {', '.join(ranges) or words['no dose']}"
     ax.annotate(text, (0.5, 1), (0, -2), "axes fraction", "offset points", ha="center", va="top", fontsize=style.SMALL)

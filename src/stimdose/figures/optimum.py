@@ -14,6 +14,14 @@ from . import panels, style
 STEPS = 30
 """Of the histogram over the range of doses."""
 BEST, END = style.tint(0.6), style.tint(0.9)
+TEXTS = (
+    "Best dose: posterior",
+    "Best at an end of the range",
+    "Best dose: prior",
+    "Median, {prob} interval",
+    "Probability\nof being best",
+    "Best dose {dose}",
+)
 
 
 def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
@@ -33,7 +41,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
         Drawn on instead of a new figure.
     prob : float, probability of the central intervals
     labels : dict, optional
-        Other words for "dose", "effect" or any group.
+        Other words for "dose", "effect", any group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -46,7 +54,8 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
     level, own, curve, log = style.percent(prob), ax is None, best.curves, panels.is_log(best.curves)
     (dose, group), names = panels.dims_of(curve), panels.groups_of(curve)
     words = {"dose": axis_label(dose), "effect": curve.attrs.get("effect_label", "Effect")}
-    words = style.relabelled(words | {name: name for name in names if group}, labels)
+    texts = (*panels.TEXTS, *panels.VERDICT, *TEXTS, *panels.said_of(curve), *best.verdicts.values(), best.fit_warning)
+    words = style.relabelled(words | {name: name for name in names if group}, labels, texts, level)
     points = panels.checked_points(points, curve)
     parts = panels.panels_of(curve, None, points, prob)
     edges = _edges(parts[0].doses, log)
@@ -58,22 +67,22 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
         x_limits, y_limits = panels.dose_limits(parts, points, log), panels.effect_limits(parts)
         x_limits = min(x_limits[0], edges[0]), max(x_limits[1], edges[-1])
         for index, (above, below) in enumerate(axes.T):
-            panel, verdict = parts[index], panels.verdict(best, names[index])
+            panel = parts[index]
             for each, limits in ((above, y_limits), (below, (0.0, 1.4 * highest))):
                 panels.frame(each, x_limits, limits, log, zero=each is above)
             panels.draw(above, panel, None if points is None else points.se.min())
             height = 0.8 * above.get_window_extent().height * 72 / above.figure.dpi
             above.set_ylabel(style.wrap(words["effect"], height))
-            style.verdict_above(above, panels.heading(panel, words), verdict)
+            panels.verdict_above(above, best, panel, names[index], words)
             _draw_shares(below, edges, posterior[index], prior[index])
-            _draw_interval(below, _draws(best.dose, group, edges)[index], prob)
-            below.set(xlabel=words["dose"], ylabel="Probability\nof being best")
+            _draw_interval(below, _draws(best.dose, group, edges)[index], prob, words)
+            below.set(xlabel=words["dose"], ylabel=words["Probability\nof being best"])
             below.set_yticks(ticks[ticks <= 1.05 * highest])
-        handles = panels.handles(level, has_points=points is not None)
-        handles += _handles(level, any(shares[[0, -1]].any() for shares in posterior))
-        style.legend([axes[0, -1]], own, handles, curve.attrs.get("held", ""), 2 if len(parts) == 1 else 4)
+        handles = panels.handles(words, parts)
+        handles += _handles(words, any(shares[[0, -1]].any() for shares in posterior))
+        style.legend([axes[0, -1]], own, handles, words.get(curve.attrs.get("held"), ""), 2 if len(parts) == 1 else 4)
         if warning := best.fit_warning or curve.attrs.get("warning"):
-            style.warn_above(axes[0, 0], warning, own)
+            style.warn_above(axes[0, 0], words[warning], own)
     return axes
 
 
@@ -110,29 +119,29 @@ def _draw_shares(ax, edges: np.ndarray, posterior: np.ndarray, prior: np.ndarray
     ax.bar(edges[[0, -2]], posterior[ends], widths[ends], align="edge", color=END, linewidth=0, label="_end")
     for shares, borders in ((prior[:1], edges[:2]), (prior[inner], edges[1:-1]), (prior[-1:], edges[-2:])):
         ax.stairs(shares, borders, color=style.GREY, linewidth=0.8, zorder=3, label="_prior")
-    for end, x, side in ((0, edges[0], "left"), (-1, edges[-1], "right")):
-        if posterior[end] >= 0.005:
+    for end, x, side, inwards in ((0, edges[0], "left", 3), (-1, edges[-1], "right", 0)):
+        if posterior[end] >= 0.01:
             look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
             above = max(posterior[end], prior[end])
-            ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (0, 1), textcoords="offset points", **look)
+            ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (inwards, 1), textcoords="offset points", **look)
 
 
-def _draw_interval(ax, draws: np.ndarray, prob: float) -> None:
+def _draw_interval(ax, draws: np.ndarray, prob: float, words: dict[str, str]) -> None:
     """Median and interval of the best dose near the top, and as numbers above it."""
     low, middle, high = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2])
     y = 0.92 * ax.get_ylim()[1]
     ax.hlines(y, low, high, color=style.BLUE, linewidth=1.2, zorder=4, label="_interval")
     ax.plot(middle, y, "o", color=style.BLUE, markersize=4, zorder=5, label="_median", clip_on=False)
-    text = f"Best dose {short(middle)} [{short(low)}, {short(high)}]"
+    text = style.filled(words["Best dose {dose}"], dose=f"{short(middle)} [{short(low)}, {short(high)}]")
     ax.set_title(text, fontsize=style.SMALL, color=style.BLUE, parse_math=False)
 
 
-def _handles(level: str, has_ends: bool) -> list:
+def _handles(words: dict[str, str], has_ends: bool) -> list:
     return [
-        Patch(facecolor=BEST, label="Best dose: posterior"),
-        *[Patch(facecolor=END, label="Best at an end of the range")] * has_ends,
-        Line2D([], [], color=style.GREY, linewidth=0.8, label="Best dose: prior"),
-        Line2D([], [], color=style.BLUE, linewidth=1.2, marker="o", markersize=4, label=f"Median, {level} interval"),
+        Patch(facecolor=BEST, label=words["Best dose: posterior"]),
+        *[Patch(facecolor=END, label=words["Best at an end of the range"])] * has_ends,
+        Line2D([], [], color=style.GREY, linewidth=0.8, label=words["Best dose: prior"]),
+        Line2D([], [], color=style.BLUE, linewidth=1.2, marker="o", markersize=4, label=words["Median, {prob} interval"]),
     ]
 
 
@@ -140,7 +149,7 @@ def _new_axes(count: int) -> np.ndarray:
     """Pairs of panels (2, count), up to four pairs in a row, or else three; numbers and labels of effects only at the left."""
     columns = style.in_a_row(count)
     rows = -(-count // columns)
-    size = (style.SINGLE if count == 1 else style.DOUBLE, (4.4 if count == 1 else 4.0) * rows)
+    size = (style.SINGLE if count == 1 else style.DOUBLE, (4.8 if count == 1 else 4.1) * rows)
     look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
     axes = plt.subplots(2 * rows, columns, **look)[1]
     for row in axes:

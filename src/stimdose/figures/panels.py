@@ -17,8 +17,22 @@ BUBBLE = 90.0
 INTERVAL, NEW_STUDY = 0.45, 0.18
 """Strength of the bands."""
 FACE, EDGE = (0.3, 0.3, 0.3, 0.4), (0.0, 0.0, 0.0, 0.7)
+MARKS = 3
+"""Markers on each of several curves."""
 DASHES = (0, (4, 2))
 """Of curves beyond the doses that trials tried."""
+TEXTS = (
+    "Mean effect",
+    "{prob} interval of the mean",
+    "{prob} interval of a new study",
+    "Trials (area: precision)",
+    "No trial near these doses",
+    "{rows} row",
+    "{rows} rows",
+)
+"""Of legends and headings."""
+VERDICT = ("Verdict: {verdict}", "(without the cost)")
+"""Of titles."""
 
 
 class Panel(NamedTuple):
@@ -52,6 +66,11 @@ def dims_of(curve, new_study=None) -> tuple[str, str | None]:
 def is_log(curve) -> bool:
     """Whether the doses of a curve stand on a log axis."""
     return bool(curve.attrs.get("log_axis", 0))
+
+
+def said_of(curve) -> list[str]:
+    """What a curve says of itself: what is held, and a warning."""
+    return [curve.attrs[name] for name in ("held", "warning") if curve.attrs.get(name)]
 
 
 def groups_of(curve) -> list[str | None]:
@@ -176,6 +195,21 @@ def draw_mean(ax, panel: Panel, color: str = style.BLUE) -> None:
         ax.plot(panel.doses[part], panel.mean[part], **look)
 
 
+def draw_marks(ax, panel: Panel, color: str, marker: str, place: int, of: int) -> None:
+    """Markers at the end of a mean curve and along it, the first of `of` curves at other doses than the next: to tell them apart in grey."""
+    x = np.log(panel.doses) if ax.get_xscale() == "log" else panel.doses
+    at = np.append(x[0] + np.ptp(x) * (np.arange(MARKS) + (place + 0.5) / of) / (MARKS + 0.5), x[-1])
+    look = {
+        "color": color,
+        "marker": marker,
+        "markersize": 4.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+        "label": "_mark",
+    }
+    ax.plot(np.interp(at, x, panel.doses), np.interp(at, x, panel.mean), linestyle="none", zorder=6, clip_on=False, **look)
+
+
 def draw_points(ax, rows: pd.DataFrame, best_se: float) -> None:
     """Trials as bubbles (area: precision), interval doses as bars; effects beyond the limits as marks at the edge."""
     (left, right), shown, areas = ax.get_xlim(), rows.effect.between(*ax.get_ylim()), BUBBLE * best_se / rows.se
@@ -195,26 +229,35 @@ def heading(panel: Panel, words: dict[str, str]) -> str:
     """The group and its number of rows; empty without groups."""
     if panel.group is None:
         return ""
-    count = "" if panel.points is None else f" ({len(panel.points)} row{'s' * (len(panel.points) != 1)})"
+    count = "" if panel.points is None else f" ({style.rows_of(len(panel.points), words)})"
     return words[panel.group] + count
 
 
-def verdict(best, group: str | None) -> str:
-    """The verdict on the best dose of a group; where curves are net of a cost, it is on the effect without it."""
-    return best.verdicts[group or ""] + " (without the cost)" * bool(best.curves.attrs.get("cost"))
+def verdict_above(ax, best, panel: Panel, group: str | None, words: dict[str, str]) -> None:
+    """The verdict on the best dose of a group as the title; where curves are net of a cost, it is on the effect without it."""
+    note = f" {words['(without the cost)']}" if best.curves.attrs.get("cost") else ""
+    style.verdict_above(ax, heading(panel, words), best.verdicts[group or ""], words, note)
 
 
-def handles(level: str, has_new: bool = False, has_points: bool = False) -> list:
-    """What a legend says of a curve; level: probability of the intervals in words."""
+def handles(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:
+    """What a legend says of the curves in some panels; color: of the mean curve."""
     found = [
-        Line2D([], [], color=style.BLUE, linewidth=1.4, label="Mean effect"),
-        Patch(facecolor=style.tint(INTERVAL), label=f"{level} interval of the mean"),
+        Line2D([], [], color=color, linewidth=1.4, label=words["Mean effect"]),
+        Patch(facecolor=style.tint(INTERVAL), label=words["{prob} interval of the mean"]),
     ]
-    if has_new:
-        found.append(Patch(facecolor=style.tint(NEW_STUDY), label=f"{level} interval of a new study"))
-    return found + [trials_handle()] * has_points
+    if any(panel.new_study is not None for panel in panels):
+        found.append(Patch(facecolor=style.tint(NEW_STUDY), label=words["{prob} interval of a new study"]))
+    found += untried(words, panels, color)
+    if any(panel.points is not None for panel in panels):
+        bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
+        found.append(
+            Line2D([], [], linestyle="none", marker="o", markersize=5, label=words["Trials (area: precision)"], **bubble)
+        )
+    return found
 
 
-def trials_handle() -> Line2D:
-    bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
-    return Line2D([], [], linestyle="none", marker="o", markersize=5, label="Trials (area: precision)", **bubble)
+def untried(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:
+    """What a legend says of dashes, if there are any in some panels."""
+    look = {"color": color, "linewidth": 1.4, "linestyle": (0, (2, 1))}  # shorter than in the figure: a handle has room for two
+    has = not all(panel.seen.all() for panel in panels)
+    return [Line2D([], [], **look, label=words["No trial near these doses"])] * has

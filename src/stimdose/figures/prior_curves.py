@@ -11,6 +11,7 @@ PRIOR = (0.88, 0.88, 0.88)
 """Colour of the prior's band."""
 REACH = 0.75
 """How far beyond the posterior, in spans of it, an axis follows the prior."""
+TEXTS = ("{prob} interval of the prior",)
 
 
 def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=None):
@@ -28,7 +29,7 @@ def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=
         Drawn on instead of a new figure.
     prob : float, probability of the central intervals
     labels : dict, optional
-        Other words for "dose", "effect", any set or group.
+        Other words for "dose", "effect", any set or group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -46,7 +47,8 @@ def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=
     first = curves[sets[0]]
     (dose, group), names, log = panels.dims_of(first), panels.groups_of(first), panels.is_log(first)
     words = {name: name for name in [*sets, *(names if group else [])]}
-    words = style.relabelled(words | {"dose": axis_label(dose), "effect": first.attrs.get("effect_label", "Effect")}, labels)
+    words |= {"dose": axis_label(dose), "effect": first.attrs.get("effect_label", "Effect")}
+    words = style.relabelled(words, labels, (*panels.TEXTS, *TEXTS, *panels.said_of(first), found.fit_warning), level)
     points = panels.checked_points(points, first)
     posterior = [panels.panels_of(curves[name], None, points, prob) for name in sets]
     prior = [panels.panels_of(priors[name], None, None, prob) for name in sets]
@@ -65,13 +67,11 @@ def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=
             panels.draw(each, posterior[row][k], best_se)
             each.set(xlabel=words["dose"], ylabel=words["effect"])
             style.entitle(each, ", ".join(words[name] for name in (sets[row], names[k]) if name))
-        handles = panels.handles(level, has_points=points is not None)
-        if not all(panel.seen.all() for panel in every):
-            handles.append(Patch(facecolor=style.tint(panels.INTERVAL / 2), label="Pale, dashed: doses that no trial tried"))
-        handles.append(Patch(facecolor=PRIOR, label=f"{level} interval of the prior"))
-        style.legend([axes.ravel()[0]], own, handles, first.attrs.get("held", ""), 4 if axes.shape[1] > 1 else 2)
+        handles = panels.handles(words, every)
+        handles.append(Patch(facecolor=PRIOR, label=words[TEXTS[0]]))
+        style.legend([axes.ravel()[0]], own, handles, words.get(first.attrs.get("held"), ""), 4 if axes.shape[1] > 1 else 2)
         if found.fit_warning:
-            style.warn_above(axes.ravel()[0], found.fit_warning, own)
+            style.warn_above(axes.ravel()[0], words[found.fit_warning], own)
     return axes
 
 

@@ -10,6 +10,7 @@ from . import panels, style
 
 ROW = 0.24
 """Height of a set in a figure of its own, inches."""
+TEXTS = ("Best dose: median, {prob} interval", "Its prior: {prob} interval", "Median [{prob}]", "Verdict")
 
 
 def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
@@ -25,7 +26,7 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
         Drawn on instead of a new figure; the texts stand right of them.
     prob : float, probability of the central intervals
     labels : dict, optional
-        Other words for "dose", any set or group.
+        Other words for "dose", any set or group, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -43,7 +44,9 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
     curve = next(iter(optima.values())).curves
     groups = list(dict.fromkeys(group for best in optima.values() for group in best.verdicts))
     words = {name: name for name in [*optima, *filter(None, groups)]}
-    words = style.relabelled(words | {"dose": f"Best dose: {axis_label(column)}"}, labels)
+    words |= {"dose": f"Best dose: {axis_label(column)}"}
+    verdicts = [verdict for best in optima.values() for verdict in best.verdicts.values()]
+    words = style.relabelled(words, labels, (*TEXTS, *verdicts, *panels.said_of(curve), found.fit_warning), level)
     lines = [(group, name, best) for group in groups for name, best in optima.items() if group in best.verdicts]
     y = np.array([k + groups.index(group) * bool(group) + bool(group) for k, (group, _, _) in enumerate(lines)], float)
     with style.house(own):
@@ -61,7 +64,7 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
             ax.hlines(at, low, high, color=style.BLUE, linewidth=1.4, zorder=3, label="_interval")
             ax.plot(middle, at, "o", color=style.BLUE, markersize=4, zorder=4, clip_on=False, label="_median")
             texts.append((f"{short(middle)} [{short(low)}, {short(high)}]", best.verdicts[group]))
-        _write(ax, y, texts, level)
+        _write(ax, y, texts, words)
         ax.set_yticks(y, [words[name] for _, name, _ in lines], fontsize=style.SMALL, parse_math=False)
         for group in filter(None, groups):
             first = next(at for at, line in zip(y, lines, strict=True) if line[0] == group)
@@ -69,9 +72,9 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
             ax.annotate(words[group], (0, first - 1), (-3, 0), ("axes fraction", "data"), annotation_clip=False, **look)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        style.legend([ax], own, _handles(level), curve.attrs.get("held", ""), 2)
+        style.legend([ax], own, _handles(words), words.get(curve.attrs.get("held"), ""), 2)
         if found.fit_warning:
-            style.warn_above(ax, found.fit_warning, own)
+            style.warn_above(ax, words[found.fit_warning], own)
     return ax
 
 
@@ -80,9 +83,9 @@ def _draws(dose, group: str) -> np.ndarray:
     return (dose.sel({by: group}) if by else dose).values.ravel()
 
 
-def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], level: str) -> None:
+def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str]) -> None:
     """Best dose and verdict right of the Axes, in columns under their headings."""
-    first = f"Median [{level}]"
+    first = words["Median [{prob}]"]
     wide = max(style.text_width(first, weight="bold"), *(style.text_width(text) for text, _ in texts)) + 10
     look = {
         "xycoords": ("axes fraction", "data"),
@@ -93,13 +96,13 @@ def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], level: str) -> None:
     for at, (numbers, verdict) in zip(y, texts, strict=True):
         color = style.RED if verdict == "did not converge" else "black"
         ax.annotate(numbers, (1, at), (8, 0), va="center", **look)
-        ax.annotate(verdict, (1, at), (8 + wide, 0), va="center", color=color, **look)
-    for heading, left in ((first, 8), ("Verdict", 8 + wide)):
+        ax.annotate(words[verdict], (1, at), (8 + wide, 0), va="center", color=color, **look)
+    for heading, left in ((first, 8), (words["Verdict"], 8 + wide)):
         ax.annotate(heading, (1, -0.7), (left, 2), va="bottom", fontweight="bold", **look)
 
 
-def _handles(level: str) -> list:
+def _handles(words: dict[str, str]) -> list:
     return [
-        Line2D([], [], color=style.BLUE, linewidth=1.4, marker="o", markersize=4, label=f"Best dose: median, {level} interval"),
-        Line2D([], [], color=style.GREY, linewidth=0.7, alpha=0.6, label=f"Its prior: {level} interval"),
+        Line2D([], [], color=style.BLUE, linewidth=1.4, marker="o", markersize=4, label=words[TEXTS[0]]),
+        Line2D([], [], color=style.GREY, linewidth=0.7, alpha=0.6, label=words[TEXTS[1]]),
     ]

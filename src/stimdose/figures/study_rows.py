@@ -24,8 +24,9 @@ def row_axes(count: int):
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def name_rows(ax, names, odd, of: str = "studies") -> None:
-    """Limits and names of lines from 0 downwards: of all, or of the odd ones if these are many, and then how many there are `of` what."""
+def name_rows(ax, names, odd, counted: str) -> None:
+    """Limits and names of lines from 0 downwards: of all, or of the odd ones if these are many, and then how many there are, in the
+    words `counted`."""
     count = len(names)
     ax.set_ylim(count - 0.4, -0.6)
     shown = [k for k, is_odd in enumerate(odd) if is_odd or count <= NAMED]
@@ -34,7 +35,7 @@ def name_rows(ax, names, odd, of: str = "studies") -> None:
     size = min(style.SMALL, max(4.5, points)) if len(shown) == count else style.SMALL
     places = shown
     if len(shown) < count:
-        ax.set_ylabel(f"{count} {of}")
+        ax.set_ylabel(style.filled(counted, count=count))
     if len(shown) < count and len(shown) > 1:  # so that names of neighbours do not overlap
         places = style.apart(np.array(shown, float), [1.2 * style.SMALL / points] * len(shown))
     ax.set_yticks(places, texts, fontsize=size, parse_math=False)

@@ -18,15 +18,25 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..errors import FigureError, StimdoseWarning
 
+PAPER = Path(__file__).with_name("paper.mplstyle")
+"""The house style as a file of matplotlib."""
+HOUSE = mpl.rc_params_from_file(PAPER, use_default_template=False)
+SAVED = {name: value for name, value in HOUSE.items() if name.startswith(("savefig.", "pdf.", "ps.", "svg."))}
+"""What counts when a figure is saved, whatever the style it was drawn in."""
+
 SINGLE, DOUBLE = 3.5, 7.2
 """Widths of one and of two journal columns, inches."""
 
 BAND = (0.92, 0.92, 0.92)
 """Of differences that do not matter."""
-BLUE, GREY, RED = "#0072B2", "#4D4D4D", "#B2182B"
-PALETTE = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of curves in one Axes; all kinds of colour vision tell them apart (Okabe and Ito)."""
-SMALL = 7.0
+PALETTE = tuple(HOUSE["axes.prop_cycle"].by_key()["color"])
+"""Of curves in one Axes."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Of the same curves, so that they can be told apart in grey."""
+BLUE, ORANGE, GREY, RED = PALETTE[0], PALETTE[1], "#4D4D4D", "#B2182B"
+ODD = "D"
+"""Marker of what is red: red is not seen by all, nor in grey."""
+SMALL = HOUSE["legend.fontsize"]
 """Font size of legends, table columns and notes, points."""
 
 FALLBACKS = (
@@ -42,29 +52,6 @@ FALLBACKS = (
     *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Arial Unicode MS", "Droid Sans Fallback"),
 )
 """Fonts that names of studies in Chinese, Japanese or Korean are written in, where they are installed."""
-
-HOUSE = {
-    "font.family": "sans-serif",
-    "font.size": 8.0,
-    "axes.labelsize": 8.0,
-    "axes.titlesize": 8.0,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
-    "axes.unicode_minus": True,
-    "axes.grid": False,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-}
-EMBEDDED_FONTS = {"pdf.fonttype": 42, "ps.fonttype": 42}
 
 
 @contextmanager
@@ -194,7 +181,7 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
         points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
         axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
     else:
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=4))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: number(value))
     getattr(ax, f"set_{which}lim")(low, high)
@@ -229,11 +216,28 @@ def given_axes(ax, count: int) -> np.ndarray:
     return np.ravel(ax)
 
 
-def relabelled(words: dict[str, str], labels: dict | None) -> dict[str, str]:
-    """The texts of a figure, with the caller's in place of some. FigureError for one that the figure does not have."""
-    if unknown := set(labels or ()) - set(words):
-        raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(words)}")
-    return words | dict(labels or {})
+def relabelled(words: dict[str, str], labels: dict | None, texts=(), prob: str = "") -> dict[str, str]:
+    """The texts of a figure by name, with the caller's in place of some. FigureError for one that the figure does not have.
+
+    words: the default by name. texts: those that are named by themselves, with numbers left open as "{rows}"; of these "{prob}", an
+    interval's probability in words, is filled in here. Empty ones are left out.
+    """
+    known = {text: text for text in texts if text} | words
+    if unknown := set(labels or ()) - set(known):
+        raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(known)}")
+    return {name: str(text).replace("{prob}", prob) for name, text in (known | dict(labels or {})).items()}
+
+
+def filled(text: str, **numbers) -> str:
+    """A text with its open places "{name}" filled in."""
+    for name, number in numbers.items():
+        text = text.replace(f"{{{name}}}", str(number))
+    return text
+
+
+def rows_of(count: int, words: dict[str, str]) -> str:
+    """3 rows, 1 row."""
+    return filled(words["{rows} row" if count == 1 else "{rows} rows"], rows=count)
 
 
 def legend(axes, own: bool, handles: list, title: str, columns: int) -> None:
@@ -298,10 +302,11 @@ def entitle(ax, text: str, **look) -> None:
     ax.set_title(wrap(text, width * (0.85 if look.get("fontweight") == "bold" else 1)), parse_math=False, **look)
 
 
-def verdict_above(ax, heading: str, verdict: str) -> None:
+def verdict_above(ax, heading: str, verdict: str, words: dict[str, str], note: str = "") -> None:
     """The verdict on an optimum as the title, after the group it is on; in red where the chains disagree about it."""
-    color = RED if verdict.startswith("did not converge") else "black"
-    entitle(ax, f"{heading}:\n{verdict}" if heading else f"Verdict: {verdict}", fontweight="bold", color=color)
+    color, said = RED if verdict.startswith("did not converge") else "black", words.get(verdict, verdict) + note
+    text = f"{heading}:\n{said}" if heading else filled(words["Verdict: {verdict}"], verdict=said)
+    entitle(ax, text, fontweight="bold", color=color)
 
 
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
@@ -322,8 +327,15 @@ def tint(strength: float, color: str = BLUE) -> tuple[float, ...]:
     return tuple(1 - strength * (1 - part) for part in to_rgb(color))
 
 
+def _from_the_start(figure) -> None:
+    """Axes back where they stood before any layout: each starts from the last, and would differ from it in the last digits."""
+    for ax in figure.axes if figure.get_layout_engine() else ():
+        if ax.get_in_layout() and ax.get_subplotspec():
+            ax.set_subplotspec(ax.get_subplotspec())
+
+
 def save(figure, path, formats=("pdf", "png")) -> list[Path]:
-    """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins.
+    """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins. The same figure gives the same bytes.
 
     Parameters
     ----------
@@ -353,8 +365,9 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
         unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(name)  # same figure, same bytes
         try:
-            with mpl.rc_context(EMBEDDED_FONTS), _no_word_on_glyphs():
-                figure.savefig(unfinished, format=name, dpi=300, bbox_inches="tight", pad_inches=0.03, metadata=undated)
+            _from_the_start(figure)
+            with mpl.rc_context(SAVED), _no_word_on_glyphs():
+                figure.savefig(unfinished, format=name, metadata=undated)
             os.replace(unfinished, target)
         finally:
             unfinished.unlink(missing_ok=True)

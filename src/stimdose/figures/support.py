@@ -14,6 +14,7 @@ from . import style
 SIDE = 1.6
 """Of a panel in a figure of its own, inches."""
 BUBBLE = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
+TEXTS = ("Trials (area: rows)", "Most pulses possible, at the highest of the third dose", "{rows} row", "{rows} rows")
 LIMIT = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
 
 
@@ -34,7 +35,7 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
     ax : array of Axes (doses - 1, doses - 1), optional
         Drawn on instead of a new figure; those above the diagonal stay as they are.
     labels : dict, optional
-        Other words for any dose.
+        Other words for any dose, or any other text of the figure, by that text.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
     FigureError for fewer than two doses, and for doses that the DataFrame lacks or never has.
     """
     names, own = list(found.correlation.columns), ax is None
-    words = style.relabelled({name: axis_label(name) for name in names}, labels)
+    words = style.relabelled({name: axis_label(name) for name in names}, labels, (*TEXTS, found.fit_warning))
     if len(names) < 2:
         raise FigureError("which combinations trials tried is a question about two doses or more")
     if missing := [name for name in names if name not in doses]:
@@ -64,7 +65,7 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
                 style.dose_axis(each, *style.padded(values[name].to_numpy(), True), True, which)
             _draw(each, values[[first, second]].dropna())
             r = found.correlation.loc[first, second]
-            text = f"r = {style.number(r, 2) if np.isfinite(r) else '?'} ({found.rows.loc[first, second]} rows)"
+            text = f"r = {style.number(r, 2) if np.isfinite(r) else '?'} ({style.rows_of(found.rows.loc[first, second], words)})"
             each.set_title(text, fontsize=style.SMALL, parse_math=False)
             width = min(100.0, 0.9 * each.get_window_extent().width * 72 / each.figure.dpi)
             each.set(xlabel=style.wrap(words[first], width), ylabel=style.wrap(words[second], 100))
@@ -76,12 +77,12 @@ def support(found, doses, *, duty_limit=False, ax=None, labels=None):
             if own and column > 0:
                 each.set_ylabel("")
                 each.tick_params(labelleft=False)
-        handles = [Line2D([], [], linestyle="none", marker="o", markersize=5, label="Trials (area: rows)", **BUBBLE)]
+        handles = [Line2D([], [], linestyle="none", marker="o", markersize=5, label=words[TEXTS[0]], **BUBBLE)]
         if duty_limit:
-            handles.append(Line2D([], [], **LIMIT, label="Most pulses possible, at the highest of the third dose"))
+            handles.append(Line2D([], [], **LIMIT, label=words[TEXTS[1]]))
         style.legend([axes[-1, -1]], own, handles, "", 2 if size > 1 else 1)
         if found.fit_warning:
-            style.warn_above(axes[0, 0], found.fit_warning, own)
+            style.warn_above(axes[0, 0], words[found.fit_warning], own)
     return axes
 
 

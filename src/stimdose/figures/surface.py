@@ -10,15 +10,25 @@ from matplotlib.ticker import MaxNLocator
 
 from ..columns import axis_label
 from ..errors import FigureError
-from . import style
+from . import panels, style
 
 WIDTH = 5.0
 """Of a figure of its own, inches: one and a half columns."""
 COLOURS = mpl.colormaps["viridis"]
 FADE = {"facecolor": (1, 1, 1, 0.5), "edgecolor": style.GREY, "linewidth": 0}
 HATCH = "///"
-REGION = {"color": "#D55E00", "linewidth": 1.6}
+REGION = {"color": style.ORANGE, "linewidth": 1.6}
 RIDGE = {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2))}
+TEXTS = (
+    "No trial near these doses",
+    "Trials ({rows})",
+    "Trials ({rows}; {missing} more with a dose missing)",
+    "{rows} row",
+    "{rows} rows",
+    "{prob} region of the best combination",
+    "Best {second} for each {first}",
+    "{verdict} in {dose}",
+)
 TRIALS = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
 
 
@@ -41,7 +51,7 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
         Drawn on instead of a new figure.
     prob : float, probability of the joint region
     labels : dict, optional
-        Other words for either dose or "effect".
+        Other words for either dose, "effect", or any other text of the figure, by that text.
 
     Returns
     -------
@@ -53,7 +63,9 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
     """
     level, own, (first, second), logs = style.percent(prob), ax is None, _doses(surface), surface.attrs.get("log_axes", [0, 0])
     words = {first: axis_label(first), second: axis_label(second), "effect": surface.attrs.get("effect_label", "Effect")}
-    words = style.relabelled(words, labels)
+    verdicts = [part.partition(" in ")[0] for part in getattr(optimum, "verdict", "").split(", ")]
+    texts = (*TEXTS, panels.VERDICT[0], *verdicts, getattr(optimum, "fit_warning", ""), *panels.said_of(surface))
+    words = style.relabelled(words, labels, texts, level)
     x, y, mean = surface[first].values, surface[second].values, surface.mean(("chain", "draw")).transpose(first, second).values.T
     places = None if points is None else _places(points, first, second, logs)
     with style.house(own):
@@ -66,31 +78,33 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
         handles = []
         if "visited" in surface.coords and not surface["visited"].all():
             _fade(ax, x, y, ~surface["visited"].transpose(first, second).values.T)
-            handles.append(Patch(**FADE, hatch=HATCH, label="No trial near these doses"))
+            handles.append(Patch(**FADE, hatch=HATCH, label=words["No trial near these doses"]))
         if places is not None:
             shown = places[np.isfinite(places).all(axis=1)]
             ax.plot(*shown.T, "o", **TRIALS, zorder=6, clip_on=False, label="_trials")
-            label = (
-                f"Trials ({len(shown)} rows"
-                + f"; {len(places) - len(shown)} more with a dose missing" * (len(shown) < len(places))
-                + ")"
-            )
+            label = words[TEXTS[1] if len(shown) == len(places) else TEXTS[2]]
+            label = style.filled(label, rows=style.rows_of(len(shown), words), missing=len(places) - len(shown))
             handles.append(Line2D([], [], linestyle="none", marker="o", **TRIALS, label=label))
         if optimum is not None:
             _draw_best(ax, surface, optimum, prob)
-            handles.append(Line2D([], [], **REGION, label=f"{level} region of the best combination"))
-            handles.append(Line2D([], [], **RIDGE, label=f"Best {_plain(words[second])} for each {_plain(words[first])}"))
-            style.verdict_above(ax, "", _in_words(optimum.verdict, {name: words[name] for name in (first, second)}))
-        style.legend([ax], own, handles, surface.attrs.get("held", ""), 2)
+            handles.append(Line2D([], [], **REGION, label=words["{prob} region of the best combination"]))
+            ridge = style.filled(
+                words["Best {second} for each {first}"], first=_plain(words[first]), second=_plain(words[second])
+            )
+            handles.append(Line2D([], [], **RIDGE, label=ridge))
+            style.verdict_above(ax, "", _in_words(optimum.verdict, words), words)
+        style.legend([ax], own, handles, words.get(surface.attrs.get("held"), ""), 2)
         if warning := getattr(optimum, "fit_warning", "") or surface.attrs.get("warning"):
-            style.warn_above(ax, warning, own)
+            style.warn_above(ax, words[warning], own)
     return ax
 
 
 def _in_words(verdict: str, words: dict[str, str]) -> str:
     """A verdict with the words of the axes in place of the names of doses."""
     parts = [part.partition(" in ") for part in verdict.split(", ")]
-    return ", ".join(f"{word} in {words[dose][0].lower()}{words[dose][1:]}" if dose else word for word, _, dose in parts)
+    lower = lambda text: text[:1].lower() + text[1:]
+    one = lambda verdict, dose: style.filled(words["{verdict} in {dose}"], verdict=words[verdict], dose=lower(words[dose]))
+    return ", ".join(one(part, dose) if dose else words[part] for part, _, dose in parts)
 
 
 def _plain(label: str) -> str:

@@ -8,12 +8,13 @@ from matplotlib.ticker import MaxNLocator
 from ..columns import COLUMNS
 from ..doses import chance, short
 from ..errors import FigureError
-from . import style
+from . import panels, style
 
 HEIGHT = 0.75
 """Of the highest density; rows are 1 apart."""
 DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
-COLOURS = {"within": style.BLUE, "across": "#D55E00", "difference": style.GREY}
+COLOURS = {"within": style.BLUE, "across": style.ORANGE, "difference": style.GREY}
+TEXTS = ("Median, {prob} interval", "±{delta}, the smallest difference that matters")
 
 
 def within_across(slopes, *, ax=None, prob=0.95, labels=None):
@@ -22,14 +23,14 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
     Parameters
     ----------
     slopes : WithinAcross
-        Or any object with draws (Dataset (chain, draw) of within, across and difference, effect units per reference dose), p_differ,
-        delta (the smallest difference that matters), verdict (words), column and reference (of the dose), studies and several (how
-        many there are, and how many have several doses).
+        Or any object with draws (Dataset (chain, draw) of within, across and difference, effect units per reference dose; attrs,
+        optional: effect_unit), p_differ, delta (the smallest difference that matters), verdict (words), column and reference (of the
+        dose), studies and several (how many there are, and how many have several doses).
     ax : Axes, optional
         Drawn on instead of a new figure.
     prob : float, probability of the intervals
     labels : dict, optional
-        Other words for "effect", "within", "across" or "difference".
+        Other words for "effect", "within", "across", "difference", or any other text of the figure, by that text.
 
     Returns
     -------
@@ -46,13 +47,14 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
     if not all(np.isfinite(each).all() and np.ptp(each) > 0 for each in values.values()):
         raise FigureError("draws of slopes must be finite numbers that vary")
     unit = COLUMNS[slopes.column].unit if slopes.column in COLUMNS else slopes.column
+    effect = draws.attrs.get("effect_unit")
     words = {
-        "effect": f"Effect of {short(slopes.reference)} {unit}",
+        "effect": f"Effect of {short(slopes.reference)} {unit}" + (f" ({effect})" if effect else ""),
         "within": f"Within trials\n({slopes.several} of {slopes.studies} studies)",
         "across": f"Across trials\n({slopes.studies} studies)",
         "difference": f"Difference\n(P({_side(draws)} zero) {chance(slopes.p_differ)})",
     }
-    words = style.relabelled(words, labels)
+    words = style.relabelled(words, labels, (*TEXTS, *panels.VERDICT[:1], slopes.verdict), level)
     core = np.concatenate([np.quantile(each, [0.001, 0.999]) for each in values.values()])
     with style.house(own):
         ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1] if own else ax
@@ -65,10 +67,10 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
         ax.set_yticks(range(len(COLOURS)), [words[name] for name in COLOURS], fontsize=style.SMALL, parse_math=False)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        style.verdict_above(ax, "", slopes.verdict)
+        style.verdict_above(ax, "", slopes.verdict, words)
         handles = [
-            Line2D([], [], color=style.GREY, linewidth=1.2, marker="o", markersize=4, label=f"Median, {level} interval"),
-            Line2D([], [], **DELTA, label=f"±{style.number(slopes.delta)}, the smallest difference that matters"),
+            Line2D([], [], color=style.GREY, linewidth=1.2, marker="o", markersize=4, label=words[TEXTS[0]]),
+            Line2D([], [], **DELTA, label=style.filled(words[TEXTS[1]], delta=style.number(slopes.delta))),
         ]
         style.legend([ax], own, handles, "", 1)
     return ax
