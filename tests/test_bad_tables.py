@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import stimdose as sd
 from stimdose.columns import COLUMNS
 
-many = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-some = settings(many, max_examples=40)
+many = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+some = settings(many, max_examples=20)
 
 NUMBERS = ("effect", "se", "baseline_severity", "n_active")
 DOSES = ("frequency_hz", "session_min", "sessions", "total_pulses", "intensity_percent_rmt")
