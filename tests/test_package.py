@@ -25,8 +25,8 @@ ORDER = """
     results files storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
-    predictive prior_checks without_study outliers influence checks assumptions theta_burst designs figures outputs demo terminal
-    options questions comparisons cli __main__
+    predictive prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures outputs
+    manifest reports reruns demo terminal options questions comparisons report_commands cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -84,7 +84,8 @@ PUBLIC = {
     *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("compare_priors", "PriorComparison", "compare_models", "ModelComparison"),
     *("bayes_factors", "BayesFactors", "marginal_likelihood", "MarginalLikelihood"),
-    *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
+    *("report", "rerun", "Rerun"),
+    *("columns", "effects", "figures", "protocol", "scales", "sentences", "shapes", "summaries"),
 }
 
 
@@ -96,7 +97,18 @@ def test_public_functions_are_never_shadowed_by_modules():
     for module in pkgutil.iter_modules(sd.__path__):
         if module.name != "__main__":
             importlib.import_module(f"stimdose.{module.name}")
-    for name in PUBLIC - {"batches", "columns", "effects", "figures", "protocol", "scales", "shapes", "summaries", "COLUMNS"}:
+    for name in PUBLIC - {
+        "batches",
+        "columns",
+        "effects",
+        "figures",
+        "protocol",
+        "scales",
+        "sentences",
+        "shapes",
+        "summaries",
+        "COLUMNS",
+    }:
         assert not isinstance(getattr(sd, name), types.ModuleType), name
         assert getattr(sd, name).__doc__, name
 

@@ -11,6 +11,7 @@ from . import options as opt
 from .comparisons import comparisons
 from .errors import ConvergenceWarning, StimdoseError
 from .questions import BEST, questions
+from .report_commands import reports
 from .terminal import console, escape, grouped, say, say_written, show, show_notes, upright, warn_of
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(questions)
 app.add_typer(comparisons)
+app.add_typer(reports)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from .trials import Trials
 
 NAME, TABLE, FORMAT = "manifest.json", "table.json", "stimdose manifest 1"
 NEEDED = ("format", "model", "table", "seed", "settings", "report", "versions", "machine", "posterior_sha256", "tables")
-FROM_NOTHING, FROM_A_FIT, WEIGHTED = "from nothing", "from another fit", "weighted draws of another fit"
+FROM_NOTHING, FROM_A_FIT, WEIGHTED = "from nothing", "from another fit", "from weighted draws of another fit"
 """How the sampler started. Only of the first does the manifest hold all that the draws depend on."""
 
 

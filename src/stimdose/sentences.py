@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from . import joint_verdicts, verdicts
+from .checks import Check
 from .columns import COLUMNS, axis_label
 from .doses import chance, short
 from .ecology import WithinAcross
 from .joint_optima import JointOptimum
 from .optima import Optimum
+from .prior_comparison import PriorComparison
 
 CHANCES = (
     (0.99, "almost certain"),
@@ -27,7 +29,7 @@ CHANCES = (
 )
 """Least probability, and the words for it. Every sentence uses these, with the number beside them."""
 NO_ADVICE = "This describes the trials and is not advice on treatment."
-UNCONVERGED = "The computation did not converge, so nothing is said about the dose of {name} with the largest effect."
+UNCONVERGED = "The computation did not converge, so nothing is said about where along {name} the effect is largest."
 SENTENCES = {
     "identified": (
         "The effect is largest at about {best} ({prob} interval {low} to {high}), inside the range that was tried ({tried}). "
@@ -46,7 +48,7 @@ SENTENCES = {
         "These trials cannot tell which of the two the effect belongs to."
     ),
     "flat": "No dose in the range that was tried ({tried}) differs from another by more than {delta}: none stands out.",
-    "not identified": "These trials do not tell at which {name} the effect is largest. The range that was tried is {tried}.",
+    "not identified": "These trials do not tell where along {name} the effect is largest. The range that was tried is {tried}.",
     "did not converge": UNCONVERGED,
 }
 """By verdict on one dose. best, low, high, effect and near are of "identified" alone."""
@@ -64,7 +66,7 @@ JOINT = {
 }
 """By verdict on two doses."""
 ECOLOGY = {
-    "differ": "Comparing trials does not give the slope that is seen within trials, so that part of the gradient may be due to other differences.",
+    "differ": "Comparing trials does not give the slope that is seen within trials: part of the gradient may be due to other differences.",
     "agree": "The slopes within and across trials agree.",
     "not clear": "These trials do not tell whether the slopes within and across trials differ.",
     "did not converge": "The computation of the slopes within and across trials did not converge.",
@@ -133,6 +135,24 @@ def _numbers(best: Optimum, line: pd.Series, group: str, unit: str, prob: float)
         "effect": estimate(line["effect_at_best"], line["effect_low"], line["effect_high"], unit),
         "near": f"It is {chance_words(share)} that the effect at this dose is within {best.delta:g} of the largest.",
     }
+
+
+def about_other_priors(found: PriorComparison, column: str, group: str = "") -> str:
+    """Whether the verdict on a dose (of a group) is the same under the other priors."""
+    verdicts = found.table()["verdict"].xs((column, group), level=("dose", "group"))
+    own, others = verdicts[found.reference], verdicts.drop(found.reference)
+    moved = [f"{word} under {name}" for name, word in others.items() if word != own]
+    if moved:
+        return f"The verdict is another under other priors: {', '.join(moved)}."
+    return f"The verdict is the same under the other priors that were compared ({', '.join(map(str, others.index))})."
+
+
+def about_single_studies(found: Check, column: str, group: str = "") -> str:
+    """Whether the verdict on a dose (of a group) hangs on a single study."""
+    table = found.tables["left_out"]
+    own = table[(table["dose"] == column) & (table["group"] == group)]
+    moved = [f"{line.verdict} without {line.study}" for line in own[own["changes"].astype(bool)].itertuples()]
+    return f"The verdict hangs on single studies: {', '.join(moved)}." if moved else "The verdict stays without any single study."
 
 
 def about_best_combination(best: JointOptimum, prob: float = 0.95) -> str:

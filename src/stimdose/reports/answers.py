@@ -8,6 +8,8 @@ from ..sentences import (
     about_best_dose,
     about_mean_effect,
     about_more_is_better,
+    about_other_priors,
+    about_single_studies,
     curve_in_numbers,
     dose_words,
     estimate,
@@ -18,6 +20,8 @@ from .parts import Figure, Section, Table, Text, sentences, text
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
+TELLING = ("identified", "flat", "still rising", "still falling")
+"""Verdicts beside which it says something how probable each dose is to be near the best."""
 SHOWN = ("verdict", "best_dose", "low", "high", "effect_at_best", "effect_low", "effect_high", "from", "to")
 RULE = (
     "best dose: median of the posterior with its 95 % interval, within the range from-to; effect: mean with its 95 % interval. "
@@ -40,43 +44,58 @@ def section(found: Findings) -> Section:
         blocks.append(Table("more-is-better", found.more_is_better.set_index("dose"), "Whether more is better", note))
     blocks += text(about_mean_effect(found.effects))
     blocks += _forest(found)
-    return Section("The answer", "answer", tuple(blocks))
+    return Section("answer", tuple(blocks))
 
 
 def _one_dose(found, column: str, best) -> list:
-    said = [f"{group}: {words}" if group else words for group, words in about_best_dose(best).items()]
     mean, new, points = found.curves(column)
     held = f"; held: {mean.attrs['held']}" if mean.attrs["held"] else ""
+    name = name_words(column)
     curve = Figure(
         f"dose-response-{column}",
         partial(figures.dose_response, mean, new_study=new, points=points),
-        f"Effect by {name_words(column)}: mean over studies with its 95 % interval, and 95 % of new studies (lighter){held}",
-        f"Curve of the effect by {name_words(column)} ({mean.attrs['effect_label']}), from {_range(mean)}: {curve_in_numbers(mean)}. "
+        f"Effect by {name}: mean over studies with its 95 % interval, and 95 % of new studies (lighter){held}",
+        f"Curve of the effect by {name} ({mean.attrs['effect_label']}), from {_range(mean)}: {curve_in_numbers(mean)}. "
         f"{len(points)} rows of the table are drawn beside it. Verdict: {best.verdict}.",
     )
     under = Figure(
         f"optimum-{column}",
         partial(figures.optimum, best, points=points),
-        f"Where the effect is largest along {name_words(column)}, as a posterior below the curve; verdict: {best.verdict}",
+        f"Where the effect is largest along {name}, as a posterior below the curve; verdict: {best.verdict}",
         f"Posterior of the dose with the largest effect: {_optimum_in_numbers(best)}.",
     )
     near = Figure(
         f"near-best-{column}",
         partial(figures.near_best, best),
         f"Probability that the effect at a dose is within {best.delta:g} of the largest",
-        f"Probability, by {name_words(column)}, that the effect is within {best.delta:g} of the largest: {_near_in_numbers(best)}.",
+        f"Probability, by {name}, that the effect is within {best.delta:g} of the largest: {_near_in_numbers(best)}.",
     )
     table = best.table()
-    table = table.rename_axis(best.by or "group") if len(table) > 1 or best.by else table.rename_axis(None)
-    shown = Table(f"optimum-{column}", table, f"The dose with the largest effect: {name_words(column)}", RULE, SHOWN)
+    table = table.rename_axis(best.by or None)
     return [
-        Text((f"{_title(column)}: {best.verdict}", *said), "verdict"),
+        Text((f"{_title(column)}: {best.verdict}", *_said(found, column, best)), "verdict"),
         curve,
-        *text(*sentences(best.explanation), kind="note"),
+        *text(*[f"{remark}." for remark in dict.fromkeys(best.remarks)], kind="note"),
         under,
-        shown,
-        near,
+        Table(f"optimum-{column}", table, f"The dose with the largest effect: {name}", RULE, SHOWN),
+        *([near] if set(best.verdicts.values()) & set(TELLING) else []),
     ]
+
+
+def _said(found, column: str, best) -> list[str]:
+    """The verdict of each group in sentences, and whether it holds under other priors and without single studies."""
+    lines = []
+    for group, words in about_best_dose(best).items():
+        parts = [words]
+        if best.verdicts[group] != "did not converge" and not best.fit_warning:
+            known = not isinstance(found.priors, str)
+            parts.append(about_other_priors(found.priors, column, group) if known else f"Other priors: {found.priors}.")
+            known = not isinstance(found.check, str)
+            parts.append(
+                about_single_studies(found.check, column, group) if known else f"Single studies left out: {found.check}."
+            )
+        lines.append(f"{f'{group}: ' if group else ''}{' '.join(parts)}")
+    return lines
 
 
 def _title(column: str) -> str:
@@ -133,7 +152,7 @@ def _forest(found) -> list:
         "effects",
         effects.set_index("label").rename_axis("row"),
         "Every effect as reported, and as the model sees it",
-        is_long=True,
+        is_folded=True,
     )
     if len(effects) > FOREST_ROWS:
         return [

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from . import evidence_replies
 from .findings import Findings
-from .parts import Section, Table, text
+from .parts import TITLES, Section, Table, text
 from .references import reference
-from .replies import REPLIES
 
+REPLIES = evidence_replies.REPLIES
+"""Those of `replies` too: both write into one register."""
 NAMES = ("barg", "robust", "prisma", "grade")
 """In the order of the report."""
 
@@ -24,7 +26,7 @@ def checklist(name: str) -> dict:
 def section(found: Findings) -> Section:
     """Every checklist as a table."""
     blocks = text("Requests are in our own words; the papers have theirs. What no table, model or fit can tell says so.")
-    return Section("Checklists", "checklists", (*blocks, *(table_of(name, found) for name in NAMES)))
+    return Section("checklists", (*blocks, *(table_of(name, found) for name in NAMES)))
 
 
 def table_of(name: str, found: Findings) -> Table:
@@ -36,7 +38,7 @@ def table_of(name: str, found: Findings) -> Table:
             "item": [item["number"] for item in listed["item"]],
             "request": [item["request"] for item in listed["item"]],
             "answer": [reply.words for reply in replies],
-            "section": [reply.section for reply in replies],
+            "section": [TITLES.get(reply.section, "") for reply in replies],
         }
     ).set_index("item")
     if not found.fit.diagnosis.converged:

@@ -31,17 +31,15 @@ def section(found: Findings) -> Section:
         Table(
             "audit-summary", ledger(audit), "What was computed, filled in or assumed on the way from the table to the likelihood"
         ),
-        Table("audit", audit.astype({"row": object}).set_index("row"), "The same, row by row", is_long=True),
+        Table("audit", audit.astype({"row": object}).set_index("row"), "The same, row by row", is_folded=True),
         *text(f"{counted(len(dropped), 'row')} left out: {listed(dropped)}." if dropped else "No row was left out.", kind="note"),
-        Table("completeness", reported(found), "How many studies report each field", is_long=True),
+        Table("completeness", reported(found), "How many studies report each field", is_folded=True),
         *text(unreported(found), kind="note"),
     ]
     if len(found.imputed):
         caption = "What is not printed as a number, and what the fit believes of it: median and 95 % interval"
-        blocks.append(Table("imputed", found.imputed.set_index("row"), caption, is_long=True))
-    return Section(
-        "The data", "data", tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)) + _support(found)
-    )
+        blocks.append(Table("imputed", found.imputed.set_index("row"), caption, is_folded=True))
+    return Section("data", tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)) + _support(found))
 
 
 def described(found: Findings) -> str:

@@ -1,6 +1,7 @@
 """Everything that a report says of a fit, computed once."""
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from ..checks import Check, check
 from ..curves import curve, points
 from ..dose_space import Support, support
 from ..ecology import WithinAcross, within_across
-from ..errors import StimdoseError
+from ..errors import ConvergenceWarning, StimdoseError
 from ..joint_optima import JointOptimum, joint_optimum
 from ..named_priors import PriorSet
 from ..optima import Optimum, default_delta, optimum
@@ -95,6 +96,12 @@ class Findings:
 
 def findings(fit: Fit, options: Options) -> Findings:
     """Everything that a report says of a fit. Raises StimdoseError where `delta` must be stated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # every number of such a fit says so
+        return _findings(fit, options)
+
+
+def _findings(fit: Fit, options: Options) -> Findings:
     model, delta = fit.model, options.delta
     if delta is None and model.doses:
         default_delta(model, fit.trials)

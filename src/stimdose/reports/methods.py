@@ -54,7 +54,7 @@ def _data(found: Findings) -> list[str]:
 
 def _priors(found: Findings) -> list[str]:
     lines = [
-        f"{name} ~ {line['prior']} (95 % interval {line['low']:.3g} to {line['high']:.3g}){f': {line["why"]}' if line['why'] else ': no reason is stated'}."
+        f"{name} ~ {line['prior']} (95 % interval {line['low']:.3g} to {line['high']:.3g}): {line['why'] or 'no reason is stated'}."
         for name, line in found.prior_table.iterrows()
     ]
     return ["Priors, in the units of the table, were:", *lines]
@@ -65,9 +65,9 @@ def _verdicts(found: Findings) -> list[str]:
         return ["The model has no dose, and no best dose was sought."]
     deltas = listed(f"{best.delta:g} ({column})" for column, best in found.optima.items())
     return [
-        "Within the range of doses tried, the dose with the largest effect was found in every posterior draw. It was called identified only if it "
-        f"had been tried and the effect there exceeded that at both ends of the range by more than the smallest difference that matters, {deltas}, "
-        f"with a probability of at least {CERTAINTY:g}; verdicts that the prior alone gives were held back."
+        "Within the range of doses tried, the dose with the largest effect was found in every posterior draw. It was called identified "
+        "only if it had been tried and the effect there exceeded that at both ends of the range by more than the smallest difference that "
+        f"matters, {deltas}, with a probability of at least {CERTAINTY:g}; verdicts that the prior alone gives were held back."
     ]
 
 
@@ -118,7 +118,6 @@ def section(found: Findings) -> Section:
     attrs = found.fit.tree.attrs
     versions = pd.DataFrame({"version": json.loads(attrs["versions"])}).rename_axis("software")
     return Section(
-        "Software, seed and references",
         "software",
         (
             *text(

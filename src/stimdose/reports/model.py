@@ -13,7 +13,6 @@ def section(found: Findings) -> Section:
     """What was assumed."""
     note = f"low, high: 95 % interval of the prior{unexplained(found)}"
     return Section(
-        "The model and its priors",
         "model",
         (
             *text(found.fit.model.description, *described(found)),
@@ -121,9 +120,9 @@ def convergence(found: Findings) -> Section:
             "Posterior of every parameter of the population",
             "low, high: 95 % interval",
         ),
-        Table("convergence", table, "R-hat and effective sample size of parameters and best doses", is_long=True),
+        Table("convergence", table, "R-hat and effective sample size of parameters and best doses", is_folded=True),
     ]
-    return Section("Convergence", "convergence", tuple(blocks))
+    return Section("convergence", tuple(blocks))
 
 
 def sampling(found: Findings) -> str:

@@ -6,6 +6,9 @@ from typing import Literal
 
 import pandas as pd
 
+LONG = 30
+"""The page shows a table of more lines than this folded."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -30,7 +33,7 @@ class Table:
     """A table: its file name without suffix, the frame, whose index labels its lines, its caption, and a note below it.
 
     shown: the columns that the page shows, if not all. links: by position of the line, the key of the section that the last column points
-    to. is_long: whether the page shows it folded.
+    to. is_folded: whether the page shows it only on demand, whatever its length.
     """
 
     name: str
@@ -39,7 +42,12 @@ class Table:
     note: str = ""
     shown: tuple[str, ...] | None = None
     links: dict[int, str] = field(default_factory=dict)
-    is_long: bool = False
+    is_folded: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the page shows it folded."""
+        return self.is_folded or len(self.frame) > LONG
 
     @property
     def warning(self) -> str:
@@ -47,13 +55,31 @@ class Table:
         return str(self.frame.attrs.get("warning", ""))
 
 
+TITLES = {
+    "answer": "The answer",
+    "data": "The data",
+    "model": "The model and its priors",
+    "convergence": "Convergence",
+    "checks": "Checks",
+    "left-out": "Without each study",
+    "slopes": "Within and across trials",
+    "priors": "Sensitivity to the priors",
+    "checklists": "Checklists",
+    "software": "Software, seed and references",
+}
+"""Titles of the sections, in their order on the page, by the key by which others point to them."""
+
+
 @dataclass(frozen=True)
 class Section:
-    """A section: its title, the key by which others point to it, and its blocks in order."""
+    """A section: its key, and its blocks in order."""
 
-    title: str
     key: str
     blocks: tuple[Text | Figure | Table, ...]
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.key]
 
 
 def text(*paragraphs: str, kind: str = "plain") -> list[Text]:

@@ -16,7 +16,7 @@ def checks(found: Findings) -> Section:
     """Checks of the fit against its trials."""
     check = found.check
     if isinstance(check, str):
-        return Section("Checks", "checks", tuple(text(_sentence("Checks of the fit against its trials", check), kind="note")))
+        return Section("checks", tuple(text(_sentence("Checks of the fit against its trials", check), kind="note")))
     tables, pit = check.tables, check.tables["pit"]
     outside = int(((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).sum())
     rows = tables["rows"]
@@ -40,17 +40,17 @@ def checks(found: Findings) -> Section:
             tables["parameters"],
             "Posterior beside prior",
             "contraction: 1 - posterior variance / prior variance",
-            is_long=True,
+            is_folded=True,
         ),
     ]
-    return Section("Checks", "checks", tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)))
+    return Section("checks", tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)))
 
 
 def left_out(found: Findings) -> Section:
     """The answers without each study."""
     check = found.check
     if isinstance(check, str):
-        return Section("Without each study", "left-out", tuple(text(_sentence("Leaving out single studies", check), kind="note")))
+        return Section("left-out", tuple(text(_sentence("Leaving out single studies", check), kind="note")))
     studies, moved = check.table(), check.tables["left_out"]
     flagged = [f"{name}: {flag}." for name, flag in check.flagged.items()]
     most = studies["mean_change"].abs().idxmax()
@@ -83,10 +83,10 @@ def left_out(found: Findings) -> Section:
             "Every study against the others, the most remarkable first",
             note,
             shown,
-            is_long=len(studies) > MOVED,
+            is_folded=len(studies) > MOVED,
         )
     )
-    return Section("Without each study", "left-out", tuple(blocks))
+    return Section("left-out", tuple(blocks))
 
 
 def _influence(check, dose: str, group: str) -> Figure:
@@ -116,21 +116,19 @@ def slopes(found: Findings) -> Section:
         blocks.append(Figure(f"within-across-{column}", partial(figures.within_across, each), caption, said))
         blocks.append(Table(f"within-across-{column}", each.table(), caption, f"effects of {dose_words(column, each.reference)}"))
     blocks = blocks or text("The model has no dose: there are no slopes to compare.", kind="note")
-    return Section("Within and across trials", "slopes", tuple(blocks))
+    return Section("slopes", tuple(blocks))
 
 
 def priors(found: Findings) -> Section:
     """What moves with the priors."""
     moved = found.priors
     if isinstance(moved, str):
-        return Section(
-            "Sensitivity to the priors", "priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note"))
-        )
+        return Section("priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note")))
     blocks = [
         *text(*sentences(moved.explanation)),
         Table("priors-verdicts", moved.table(), "Verdicts and best doses under each set of priors"),
         Table("priors-effects", moved.effects(), "The mean effect at reference doses under each set of priors"),
-        Table("priors-heterogeneity", moved.heterogeneity(), "Heterogeneity under each set of priors", is_long=True),
+        Table("priors-heterogeneity", moved.heterogeneity(), "Heterogeneity under each set of priors", is_folded=True),
         Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors"),
         Table("priors-methods", moved.methods, "How the posterior under each set was found"),
     ]
@@ -160,7 +158,6 @@ def priors(found: Findings) -> Section:
             )
         )
     return Section(
-        "Sensitivity to the priors",
         "priors",
         tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)),
     )

@@ -113,7 +113,8 @@ def as_html(table: Table) -> str:
         for k, (text, is_number) in enumerate(zip(texts, numeric, strict=True)):
             scope = ' scope="col"' if tag == "th" else ' scope="row"' if k < labels else ""
             name = "th" if scope else "td"
-            style = f"{RULES[rule]}; padding: 2pt 6pt; text-align: {'right' if is_number else 'left'}; font-weight: {'bold' if tag == 'th' else 'normal'}"
+            align, weight = "right" if is_number else "left", "bold" if tag == "th" else "normal"
+            style = f"{RULES[rule]}; padding: 2pt 6pt; text-align: {align}; font-weight: {weight}"
             parts.append(f'<{name}{scope} style="{style.removeprefix("; ")}">{escape(text)}</{name}>')
         return f"<tr>{''.join(parts)}</tr>"
 

@@ -1,12 +1,11 @@
 """`report`: a fit as a folder for authors, reviewers and readers."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .. import figures
 from ..arguments import checked
-from ..errors import ConvergenceWarning, StimdoseError
+from ..errors import StimdoseError
 from ..manifest import TABLE, write_manifest, write_table, write_text
 from ..outputs import make_folder
 from ..sampling import Fit
@@ -57,10 +56,7 @@ def report(
     """
     options = Options(sets_as_values(priors), check, ecology, delta, title)
     folder = make_folder(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # every number of such a fit says so
-        found = findings(fit, options)
-        return write(found, folder)
+    return write(findings(fit, options), folder)
 
 
 def write(found: Findings, folder: Path) -> Path:
