@@ -143,7 +143,7 @@ def about_other_priors(found: PriorComparison, column: str, group: str = "") -> 
     own, others = verdicts[found.reference], verdicts.drop(found.reference)
     moved = [f"{word} under {name}" for name, word in others.items() if word != own]
     if moved:
-        return f"The verdict is another under other priors: {', '.join(moved)}."
+        return f"The verdict changes under other priors: {', '.join(moved)}."
     return f"The verdict is the same under the other priors that were compared ({', '.join(map(str, others.index))})."
 
 

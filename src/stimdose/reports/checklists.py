@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import evidence_replies
+from .evidence_replies import REPLIES  # those of `replies` too: one register
 from .findings import Findings
 from .parts import TITLES, Section, Table, text
 from .references import reference
 
-REPLIES = evidence_replies.REPLIES
-"""Those of `replies` too: both write into one register."""
 NAMES = ("barg", "robust", "prisma", "grade")
 """In the order of the report."""
 
