@@ -70,6 +70,11 @@ class Page:
         await self.wait_for("Page.loadEventFired")
         await self.run("Promise.all([...document.images].map((image) => image.decode()))")
 
+    async def close(self) -> None:
+        self.socket.close()
+        while await asyncio.wait_for(self.socket.read_message(), 60) is not None:
+            pass
+
     async def screenshot(self, path: Path, width: int, height: int = 1000, whole: bool = True) -> None:
         """A picture (PNG) of the page at a width in pixels."""
         await self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
@@ -95,7 +100,10 @@ def with_page(use):
             browser = Page(await websocket_connect(f"ws://127.0.0.1:{port[0]}{port[1]}", max_message_size=2**28))
             target = (await browser.send("Target.createTarget", url="about:blank"))["targetId"]
             page = Page(await websocket_connect(f"ws://127.0.0.1:{port[0]}/devtools/page/{target}", max_message_size=2**28))
-            return await use(page)
+            found = await use(page)
+            await page.close()
+            await browser.close()
+            return found
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -218,6 +218,8 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml"} <= set(names)
     assert "stimdose/data/stroke_therapy_hours/README.md" in names
+    of_reports = ("page.html", "page.css", "sort.js", "references.toml", "items/barg.toml", "items/grade.toml")
+    assert {f"stimdose/reports/{name}" for name in of_reports} <= set(names)
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     for place, path in ((str(target), str(target)), (str(SOURCE), str(ROOT / "src"))):

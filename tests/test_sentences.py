@@ -56,7 +56,9 @@ def test_only_an_identified_dose_is_named(verdict):
     (words,) = sentences.about_best_dose(optimum(verdict)).values()
     numbers = set(re.findall(r"\d+(?:\.\d+)?", words))
     if verdict == "identified":
-        assert float(re.search(r"about ([\d.]+) Hz", words)[1]) == pytest.approx(12.34, rel=0.03)  # parabola through points of the grid
+        assert float(re.search(r"about ([\d.]+) Hz", words)[1]) == pytest.approx(
+            12.34, rel=0.03
+        )  # parabola through points of the grid
         assert {"95", "1", "50"} <= numbers
         assert "is not advice on treatment" in words
     else:
@@ -66,7 +68,8 @@ def test_only_an_identified_dose_is_named(verdict):
 
 def test_a_fit_that_did_not_converge_names_no_dose_whatever_its_verdict():
     (words,) = sentences.about_best_dose(optimum("identified", fit_warning="Warning: the fit did not converge.")).values()
-    assert words.startswith("The computation did not converge") and not re.search(r"\d", words)
+    assert words.startswith("The computation did not converge")
+    assert not re.search(r"\d", words)
 
 
 @pytest.mark.parametrize("word", JOINT_WORDS)
@@ -86,7 +89,8 @@ def test_only_an_identified_combination_is_named(word):
     if word == "identified":
         assert "12 Hz and 20 min" in words
     else:
-        assert set(re.findall(r"\d+(?:\.\d+)?", words)) <= {"0.1"} and not ADVICE.search(words)
+        assert set(re.findall(r"\d+(?:\.\d+)?", words)) <= {"0.1"}
+        assert not ADVICE.search(words)
     best.fit_warning = "Warning"
     assert sentences.about_best_combination(best).startswith("The computation did not converge")
 
@@ -108,7 +112,8 @@ def test_words_for_probabilities_are_these():
 
 def test_words_for_probabilities_mirror_each_other():
     bounds = [least for least, _ in sentences.CHANCES]
-    assert bounds == sorted(bounds, reverse=True) and bounds[-1] == 0
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] == 0
     assert np.allclose([1 - bound for bound in bounds[:-1]], bounds[-2::-1])
 
 
@@ -139,9 +144,7 @@ def test_the_mean_effect_of_a_fit(bell_fit):
     effects = sd.study_effects(bell_fit)
     words = sentences.about_mean_effect(effects)
     pooled = effects.attrs["pooled"]
-    assert (
-        f"{pooled['mean']:.2f} SMD [{pooled['low']:.2f} to {pooled['high']:.2f}]" in words
-        and "compatible with a benefit." in words
-    )
+    assert f"{pooled['mean']:.2f} SMD [{pooled['low']:.2f} to {pooled['high']:.2f}]" in words
+    assert "compatible with a benefit." in words
     effects.attrs["pooled"] = pooled | {"low": -0.1}
     assert "a benefit, none, or a harm" in sentences.about_mean_effect(effects)

@@ -1,6 +1,7 @@
 """The methods paragraph of a paper, from the fit: this model, these priors and why; and the last section of the report."""
 
 import json
+import re
 
 import pandas as pd
 
@@ -17,8 +18,8 @@ MARKDOWN = "\\`*_{}[]()<>#+!|&~^$"
 
 def markdown(words: str) -> str:
     """Text that Markdown shows as it is, also at the start of a line."""
-    escaped = "".join(f"\\{char}" if char in MARKDOWN else char for char in words)
-    return " ".join(escaped.split())
+    escaped = " ".join("".join(f"\\{char}" if char in MARKDOWN else char for char in words).split())
+    return re.sub(r"^(\d*)([-.):=])", r"\1\\\2", escaped)  # the start of a list, or of a rule
 
 
 def paragraphs(found: Findings) -> dict[str, list[str]]:
