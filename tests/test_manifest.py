@@ -115,7 +115,10 @@ def test_differences_of_tables(tmp_path):
 def test_a_report_comes_out_again_to_the_last_digit(pool_fit, tmp_path, run, monkeypatch):
     monkeypatch.setattr(writing, "FORMATS", ("svg",))
     first, again = tmp_path / "first", tmp_path / "again"
-    sd.report(pool_fit, first, priors=["sceptical"], check=False)
+    fit = str(pool_fit.save(tmp_path / "fit.nc"))
+    code, out, _ = run("report", fit, "-o", str(first), "--sets", "sceptical", "--no-check", "--quiet")
+    assert code == 0
+    assert f"Wrote {first / 'report.html'}" in out
     for name in ("fit.nc", "report.html"):
         (first / name).unlink()  # the manifest and the table are enough
     code, out, _ = run("rerun", str(first / "manifest.json"), "-o", str(again), "--quiet")
@@ -137,3 +140,9 @@ def test_a_report_comes_out_again_to_the_last_digit(pool_fit, tmp_path, run, mon
     assert not found.agrees
     assert "by how much cannot be said" in found.explanation
     assert found.tables.loc["tables/trials.csv", "result"] == "the same to the last digit"
+
+
+def test_sets_are_not_named_where_none_are_compared(saved, run):
+    code, _, err = run("report", saved, "-o", "nowhere", "--sets", "weak", "--no-priors")
+    assert code == 1
+    assert "leave one of them out" in err

@@ -182,7 +182,9 @@ def test_names_that_are_code_stay_text_in_tables(small_report):
     assert set(pd.read_csv(small_report / "tables" / "check-studies.csv")["study"]) >= {SCRIPT, ODD}
 
 
-@pytest.mark.parametrize("words", [SCRIPT, ODD, "# no heading", "1. no list", "- no list", "a\n\n    code", "&amp; <!-- no -->"])
+@pytest.mark.parametrize(
+    "words", [SCRIPT, ODD, "# no heading", "1. no list", "- no list", "+ no list", "a\n\n    code", "&amp; <!-- no -->"]
+)
 def test_names_that_are_code_stay_text_in_markdown(words):
     (opened, inline, closed) = MarkdownIt("commonmark").parse(methods.markdown(words))
     assert (opened.type, closed.type) == ("paragraph_open", "paragraph_close")
@@ -194,7 +196,7 @@ def test_the_methods_state_this_model(hostile_fit, small_report):
     content = (small_report / "methods.md").read_text(encoding="utf-8")
     said = "".join(token.content for token in MarkdownIt("commonmark").parse(content) if token.type == "inline").replace("\\", "")
     for name, prior in hostile_fit.prior_table().iterrows():
-        assert f"{name} ~ {prior['prior']}" in said
+        assert f"{name}: {prior['prior']}" in said
         assert prior["why"] in said
     assert "sessions (1 value)" in said
     assert "seed 1" in said

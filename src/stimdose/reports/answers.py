@@ -16,7 +16,7 @@ from ..sentences import (
     name_words,
 )
 from .findings import Findings
-from .parts import Figure, Section, Table, Text, sentences, text
+from .parts import Figure, Section, Table, Text, ended, sentences, text
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
@@ -33,7 +33,7 @@ def section(found: Findings) -> Section:
     """What the fit says, the verdict first."""
     blocks = []
     if not found.fit.diagnosis.converged:
-        blocks += text(f"The fit {found.fit.diagnosis.message}. Nothing below is to be relied on.", kind="warning")
+        blocks += text(f"{ended(f'The fit {found.fit.diagnosis.message}')} Nothing below is to be relied on.", kind="warning")
     for column, best in found.optima.items():
         blocks += _one_dose(found, column, best)
     for name, best in found.joint.items():

@@ -5,6 +5,7 @@ from ..completeness import reported
 from ..ecology import WithinAcross
 from ..sentences import estimate, name_words
 from . import data, model
+from .answers import FOREST_ROWS
 from .findings import Findings
 from .parts import counted, listed
 from .replies import AUTHORS, NOT_DONE, NOT_REPORTED, REPLIES, Reply, reply, verdict_sensitivity
@@ -41,7 +42,7 @@ def conversions(found: Findings) -> Reply:
 @reply
 def displays(found: Findings) -> Reply:
     doses = f", and the curve of {listed(map(name_words, found.optima))} with the rows beside it" if found.optima else ""
-    return Reply(f"A table of all effects{' and a forest plot' if len(found.effects) <= 120 else ''}{doses}.", "answer")
+    return Reply(f"A table of all effects{' and a forest plot' if len(found.effects) <= FOREST_ROWS else ''}{doses}.", "answer")
 
 
 @reply
@@ -85,12 +86,14 @@ def characteristics(found: Findings) -> Reply:
     ]
     judged = [name for name in judged if found.table[name].notna().any()]
     if not judged:
-        return Reply(f"Characteristics are tabulated; risk of bias: {NOT_REPORTED}.", "data")
+        return Reply(f"tables/trials.csv has every row with its characteristics; risk of bias: {NOT_REPORTED}.", "data")
     counts = found.table.drop_duplicates("study")[judged[0]].value_counts()
     said = listed(
         f"{level} {counts[level]}" for level in (*ROB_LEVELS, *sorted(set(counts.index) - set(ROB_LEVELS))) if level in counts
     )
-    return Reply(f"Characteristics are tabulated; risk of bias ({judged[0]}), studies: {said}.", "data")
+    return Reply(
+        f"tables/trials.csv has every row with its characteristics; risk of bias ({judged[0]}), studies: {said}.", "data"
+    )
 
 
 @reply

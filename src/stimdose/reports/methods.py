@@ -9,17 +9,17 @@ from ..ecology import WithinAcross
 from ..verdicts import CERTAINTY
 from . import data, model
 from .findings import Findings
-from .parts import Section, Table, counted, listed, text
+from .parts import Section, Table, counted, ended, listed, text
 from .references import cited
 
-MARKDOWN = "\\`*_{}[]()<>#+!|&~^$"
+MARKDOWN = "\\`*_[]<>#&~^$"
 """Characters that Markdown may read as commands."""
 
 
 def markdown(words: str) -> str:
     """Text that Markdown shows as it is, also at the start of a line."""
     escaped = " ".join("".join(f"\\{char}" if char in MARKDOWN else char for char in words).split())
-    return re.sub(r"^(\d*)([-.):=])", r"\1\\\2", escaped)  # the start of a list, or of a rule
+    return re.sub(r"^(\d*)([-+.):=])", r"\1\\\2", escaped)  # the start of a list, or of a rule
 
 
 def paragraphs(found: Findings) -> dict[str, list[str]]:
@@ -28,7 +28,7 @@ def paragraphs(found: Findings) -> dict[str, list[str]]:
         "Data": _data(found),
         "Model": model.described(found) + ([found.fit.model.description] if found.fit.model.description else []),
         "Priors": _priors(found),
-        "Computation": [model.sampling(found), f"The fit {found.fit.diagnosis.message}."],
+        "Computation": [model.sampling(found), ended(f"The fit {found.fit.diagnosis.message}")],
         "Verdicts": _verdicts(found),
         "Checks and sensitivity": _checks(found),
         "Software": [f"Analyses used {_versions(found)}."],
@@ -55,7 +55,7 @@ def _data(found: Findings) -> list[str]:
 
 def _priors(found: Findings) -> list[str]:
     lines = [
-        f"{name} ~ {line['prior']} (95 % interval {line['low']:.3g} to {line['high']:.3g}): {line['why'] or 'no reason is stated'}."
+        f"{name}: {line['prior']} (95 % interval {line['low']:.3g} to {line['high']:.3g}); {line['why'] or 'no reason is stated'}."
         for name, line in found.prior_table.iterrows()
     ]
     return ["Priors, in the units of the table, were:", *lines]

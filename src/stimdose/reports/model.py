@@ -3,10 +3,12 @@
 import inspect
 import json
 
+import numpy as np
+
 from ..model import Model
 from ..shapes import SHAPES
 from .findings import Findings
-from .parts import Section, Table, counted, listed, text
+from .parts import Section, Table, counted, ended, listed, text
 
 
 def section(found: Findings) -> Section:
@@ -48,11 +50,15 @@ def likelihood(found: Findings) -> str:
             "The score after treatment is ordinal: a cumulative probit model of its levels, whose latent benefit is the mean effect below "
             "and that of the study, in standard deviations of a person around it."
         )
-    correlated = len(rows.block) and bool((abs(rows.correlation) > 0).any())
-    errors = "Sampling errors are normal with the variances of the table"
-    errors += ", correlated within studies as the table states" if correlated else ", independent between rows"
-    people = " Rows that are participants vary around the mean with a standard deviation of their own (residual_sd)."
-    return f"{errors}.{people * bool(rows.is_participant.any())}"
+    covariance, people = found.fit.trials.covariance(), rows.is_participant
+    correlated = bool((np.abs(covariance - np.diag(np.diag(covariance))) > 0).any())
+    how = "correlated within studies as it states" if correlated else "independent between rows"
+    errors = f"Sampling errors are normal with the variances of the table, {how}"
+    unknown = (
+        "; standard deviations or correlations of before and after that are not printed are parameters" if rows.unknowns else ""
+    )
+    own = "Rows that are participants vary around the mean with a standard deviation of their own (residual_sd), without sampling error."
+    return " ".join([f"{errors}{unknown}."] * (not people.all()) + [own] * bool(people.any()))
 
 
 def mean(model: Model) -> str:
@@ -105,7 +111,7 @@ def convergence(found: Findings) -> Section:
     table = check.table.rename_axis("quantity")
     blocks = [
         *text(sampling(found)),
-        *text(f"The fit {check.message}.", kind="plain" if check.converged else "warning"),
+        *text(ended(f"The fit {check.message}"), kind="plain" if check.converged else "warning"),
         *text(
             *[
                 f"{column}: the best dose did not converge ({best.verdict})."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .parts import Figure, Section, Table
+from .parts import Figure, Section, Table, ended
 from .tables import cells
 
 HERE = Path(__file__).parent
@@ -33,6 +33,7 @@ def render(title: str, lead: str, sections: list[Section], images: Mapping[str, 
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.tests |= {"figure": lambda block: isinstance(block, Figure), "table": lambda block: isinstance(block, Table)}
+    environment.filters["ended"] = ended
     environment.globals |= {"cells": cells, "sort_key": sort_key, "image": lambda name: data_uri(images[name])}
     return environment.from_string(source("template")).render(
         title=title, lead=lead, sections=sections, policy=policy(), style=source("style"), script=source("script")

@@ -93,6 +93,12 @@ def sentences(explanation: str) -> list[str]:
     return [line for line in explanation.split("\n") if line]
 
 
+def ended(words: str) -> str:
+    """Words with one full stop at their end, or the question mark that they end with."""
+    bare = words.strip().rstrip(".")
+    return bare if bare.endswith(("?", "!")) or not bare else f"{bare}."
+
+
 def listed(items, most: int = 6) -> str:
     """Names in words: "a, b and c"; of more than `most` the first, and how many others."""
     items = [str(item) for item in items]

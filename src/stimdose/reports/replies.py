@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..manifest import FROM_NOTHING, started
 from ..sentences import about_other_priors, name_words
 from ..verdicts import CERTAINTY
 from . import data, model
 from .findings import Findings
-from .parts import counted, listed, sentences
+from .parts import counted, ended, listed, sentences
 
 AUTHORS = "for the authors to say: no table, model or fit holds it"
 NOT_REPORTED = "not reported by the tables"
@@ -100,7 +101,7 @@ def software(found: Findings) -> Reply:
 
 @reply
 def convergence(found: Findings) -> Reply:
-    return Reply(f"The fit {found.fit.diagnosis.message}.", "convergence")
+    return Reply(ended(f"The fit {found.fit.diagnosis.message}"), "convergence")
 
 
 @reply
@@ -202,9 +203,11 @@ def versions(found: Findings) -> Reply:
 
 @reply
 def manifest(found: Findings) -> Reply:
+    how = started(found.fit)
+    seed = found.fit.tree.attrs["seed"]
+    words = f"manifest.json holds model, seed ({seed}), settings and hashes; `stimdose rerun` makes everything again"
     return Reply(
-        f"manifest.json holds model, seed ({found.fit.tree.attrs['seed']}), settings and hashes; `stimdose rerun` repeats the report.",
-        "software",
+        f"{words}{'' if how == FROM_NOTHING else f', within Monte Carlo error, for these draws came {how}'}.", "software"
     )
 
 

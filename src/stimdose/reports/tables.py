@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..doses import chance, short
 from ..manifest import write_text
-from .parts import Table
+from .parts import Table, ended
 
 EMPTY = "–"
 LATEX = {
@@ -90,13 +90,13 @@ def as_latex(table: Table) -> str:
     headings, lines, _ = cells(table)
     texts = pd.DataFrame([[latex(text) for text, _ in line] for line in lines], columns=[latex(text) for text in headings])
     align = "".join("r" if _is_numeric([value for _, value in column]) else "l" for column in zip(*lines, strict=True))
-    caption = latex(f"{table.caption}. {table.note}".strip().removesuffix("."))
+    caption = latex(f"{ended(table.caption)} {ended(table.note)}".strip())
     name = latex(table.name).replace("\\_", "-")
     found = texts.to_latex(
         index=False,
         escape=False,
         column_format=align or "l" * len(headings),
-        caption=f"{caption}.",
+        caption=caption,
         label=f"tab:{name}",
         longtable=len(texts) > 40,
     )
@@ -120,7 +120,7 @@ def as_html(table: Table) -> str:
 
     body = [row([text for text, _ in line], "td", "last" if k == len(lines) - 1 else "other") for k, line in enumerate(lines)]
     caption = f'<caption style="text-align: left; padding: 4pt 0">{escape(table.caption)}</caption>'
-    note = f"<p>{escape(table.note)}</p>" if table.note else ""
+    note = f"<p>{escape(ended(table.note))}</p>" if table.note else ""
     content = "\n".join([caption, "<thead>", row(headings, "th", "head"), "</thead>", "<tbody>", *body, "</tbody>"])
     head = f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escape(table.caption)}</title></head>'
     return f'{head}\n<body>\n<table style="{WORD}">\n{content}\n</table>\n{note}\n</body>\n</html>\n'
