@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 import stimdose as sd
 from stimdose.reports import checklists, methods, page, tables, writing
 from stimdose.reports.findings import OFF, Options, findings, sets_as_values, sets_of_values
-from stimdose.reports.parts import TITLES, Table
+from stimdose.reports.parts import TITLES, Figure, Section, Table
 from stimdose.reports.replies import AUTHORS, NOT_DONE, REPLIES
 
 SCRIPT, ODD = "<script>alert(1)</script>", "a_b & 100% *x* [y](z) `c` \\d $e$ #f ~ ^ {g} | <i>"
@@ -219,6 +219,13 @@ def test_cells():
     assert lines[1] == [("b", "b"), ("2", 2.0)]
 
 
+def test_files_have_names_of_their_own():
+    frame = pd.DataFrame({"x": [1.0]})
+    blocks = [Table("a/b", frame, ""), Table("a: b", frame, ""), Figure("a/b", print, "", ""), Table("A b", frame, "")]
+    (named,) = writing.with_file_names([Section("answer", tuple(blocks))])
+    assert [block.name for block in named.blocks] == ["a-b", "a-b-2", "a-b", "A-b-3"]
+
+
 # --- checklists
 
 
@@ -306,6 +313,15 @@ def test_what_is_turned_off_is_named(no_dose, unconverged):
     first = writing.SECTIONS[0](unconverged).blocks[0]
     assert first.kind == "warning"
     assert "Nothing below is to be relied on" in first.paragraphs[0]
+
+
+def test_a_fit_that_did_not_converge_names_no_dose(unconverged):
+    best = replace(unconverged.optima["frequency_hz"], verdicts={"": "identified"})
+    assert best.fit_warning
+    blocks = writing.SECTIONS[0](replace(unconverged, optima={"frequency_hz": best})).blocks
+    title, said = blocks[1].paragraphs
+    assert title == "Frequency: did not converge"
+    assert not re.search(r"\d", said)
 
 
 def test_sets_of_priors_survive_a_manifest():

@@ -73,7 +73,7 @@ def _one_dose(found, column: str, best) -> list:
     table = best.table()
     table = table.rename_axis(best.by or None)
     return [
-        Text((f"{_title(column)}: {best.verdict}", *_said(found, column, best)), "verdict"),
+        Text((f"{_title(column)}: {_verdict(best)}", *_said(found, column, best)), "verdict"),
         curve,
         *text(*[f"{remark}." for remark in dict.fromkeys(best.remarks)], kind="note"),
         under,
@@ -82,17 +82,27 @@ def _one_dose(found, column: str, best) -> list:
     ]
 
 
+def _verdict(best) -> str:
+    """The verdict; of a fit that did not converge, that."""
+    return "did not converge" if best.fit_warning else best.verdict
+
+
 def _said(found, column: str, best) -> list[str]:
     """The verdict of each group in sentences, and whether it holds under other priors and without single studies."""
     lines = []
     for group, words in about_best_dose(best).items():
         parts = [words]
         if best.verdicts[group] != "did not converge" and not best.fit_warning:
-            known = not isinstance(found.priors, str)
-            parts.append(about_other_priors(found.priors, column, group) if known else f"Other priors: {found.priors}.")
-            known = not isinstance(found.check, str)
+            priors, check = found.priors, found.check  # sections of their own say at length why one is not there
             parts.append(
-                about_single_studies(found.check, column, group) if known else f"Single studies left out: {found.check}."
+                f"Other priors: {priors.partition(':')[0]}."
+                if isinstance(priors, str)
+                else about_other_priors(priors, column, group)
+            )
+            parts.append(
+                f"Single studies left out: {check.partition(':')[0]}."
+                if isinstance(check, str)
+                else about_single_studies(check, column, group)
             )
         lines.append(f"{f'{group}: ' if group else ''}{' '.join(parts)}")
     return lines
@@ -139,7 +149,7 @@ def _two_doses(found, name: str, best) -> list:
         f"95 % intervals: {numbers}; effect there {estimate(*table.iloc[0][['effect_at_best', 'effect_low', 'effect_high']])}.",
     )
     return [
-        Text((f"{_title(first)} and {name_words(second)} together: {best.verdict}", about_best_combination(best)), "verdict"),
+        Text((f"{_title(first)} and {name_words(second)} together: {_verdict(best)}", about_best_combination(best)), "verdict"),
         picture,
         *text(*sentences(best.explanation), kind="note"),
         Table(f"joint-optimum-{first}-{second}", table, f"The combination of {name} with the largest effect", RULE),

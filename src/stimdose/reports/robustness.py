@@ -6,7 +6,7 @@ from .. import figures
 from ..ecology import WithinAcross
 from ..sentences import about_slopes, dose_words, name_words
 from .findings import Findings
-from .parts import Figure, Section, Table, sentences, text
+from .parts import Figure, Section, Table, listed, sentences, text
 
 MOVED = 15
 """The page shows so many studies, those without which most changes."""
@@ -97,7 +97,7 @@ def _influence(check, dose: str, group: str) -> Figure:
     where = f"{name_words(dose)}{f', {group}' if group else ''}"
     alt = (
         f"Dose with the largest effect ({where}) without each of {len(own)} studies: medians from {dose_words(dose, low, high)}; "
-        f"the verdict changes without {', '.join(changes) if changes else 'none of them'}."
+        f"{f'the verdict changes without {listed(changes)}' if changes else 'the verdict stays'}."
     )
     name = f"influence-{dose}{f'-{group}' if group else ''}"
     return Figure(name, partial(figures.influence, check, dose=dose, group=group or None), f"The same for {where}", alt)

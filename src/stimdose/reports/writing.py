@@ -1,6 +1,9 @@
 """`report`: a fit as a folder for authors, reviewers and readers."""
 
+import itertools
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from .. import figures
@@ -11,7 +14,7 @@ from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
 from .findings import SETS, Findings, Options, findings, sets_as_values
-from .parts import Figure, Table
+from .parts import Figure, Section, Table
 
 FORMATS = ("pdf", "svg", "png")
 SHOWN = "svg"
@@ -61,7 +64,7 @@ def report(
 
 def write(found: Findings, folder: Path) -> Path:
     """Write all files of a report."""
-    sections = [make(found) for make in SECTIONS]
+    sections = with_file_names([make(found) for make in SECTIONS])
     blocks = [block for section in sections for block in section.blocks]
     images = {block.name: _draw(block, make_folder(folder / "figures")) for block in blocks if isinstance(block, Figure)}
     written = [tables.write(block, make_folder(folder / "tables"))[0] for block in blocks if isinstance(block, Table)]
@@ -72,6 +75,23 @@ def write(found: Findings, folder: Path) -> Path:
     path = write_text(folder / "report.html", page.render(*heading(found), sections, images))
     write_manifest(found.fit, folder, found.options.as_values(), [each for each in written if each.name != TABLE])
     return path
+
+
+def with_file_names(sections: list[Section]) -> list[Section]:
+    """Sections whose figures and tables have names that any file system takes, and that are different there too."""
+    used, named = set(), []
+    for section in sections:
+        blocks = []
+        for block in section.blocks:
+            if isinstance(block, Figure | Table):
+                plain = re.sub(r"[^\w.+-]+", "-", block.name)
+                names = (f"{plain}-{k}" if k > 1 else plain for k in itertools.count(1))
+                name = next(name for name in names if (type(block), name.casefold()) not in used)
+                used.add((type(block), name.casefold()))
+                block = replace(block, name=name)
+            blocks.append(block)
+        named.append(replace(section, blocks=tuple(blocks)))
+    return named
 
 
 def heading(found: Findings) -> tuple[str, str]:
