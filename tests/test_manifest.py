@@ -100,6 +100,13 @@ def test_an_edited_manifest_is_refused(folder, changes):
         read_manifest(edited(folder, **changes))
 
 
+def test_edited_options_are_refused(folder, tmp_path_factory):
+    with pytest.raises(sd.FitError, match="the options of the report are not its own"):
+        sd.rerun(edited(folder, report={"check": False}), tmp_path_factory.mktemp("again"))
+    with pytest.raises(sd.FitError, match="the seed is a whole number"):
+        read_manifest(edited(folder, seed="one")).request()
+
+
 def test_differences_of_tables(tmp_path):
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     table = pd.DataFrame({"name": ["a", "b", None], "x": [10.0, -2.0, np.nan], "y": [1.0, 2.0, 3.0]})

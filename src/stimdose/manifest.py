@@ -14,7 +14,7 @@ from .errors import FitError
 from .files import replacing
 from .model import Model
 from .sampling import Fit, Request
-from .settings import sources
+from .settings import checked_seed, checked_settings, sources
 from .specs import model_from_toml
 from .storage import _dataset_to_trials, _table_to_dataset
 from .trials import Trials
@@ -46,8 +46,8 @@ class Manifest:
     path: Path
 
     def request(self) -> Request:
-        """The fit to be made again."""
-        return Request(self.model, self.trials, self.seed, self.settings)
+        """The fit to be made again. Raises FitError for a seed or settings that are none."""
+        return Request(self.model, self.trials, checked_seed(self.seed), checked_settings(self.settings))
 
 
 def write_table(trials: Trials, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .errors import StimdoseError
+from .errors import FitError, StimdoseError
 from .manifest import FROM_NOTHING, Manifest, differences, machine, posterior_sha256, read_manifest, sha256
 from .outputs import make_folder
 from .reports.findings import Options, findings
@@ -75,7 +75,10 @@ def rerun(manifest: str | Path, folder: str | Path, *, progress: bool = False) -
     before = read_manifest(manifest)
     if make_folder(folder).resolve() == before.path.parent.resolve():
         raise StimdoseError(f"{folder} holds the first report, which would be lost: name another folder (-o again)")
-    options = Options(**before.report)
+    try:
+        options = Options(**before.report)
+    except TypeError as error:
+        raise FitError(f"{before.path} was edited, or is damaged: the options of the report are not its own ({error})") from None
     fit = before.request().run(progress)
     path = write(findings(fit, options), Path(folder))
     now = json.loads(fit.tree.attrs["versions"]) | {"sources": sources()}

@@ -83,8 +83,11 @@ def _one_dose(found, column: str, best) -> list:
 
 
 def _verdict(best) -> str:
-    """The verdict; of a fit that did not converge, that."""
-    return "did not converge" if best.fit_warning else best.verdict
+    """The verdict, once if all groups have the same; of a fit that did not converge, that."""
+    if best.fit_warning:
+        return "did not converge"
+    words = [*dict.fromkeys(getattr(best, "verdicts", {}).values())]
+    return f"{words[0]} in every group" if len(words) == 1 < len(best.verdicts) else best.verdict
 
 
 def _said(found, column: str, best) -> list[str]:

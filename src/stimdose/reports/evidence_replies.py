@@ -63,9 +63,9 @@ def explored(found: Findings) -> Reply:
 def sensitivity(found: Findings) -> Reply:
     done = ["leaving out single studies"] * (not isinstance(found.check, str))
     done += ["other priors"] * (not isinstance(found.priors, str))
-    open_ = [f"leaving out single studies: {found.check}"] * isinstance(found.check, str)
-    open_ += [f"other priors: {found.priors}"] * isinstance(found.priors, str)
-    return Reply(f"{f'Done: {listed(done)}. ' if done else ''}{f'{"; ".join(open_)}.' if open_ else ''}".strip(), "left-out")
+    open_ = [f"Leaving out single studies: {found.check}."] * isinstance(found.check, str)
+    open_ += [f"Other priors: {found.priors}."] * isinstance(found.priors, str)
+    return Reply(" ".join([f"Done: {listed(done)}."] * bool(done) + open_), "left-out")
 
 
 @reply
