@@ -207,6 +207,7 @@ def test_the_methods_state_this_model(hostile_fit, small_report):
 def test_cells():
     shown = {0.12345: "0.123", 12345.6: "12346", float("nan"): "–", None: "–", True: "yes", "": "–", 7: "7"}
     assert [tables.cell(value, "x") for value in shown] == list(shown.values())
+    assert tables.cell(1.0, "r_hat") == "1.000"
     assert (tables.cell(0.0001, "p"), tables.cell(0.999, "p_at_high_end"), tables.cell(6.2, "p_loo")) == (
         "< 0.01",
         "> 0.99",

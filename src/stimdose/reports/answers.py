@@ -20,8 +20,8 @@ from .parts import Figure, Section, Table, Text, ended, sentences, text
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
-TELLING = ("identified", "flat", "still rising", "still falling")
-"""Verdicts beside which it says something how probable each dose is to be near the best."""
+TELLING = ("identified", "flat")
+"""Verdicts beside which the probability to be near the best is shown: beside others it would read as advice."""
 SHOWN = ("verdict", "best_dose", "low", "high", "effect_at_best", "effect_low", "effect_high", "from", "to")
 RULE = (
     "best dose: median of the posterior with its 95 % interval, within the range from-to; effect: mean with its 95 % interval. "

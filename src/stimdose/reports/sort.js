@@ -20,8 +20,9 @@ for (const button of document.querySelectorAll("thead button")) {
     body.append(...rows.map(([, row]) => row));
   });
 }
-window.addEventListener("beforeprint", () => {
+window.addEventListener("beforeprint", () => { // a table of more than a page stays folded, and is in its file
   for (const folded of document.querySelectorAll("details:not([open])")) {
+    if (Number(folded.dataset.lines) > 60) continue;
     folded.dataset.folded = "";
     folded.open = true;
   }

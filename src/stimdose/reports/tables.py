@@ -41,11 +41,13 @@ def latex(text: str) -> str:
 
 
 def cell(value, column: str) -> str:
-    """A value as a page shows it: three significant digits, chances with two decimals, EMPTY for what is not there."""
+    """A value as a page shows it: three significant digits, chances with two decimals and R-hat with three, EMPTY for what is not there."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
-        return EMPTY if np.isnan(value) else chance(value) if _is_chance(column, value) else short(value)
+        if np.isnan(value):
+            return EMPTY
+        return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else short(value)
     return EMPTY if value is None or value is pd.NA or value == "" else str(value)
 
 
