@@ -20,7 +20,7 @@ COMMANDS = typer.main.get_command(cli.app).commands
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert len(COMMANDS) == 20
+    assert len(COMMANDS) == 22
     assert all(re.search(rf"^│ {name} ", out, re.MULTILINE) for name in COMMANDS)
 
 

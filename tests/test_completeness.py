@@ -6,7 +6,7 @@ from conftest import make_table
 
 import stimdose as sd
 from stimdose.completeness import FIELDS, completeness, reported, reported_rows, summary
-from stimdose.storage import _dataset_to_trials, _table_to_dataset
+from stimdose.storage import dataset_to_trials, table_to_dataset
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def joined_tables(index) -> sd.Trials:
 def test_labels_of_any_kind_do_not_mix_rows_up(index):
     """What was computed in one row says nothing about another of its label, before a fit is saved and after."""
     trials = joined_tables(index)
-    for found in (trials, _dataset_to_trials(_table_to_dataset(trials))):
+    for found in (trials, dataset_to_trials(table_to_dataset(trials))):
         assert reported_rows(found)["sd_active"].tolist() == [True, False]
         assert {line.study for line in found.subset(study="Computed").conversions} == {"Computed"}
         assert not [line for line in found.subset(study="Printed").conversions if line.column == "sd_active"]

@@ -377,8 +377,8 @@ def test_nothing_is_computed_that_the_audit_does_not_list(rows):
 
 
 def test_a_saved_audit_is_read_back(tmp_path):
-    from stimdose.storage import _dataset_to_trials, _table_to_dataset
+    from stimdose.storage import dataset_to_trials, table_to_dataset
 
     found = read(BASE | {"study": "A"} | PLAIN, BASE | {"study": "B", "effect": 0.4, "se": 0.2})
-    again = _dataset_to_trials(_table_to_dataset(found))
+    again = dataset_to_trials(table_to_dataset(found))
     pd.testing.assert_frame_equal(found.audit(), again.audit(), check_dtype=False)

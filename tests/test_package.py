@@ -25,8 +25,8 @@ ORDER = """
     results files storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
-    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs figures outputs demo terminal
-    options questions comparisons cli __main__
+    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures outputs
+    manifest reports reruns demo terminal options questions comparisons report_commands cli __main__
 """.split()
 PUBLIC = {
     *(
@@ -85,7 +85,8 @@ PUBLIC = {
     *("confounders", "support", "visited", "protocol_path", "optima_by_path"),
     *("compare_priors", "PriorComparison", "compare_models", "ModelComparison"),
     *("bayes_factors", "BayesFactors", "marginal_likelihood", "MarginalLikelihood"),
-    *("columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"),
+    *("report", "rerun", "Rerun"),
+    *("columns", "effects", "figures", "protocol", "scales", "sentences", "shapes", "summaries"),
 }
 
 
@@ -97,7 +98,18 @@ def test_public_functions_are_never_shadowed_by_modules():
     for module in pkgutil.iter_modules(sd.__path__):
         if module.name != "__main__":
             importlib.import_module(f"stimdose.{module.name}")
-    for name in PUBLIC - {"batches", "columns", "effects", "figures", "protocol", "scales", "shapes", "summaries", "COLUMNS"}:
+    for name in PUBLIC - {
+        "batches",
+        "columns",
+        "effects",
+        "figures",
+        "protocol",
+        "scales",
+        "sentences",
+        "shapes",
+        "summaries",
+        "COLUMNS",
+    }:
         assert not isinstance(getattr(sd, name), types.ModuleType), name
         assert getattr(sd, name).__doc__, name
 
@@ -207,6 +219,8 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml", "stimdose/figures/paper.mplstyle"} <= set(names)
     assert "stimdose/data/stroke_therapy_hours/README.md" in names
+    of_reports = ("page.html", "page.css", "sort.js", "references.toml", "items/barg.toml", "items/grade.toml")
+    assert {f"stimdose/reports/{name}" for name in of_reports} <= set(names)
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     for place, path in ((str(target), str(target)), (str(SOURCE), str(ROOT / "src"))):

@@ -4,7 +4,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["batches", "columns", "effects", "figures", "protocol", "scales", "shapes", "summaries"],
+    submodules=["batches", "columns", "effects", "figures", "protocol", "scales", "sentences", "shapes", "summaries"],
     submod_attrs={
         "pymc_model": ["build"],
         "columns": ["COLUMNS"],
@@ -54,6 +54,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "simulation": ["SimulatedTrials", "simulate_trials"],
         "calibration": ["Calibration", "calibrate"],
         "designs": ["Design", "design"],
+        "reports": ["report"],
+        "reruns": ["Rerun", "rerun"],
     },
 )
 __version__ = "0.1.0"

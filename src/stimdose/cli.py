@@ -12,6 +12,7 @@ from . import options as opt
 from .comparisons import comparisons
 from .errors import ConvergenceWarning, StimdoseError
 from .questions import BEST, questions
+from .report_commands import reports
 from .terminal import console, escape, grouped, say, say_meanwhile, say_written, show, show_notes, show_upright, warn_of
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(questions)
 app.add_typer(comparisons)
+app.add_typer(reports)
 
 
 def main() -> None:
