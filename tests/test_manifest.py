@@ -125,7 +125,7 @@ def test_a_report_comes_out_again_to_the_last_digit(pool_fit, tmp_path, run, mon
     fit = str(pool_fit.save(tmp_path / "fit.nc"))
     code, out, _ = run("report", fit, "-o", str(first), "--sets", "sceptical", "--no-check", "--quiet")
     assert code == 0
-    assert f"Wrote {first / 'report.html'}" in out
+    assert f"Wrote to {first}: report.html" in out
     for name in ("fit.nc", "report.html"):
         (first / name).unlink()  # the manifest and the table are enough
     code, out, _ = run("rerun", str(first / "manifest.json"), "-o", str(again), "--quiet")

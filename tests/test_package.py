@@ -26,7 +26,7 @@ ORDER = """
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
     predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures outputs
-    manifest reports reruns demo terminal options questions comparisons report_commands cli __main__
+    manifest reports reruns demo terminal options questions scrutiny comparisons report_commands cli __main__
 """.split()
 PUBLIC = {
     *(

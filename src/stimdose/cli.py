@@ -13,6 +13,7 @@ from .comparisons import comparisons
 from .errors import ConvergenceWarning, StimdoseError
 from .questions import BEST, questions
 from .report_commands import reports
+from .scrutiny import scrutiny
 from .terminal import console, escape, grouped, say, say_meanwhile, say_written, show, show_notes, show_upright, warn_of
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(questions)
+app.add_typer(scrutiny)
 app.add_typer(comparisons)
 app.add_typer(reports)
 

@@ -17,6 +17,7 @@ TrialsName = Annotated[
 ]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="a shipped model (see `stimdose models`) or a .toml file")]
 FitFile = Annotated[Path, typer.Argument(metavar="FIT", help="a saved fit, such as DIR/fit.nc")]
+Dose = Annotated[str, typer.Argument(metavar="DOSE", help="a dose of the model, such as frequency_hz")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="folder to write to")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")]
 

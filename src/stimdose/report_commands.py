@@ -52,8 +52,8 @@ def report(
     if not quiet:
         say_meanwhile("Writing the report; checks, other priors and figures take a minute or two ...")
     path = write_report(found, out, priors=named, check=check, ecology=ecology, delta=delta, title=title)
-    say_meanwhile(f"Open {path} in a browser; figures/, tables/, methods.md and manifest.json are beside it")
     say_written([path])
+    say_meanwhile("Open it in a browser. figures/, tables/, methods.md, fit.nc, table.json and manifest.json are beside it")
 
 
 @reports.command(epilog="Example: stimdose rerun report/manifest.json -o again", rich_help_panel=PANEL)
