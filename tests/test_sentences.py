@@ -1,6 +1,7 @@
 """Sentences on results: words for probabilities, and that no verdict but "identified" can be read as advice."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,3 +149,10 @@ def test_the_mean_effect_of_a_fit(bell_fit):
     assert "compatible with a benefit." in words
     effects.attrs["pooled"] = pooled | {"low": -0.1}
     assert "a benefit, none, or a harm" in sentences.about_mean_effect(effects)
+
+
+def test_the_page_on_reports_has_the_words_for_probabilities():
+    page = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|$", page.split("| probability | words |")[1].split("\n\n")[0], re.M)[1:]
+    found = [(0.0 if least == "less" else float(least.split()[0]), words) for least, words in rows]
+    assert found == list(sentences.CHANCES)
