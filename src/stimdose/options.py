@@ -168,7 +168,8 @@ def read_table(source: str, constants: list[str] | None, where: list[str] | None
     given, wanted = pairs(constants), pairs(where)
     given |= {name: value for name, value in reading.items() if value is not None}
     path = Path(source)
-    is_file = bool(path.suffix) or path.exists()
+    is_shipped = not path.is_file() and source in shipped.datasets().index  # whatever folder has that name: results may
+    is_file = not is_shipped and (bool(path.suffix) or path.exists())
     if given and not is_file:
         file = shipped.dataset_path(source)
         raise StimdoseError(f"shipped tables are read as they are; for {', '.join(given)}, give the file itself: {file}")

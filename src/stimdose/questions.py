@@ -25,7 +25,7 @@ def curve(
     from .curves import curve as curve_of
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, found)
     mean = curve_of(found, dose, by=by, over=range_, at=held, size=9)
     title = f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}"
@@ -55,7 +55,7 @@ def categories(
     from .curves import band
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, found)
     asked = {"by": by, "over": range_, "at": held, "kind": _kind(new_study)}
     chances = category_probabilities(found, dose, **asked, size=5)
@@ -104,7 +104,7 @@ def optimum(
     from .paths import protocol_path
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     along = held = opt.protocol(at, found)
     if fixed:
         path = protocol_path(found, dose, fixed=opt.fixed(fixed), over=range_, size=401, duty=duty)
@@ -160,7 +160,7 @@ def paths(
     from .paths import optima_by_path
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
     found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
     say(found.explanation)
@@ -195,7 +195,7 @@ def contrast(
     from .decisions import contrast as contrast_of
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     protocols = [opt.protocol(items, fitted) for items in (first, second)]
     found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
     say(found.explanation)
@@ -232,7 +232,7 @@ def surface(
     from .joint_optima import joint_optimum
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, fitted)
     best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
     say(best.explanation)
@@ -266,7 +266,7 @@ def average(
     from .averaging import average as average_of
     from .sampling import load_fit
 
-    folder, loaded = opt.folder(out), [load_fit(path) for path in fits]
+    loaded, folder = [load_fit(path) for path in fits], opt.folder(out)
     names = [fit.model.name for fit in loaded]
     names = names if len(set(names)) == len(names) else [str(path) for path in fits]
     found = average_of(dict(zip(names, loaded, strict=True)))

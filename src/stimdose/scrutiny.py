@@ -127,7 +127,7 @@ def check(
     from .checks import check as check_of
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
     say(found.explanation)
     if found.flagged:
