@@ -170,6 +170,9 @@ def test_a_new_report_leaves_no_figure_or_table_of_an_earlier_one(bell_fit, tmp_
         "table.json",
     ]
     remove_report(inside)  # nothing is left to remove
+    (inside / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(sd.FitError, match="so name another folder"):
+        sd.report(bell_fit, inside)
 
 
 def test_differences_of_tables(tmp_path):

@@ -176,15 +176,24 @@ def _content(path: Path) -> dict:
     raise FitError("\n  - ".join([f"{path} was edited, or is damaged:", *faults]))
 
 
+def report_in(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of the report that a folder holds, by name, as its manifest tells; nothing where there is none. Raises FitError
+    for a manifest that cannot be read."""
+    if not (folder / NAME).exists():
+        return {}
+    try:
+        content = _content(folder / NAME)
+    except FitError as error:
+        raise FitError(f"the folder holds another report, whose files are not known, so name another folder: {error}") from None
+    return content["tables"] | content["files"]
+
+
 def remove_report(folder: Path) -> None:
     """Remove the report that a folder holds, as far as its manifest tells: files that were changed since stay. A figure or a table of an
     earlier fit, left beside those of a new one, would be taken for its own."""
-    path = folder / NAME
-    if not path.exists():
-        return
-    content = _content(path)
-    path.unlink()  # what is left if this is stopped is no report
-    for name, known in (content["tables"] | content["files"]).items():
+    names = report_in(folder)
+    (folder / NAME).unlink(missing_ok=True)  # what is left if this is stopped is no report
+    for name, known in names.items():
         file = folder / name
         if file.resolve().is_relative_to(folder.resolve()) and file.is_file() and sha256(file) == known:
             file.unlink()

@@ -10,7 +10,7 @@ from .. import figures
 from ..arguments import checked
 from ..errors import StimdoseError
 from ..files import write_text
-from ..manifest import remove_report, write_manifest, write_table
+from ..manifest import remove_report, report_in, write_manifest, write_table
 from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
@@ -60,6 +60,7 @@ def report(
     """
     options = Options(sets_as_values(priors), check, ecology, delta, title)
     folder = make_folder(folder)
+    report_in(folder)  # refused before anything is computed
     return write(findings(fit, options), folder)
 
 
