@@ -302,6 +302,10 @@ def test_what_a_table_lacks_is_said_before_delta_is_asked_for(run, tmp_path, mon
         ),
         (("optimum", "missing.nc", "sessions"), "there is no file missing.nc"),
         (("curve", "missing.nc", "sessions", "-o", "x"), "there is no file missing.nc"),
+        (
+            ("fit", "pooled", "rtms_upper_limb_strata", "--outcome-sd", "0", "-o", "x"),
+            "outcome_sd: Input should be greater than 0",
+        ),
         (("curve", ".", "sessions", "-o", "x"), "state the fit.nc in it"),
     ],
 )
@@ -418,6 +422,18 @@ def test_warnings_of_this_package_are_sentences_said_once_and_in_the_json(run, m
     assert code == 0
     assert err == "Warning: no font has 研究\n"
     assert json.loads(out)["warnings"] == ["no font has 研究"]
+
+
+@pytest.mark.parametrize(
+    "words", ["curve FIT frequency_hz", "optimum FIT frequency_hz", "contrast FIT --first frequency_hz=1 --second frequency_hz=9"]
+)
+def test_warnings_of_the_json_name_a_fit_that_did_not_converge(run, saved, monkeypatch, words):
+    arguments = words.replace("FIT", saved).split()
+    assert json.loads(run(*arguments, "--json")[1])["warnings"] == []
+    monkeypatch.setattr("stimdose.diagnosis.RHAT_MAX", 0.9)
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    assert any("the fit did not converge" in line for line in json.loads(out)["warnings"])
 
 
 def test_every_command_but_those_that_write_a_file_or_a_demo_has_json(run):

@@ -196,7 +196,7 @@ def model_and_table(
     from .rows import prepare
     from .specs import load_model
 
-    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
+    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd is not None else {}))
     table = read_table(trials, constants, where, missing="drop" if missing == "drop" else "keep", **reading)
     if unit:
         table = table.in_units({name: number(value) for name, value in pairs(unit, "outcome=points").items()})

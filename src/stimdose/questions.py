@@ -126,6 +126,7 @@ def optimum(
         new_group=new_group,
     )
     say(best.explanation)
+    warn_of(found, is_told=True)
     show_upright(best.table(), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}", "optimum")
     if folder:
         from .outputs import trials_shown, write_chances, write_optimum
@@ -164,6 +165,7 @@ def paths(
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
     found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
     say(found.explanation)
+    warn_of(fitted, is_told=True)
     table = found.table()[BEST]
     table.index = [", ".join(filter(None, names)) for names in table.index]
     show_upright(table, f"Best {dose} by path", "paths")
@@ -199,6 +201,7 @@ def contrast(
     protocols = [opt.protocol(items, fitted) for items in (first, second)]
     found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
     say(found.explanation)
+    warn_of(fitted, is_told=True)
     show_upright(found.table().drop(columns="label"), found.label, "contrast")
     if folder:
         from .outputs import write_contrast
@@ -236,6 +239,7 @@ def surface(
     held = opt.protocol(at, fitted)
     best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
     say(best.explanation)
+    warn_of(fitted, is_told=True)
     show_upright(best.table().drop(columns="verdict"), f"Best {first} and {second}", "surface")
     for name, dose in opt.protocol(given, fitted).items():
         one = best.given({name: dose})
@@ -273,6 +277,7 @@ def average(
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
     best, table = found.optimum(dose, **stated), found.table(dose, **stated)
     say(best.explanation)
+    warn_of(*loaded, is_told=True)
     show(found.elpd.reset_index(), "How well models predict studies left out", "elpd")
     shown = ["model", *(["group"] if by else []), "weight", "verdict", "best_dose", "low", "high"]
     show(table.reset_index()[shown], f"Best {dose} by each model, and by their average", "optimum")

@@ -122,9 +122,11 @@ def _cell(value, is_chance: bool) -> str:
     return "–" if value != value else chance(value) if is_chance else short(value)
 
 
-def warn_of(fit) -> None:
-    """Print on standard error that a fit did not converge, if so."""
-    if not fit.diagnosis.converged:
+def warn_of(*fits, is_told: bool = False) -> None:
+    """Print on standard error that fits did not converge, if so. is_told: whether the answer says it too: only scripts need it then."""
+    for fit in fits if not is_told or _document.get() is not None else ():
+        if fit.diagnosis.converged:
+            continue
         warn(f"the fit {fit.diagnosis.message}")
 
 
