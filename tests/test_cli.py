@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import typer
 from conftest import make_table
 
 import stimdose as sd
-from stimdose import cli, options, terminal
+from stimdose import cli, options, shipped, terminal
 from stimdose.shapes import SHAPES
 
 COMMANDS = typer.main.get_command(cli.app).commands
@@ -300,7 +301,12 @@ def test_what_a_table_lacks_is_said_before_delta_is_asked_for(run, tmp_path, mon
             "a is stated more than once",
         ),
         (("optimum", "missing.nc", "sessions"), "there is no file missing.nc"),
-        (("curve", "missing.nc", "sessions"), "there is no file missing.nc"),
+        (("curve", "missing.nc", "sessions", "-o", "x"), "there is no file missing.nc"),
+        (
+            ("fit", "pooled", "rtms_upper_limb_strata", "--outcome-sd", "0", "-o", "x"),
+            "outcome_sd: Input should be greater than 0",
+        ),
+        (("curve", ".", "sessions", "-o", "x"), "state the fit.nc in it"),
     ],
 )
 def test_what_is_wrong_is_one_message_and_exit_code_1(run, arguments, words, tmp_path, monkeypatch):
@@ -309,6 +315,48 @@ def test_what_is_wrong_is_one_message_and_exit_code_1(run, arguments, words, tmp
     assert code == 1
     assert words in err
     assert "Traceback" not in err
+    assert not Path("x").exists()
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_sampled(run, tmp_path, monkeypatch):
+    def sampled(*arguments, **options):
+        raise AssertionError("sampled")
+
+    monkeypatch.setattr("stimdose.sampling.fit", sampled)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    arguments = ("fit", "pooled", "rtms_upper_limb_strata", "--where", "stratified_by=site", "-o", str(tmp_path / "file"))
+    assert "is a file: name a folder" in run(*arguments)[2]
+
+    def refuses(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuses)
+    code, _, err = run(*arguments[:-1], str(tmp_path / "out"))
+    assert code == 1
+    assert f"cannot write to the folder {tmp_path / 'out'}: Permission denied" in err
+
+
+def test_a_folder_of_results_named_like_a_table_does_not_hide_the_table(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rtms_pain").mkdir()
+    code, out, _ = run("check-table", "rtms_pain")
+    assert "rows of" in out, code
+
+
+def test_a_table_is_written_whole_or_not_at_all(run, tmp_path, monkeypatch):
+    make_table().to_csv(tmp_path / "t.csv", index=False)
+    arguments = ("check-table", str(tmp_path / "t.csv"), "-o", str(tmp_path / "out"))
+    assert run(*arguments)[0] == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def is_full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", is_full)
+    code, _, err = run(*arguments, "--where", "site=nerve")
+    assert code == 1
+    assert "audit.csv: No space left on device" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 ANSWERS = ("datasets", "models", "models frequency-bell", "priors", "priors sceptical", "shapes", "shapes bell")
@@ -332,6 +380,60 @@ def test_json_of_a_table_with_faults_holds_the_message(run, tmp_path):
     assert code == 1
     assert "se" in json.loads(out)["error"]
     assert err.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (ZeroDivisionError("of the program"), 70, "ZeroDivisionError: of the program"),
+        (KeyboardInterrupt(), 130, "KeyboardInterrupt"),
+    ],
+)
+def test_json_holds_whatever_ended_the_command(run, monkeypatch, fault, code, words):
+    def fails():
+        raise fault
+
+    monkeypatch.setattr("stimdose.shipped.datasets", fails)
+    found, out, _ = run("datasets", "--json")
+    assert found == code
+    assert words in json.loads(out)["error"]
+
+
+def test_json_survives_a_terminal_of_another_encoding(run, tmp_path):
+    code, out, _ = run("check-table", str(tmp_path / "研究.csv"), "--json")
+    assert code == 1
+    assert out.isascii()
+    assert json.loads(out)["error"].endswith("研究.csv")
+
+
+def test_warnings_of_this_package_are_sentences_said_once_and_in_the_json(run, monkeypatch):
+    listed = shipped.datasets
+
+    def warns():
+        for _ in range(2):
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                warnings.warn("no font has 研究", sd.StimdoseWarning, stacklevel=1)
+        return listed()
+
+    monkeypatch.setattr("stimdose.shipped.datasets", warns)
+    code, out, err = run("datasets", "--json")
+    assert code == 0
+    assert err == "Warning: no font has 研究\n"
+    assert json.loads(out)["warnings"] == ["no font has 研究"]
+
+
+@pytest.mark.parametrize(
+    "words", ["curve FIT frequency_hz", "optimum FIT frequency_hz", "contrast FIT --first frequency_hz=1 --second frequency_hz=9"]
+)
+def test_warnings_of_the_json_name_a_fit_that_did_not_converge(run, saved, monkeypatch, words):
+    arguments = words.replace("FIT", saved).split()
+    assert json.loads(run(*arguments, "--json")[1])["warnings"] == []
+    monkeypatch.setattr("stimdose.diagnosis.RHAT_MAX", 0.9)
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0
+    assert any("the fit did not converge" in line for line in json.loads(out)["warnings"])
 
 
 def test_every_command_but_those_that_write_a_file_or_a_demo_has_json(run):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import stimdose as sd
-from stimdose.manifest import differences, posterior_sha256, read_manifest, write_manifest, write_table
+from stimdose.manifest import differences, posterior_sha256, read_manifest, remove_report, write_manifest, write_table
 from stimdose.reports import writing
 
 
@@ -79,7 +79,7 @@ def test_a_lost_table_is_named(folder):
         ('{"name": "package.json"}', "is not the manifest of a report"),
         ("[1, 2]", "is not the manifest of a report"),
         ('{"format": "stimdose manifest 9"}', "use the version that wrote it"),
-        ('{"format": "stimdose manifest 1"}', "lacks model, table, seed"),
+        ('{"format": "stimdose manifest 1"}', r"edited, or is damaged:\n  - model: Field required\n  - table: Field required"),
     ],
 )
 def test_what_is_no_manifest_is_refused(content, words, tmp_path):
@@ -94,17 +94,85 @@ def test_a_file_that_is_not_there(tmp_path):
         read_manifest(tmp_path / "manifest.json")
 
 
-@pytest.mark.parametrize("changes", [{"model": "name = 1"}, {"table": "table.json"}, {"table": {}}])
+SETTINGS = {
+    "draws": 1000,
+    "tune": 1000,
+    "chains": 4,
+    "target_accept": 0.95,
+    "integrate": True,
+    "missing": "error",
+    "allow_mixed": [],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "name = 1"},
+        {"model": 5},
+        {"table": "table.json"},
+        {"table": {}},
+        {"table": {"file": "../../etc/passwd", "sha256": ""}},
+        {"settings": SETTINGS},
+        {"settings": SETTINGS | {"cores": None, "missing": "x"}},
+        {"seed": "one"},
+        {"versions": []},
+        {"tables": ["tables/parameters.csv"]},
+    ],
+)
 def test_an_edited_manifest_is_refused(folder, changes):
     with pytest.raises(sd.StimdoseError, match=r"edited|not valid"):
         read_manifest(edited(folder, **changes))
 
 
-def test_edited_options_are_refused(folder, tmp_path_factory):
+OPTIONS = {"priors": {}, "check": False, "ecology": False, "delta": None, "title": None}
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"check": False},
+        OPTIONS | {"check": "no"},
+        OPTIONS | {"delta": "big"},
+        OPTIONS | {"title": ["a"]},
+        OPTIONS | {"colour": "red"},
+        OPTIONS | {"priors": "weak"},
+        OPTIONS | {"priors": {"weak": {"name": "weak"}}},
+        OPTIONS | {"priors": {"weak": {"set": {"name": "weak", "priors": {"peak": {"family": "none"}}}}}},
+    ],
+)
+def test_edited_options_are_refused(report, folder, tmp_path):
     with pytest.raises(sd.FitError, match="the options of the report are not its own"):
-        sd.rerun(edited(folder, report={"check": False}), tmp_path_factory.mktemp("again"))
+        sd.rerun(edited(folder, report=report), tmp_path / "again")
     with pytest.raises(sd.FitError, match="the seed is a whole number"):
-        read_manifest(edited(folder, seed="one")).request()
+        read_manifest(edited(folder, seed=-1)).request()
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_new_report_leaves_no_figure_or_table_of_an_earlier_one(bell_fit, tmp_path):
+    out, inside = tmp_path, tmp_path / "report"
+    inside.mkdir()
+    names = ("figures/old.svg", "tables/old.csv", "tables/edited.csv", "../outside.csv")
+    for name in names:
+        (inside / name).parent.mkdir(exist_ok=True)
+        (inside / name).write_text("1", encoding="utf-8")
+    write_table(bell_fit.trials, inside)
+    write_manifest(bell_fit, inside, {}, [inside / name for name in names[1:3]], [inside / names[0]])
+    (inside / "tables/edited.csv").write_text("2", encoding="utf-8")
+    found = json.loads((inside / "manifest.json").read_text(encoding="utf-8"))
+    edited(inside, files=found["files"] | {"../outside.csv": found["tables"]["tables/old.csv"]})
+    (inside / "figures/mine.svg").write_text("1", encoding="utf-8")
+    remove_report(inside)
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == [
+        "edited.csv",
+        "mine.svg",
+        "outside.csv",
+        "table.json",
+    ]
+    remove_report(inside)  # nothing is left to remove
+    (inside / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(sd.FitError, match="so name another folder"):
+        sd.report(bell_fit, inside)
 
 
 def test_differences_of_tables(tmp_path):

@@ -388,13 +388,19 @@ ORDER = """(() => {
 })()"""
 
 
-def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
-    """Figures show, tables sort, nothing is asked of the network, the console is silent, and the page fits a narrow screen and paper."""
+def browser():
+    """The module that drives a browser, where there is one."""
     import chromium
 
     if chromium.executable() is None:
         stop = pytest.fail if os.environ.get("STIMDOSE_BROWSER") == "required" else pytest.skip
         stop("there is no Chromium on this machine: install it (Debian: apt-get install chromium), or name it in CHROMIUM")
+
+    return chromium
+
+
+def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
+    """Figures show, tables sort, nothing is asked of the network, the console is silent, and the page fits a narrow screen and paper."""
 
     async def look(browser):
         await browser.open((small_report / "report.html").as_uri())
@@ -406,7 +412,7 @@ def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
         await browser.print(tmp_path / "report.pdf")
         return widths, orders, narrow, browser.events
 
-    widths, orders, narrow, events = chromium.with_page(look)
+    widths, orders, narrow, events = browser().with_page(look)
     assert len(widths) >= 8
     assert min(widths) > 100
     highs = sorted(hostile_fit.prior_table()["high"])
@@ -420,3 +426,19 @@ def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
     ]
     pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "report.pdf").read_bytes()))
     assert 8 <= pages <= 40
+
+
+def test_columns_of_text_are_sorted_by_the_number_they_begin_with_and_empty_cells_come_last(tmp_path):
+    ascending = ["−2.5 [−3, −1]", "-1", "0.25", "0.5", "5–10", "13a", "13b", "≥ 21", "1,200", "Abe", "研究"]
+    shuffled = [*ascending[::2], "", *ascending[1::2], None]
+    table = Table("text", pd.DataFrame({"dose": shuffled}), "Text")
+    path = tmp_path / "page.html"
+    path.write_text(page.render("Text", "", [Section("answer", (table,))], {}), encoding="utf-8")
+
+    async def look(shown):
+        await shown.open(path.as_uri())
+        rows = "[...document.querySelectorAll('tbody tr')].map((row) => row.textContent.trim())"
+        clicked = f"document.querySelector('thead button').click(), {rows}"
+        return [await shown.run(clicked) for _ in range(2)]
+
+    assert browser().with_page(look) == [[*ascending, "–", "–"], [*ascending[::-1], "–", "–"]]

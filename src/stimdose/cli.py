@@ -3,6 +3,7 @@
 import sys
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,11 +11,11 @@ import typer
 
 from . import options as opt
 from .comparisons import comparisons
-from .errors import ConvergenceWarning, StimdoseError
+from .errors import ConvergenceWarning, StimdoseError, StimdoseWarning
 from .questions import BEST, questions
 from .report_commands import reports
 from .scrutiny import scrutiny
-from .terminal import console, escape, grouped, say, say_meanwhile, say_written, show, show_notes, show_upright, warn_of
+from .terminal import console, escape, grouped, say, say_meanwhile, say_written, show, show_notes, show_upright, warn, warn_of
 
 app = typer.Typer(
     help="Bayesian dose-response modelling of magnetic stimulation trials.",
@@ -34,6 +35,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows another in its place
+    warnings.showwarning = partial(_show_warning, set())
     try:
         app()
     except SystemExit as end:
@@ -53,6 +55,16 @@ def main() -> None:
             "`stimdose --version` prints"
         )
         raise SystemExit(70) from None
+
+
+def _show_warning(said: set[str], message, category, *where) -> None:
+    """A warning of this package as a sentence, once, which the JSON document holds too; others as Python shows them."""
+    if issubclass(category, StimdoseWarning):
+        if (text := str(message)) not in said:
+            warn(text)
+        said.add(text)
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def _say_error(text: str) -> None:

@@ -9,7 +9,7 @@ import typer
 from . import options as opt
 from .doses import short
 from .errors import ConvergenceWarning, StimdoseError
-from .terminal import print_table, record, say, say_written
+from .terminal import print_table, record, say, say_written, warn_of
 
 comparisons = typer.Typer(rich_markup_mode="rich")
 PANEL = "Comparisons"
@@ -112,6 +112,7 @@ def compare_priors(
     stated = {"reference": reference or OWN, "delta": delta, "seed": seed, "reweight": not refit, "progress": not quiet}
     found = compare(*given, sets=asked, **stated, **settings)
     say(found.explanation)
+    warn_of(*found.fits.values(), is_told=True)
     _show_best(found.table(), "set")
     _show_heterogeneity(found.heterogeneity(), "set")
     _show_elpd(found.elpd, "set")
@@ -174,6 +175,7 @@ def compare_models(
 
         odds = factors_of(found.fits, seed=seed)
     say(found.explanation)
+    warn_of(*found.fits.values(), is_told=True)
     if odds:
         say(odds.explanation)
     _show_elpd(found.elpd, "model")

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .errors import FitError
-from .files import replacing
+from .files import write_text
 from .model import Model
 from .sampling import Fit, Request
 from .settings import checked_seed, checked_settings, sources
@@ -20,9 +23,41 @@ from .storage import dataset_to_trials, table_to_dataset
 from .trials import Trials
 
 NAME, TABLE, FORMAT = "manifest.json", "table.json", "stimdose manifest 1"
-NEEDED = ("format", "model", "table", "seed", "settings", "report", "versions", "machine", "posterior_sha256", "tables")
 FROM_NOTHING, FROM_A_FIT, WEIGHTED = "from nothing", "from another fit", "from weighted draws of another fit"
 """How the sampler started. Only of the first does the manifest hold all that the draws depend on."""
+
+
+class _Table(TypedDict):
+    file: Literal["table.json"]
+    sha256: str
+
+
+@with_config(ConfigDict(extra="allow"))  # those of a refit
+class _Settings(TypedDict):
+    draws: int
+    tune: int
+    chains: int
+    cores: int | None
+    target_accept: float
+    integrate: bool
+    missing: Literal["error", "drop", "impute"]
+    allow_mixed: list[str]
+
+
+class _Content(TypedDict):
+    """The entries that are read, and what they are; others are for people."""
+
+    model: str
+    table: _Table
+    seed: int
+    settings: _Settings
+    report: dict
+    started: str
+    versions: dict[str, str]
+    machine: str
+    posterior_sha256: str
+    tables: dict[str, str]
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -55,8 +90,9 @@ def write_table(trials: Trials, folder: Path) -> Path:
     return write_text(folder / TABLE, table_to_dataset(trials)["json"].item())
 
 
-def write_manifest(fit: Fit, folder: Path, report: dict, tables: list[Path]) -> Path:
-    """Write `manifest.json` of a report whose tables are written, `write_table` included."""
+def write_manifest(fit: Fit, folder: Path, report: dict, tables: list[Path], others: Iterable[Path] = ()) -> Path:
+    """Write `manifest.json` of a report whose tables are written, `write_table` included. others: of its files, those whose names
+    depend on the fit, so that `remove_report` knows them."""
     attrs, check = fit.tree.attrs, fit.diagnosis
     content = {
         "format": FORMAT,
@@ -83,6 +119,7 @@ def write_manifest(fit: Fit, folder: Path, report: dict, tables: list[Path]) -> 
         },
         "posterior_sha256": posterior_sha256(fit),
         "tables": {path.relative_to(folder).as_posix(): sha256(path) for path in tables},
+        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in others},
     }
     return write_text(folder / NAME, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
@@ -92,7 +129,7 @@ def read_manifest(path: str | Path) -> Manifest:
     path = Path(path)
     path = path / NAME if path.is_dir() else path
     content = _content(path)
-    table = path.with_name(str(content["table"]["file"]))
+    table = path.with_name(TABLE)
     if not table.is_file():
         raise FitError(
             f"{path}: the table that was fitted, {table.name}, is not beside it; copy both from the folder of the report"
@@ -132,11 +169,34 @@ def _content(path: Path) -> dict:
         raise FitError(f"{path} is not the manifest of a report: state the {NAME} that `stimdose report` has written")
     if form != FORMAT:
         raise FitError(f"{path} is a {form}, and this version of stimdose reads {FORMAT}: use the version that wrote it")
-    if lacking := [name for name in (*NEEDED, "started") if name not in content]:
-        raise FitError(f"{path} was edited, or is damaged: it lacks {', '.join(lacking)}")
-    if not (isinstance(content["table"], dict) and {"file", "sha256"} <= content["table"].keys()):
-        raise FitError(f"{path} was edited, or is damaged: it does not say which table was fitted")
-    return content
+    try:
+        return TypeAdapter(_Content).validate_python(content, strict=True)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+    raise FitError("\n  - ".join([f"{path} was edited, or is damaged:", *faults]))
+
+
+def report_in(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files of the report that a folder holds, by name, as its manifest tells; nothing where there is none. Raises FitError
+    for a manifest that cannot be read."""
+    if not (folder / NAME).exists():
+        return {}
+    try:
+        content = _content(folder / NAME)
+    except FitError as error:
+        raise FitError(f"the folder holds another report, whose files are not known, so name another folder: {error}") from None
+    return content["tables"] | content["files"]
+
+
+def remove_report(folder: Path) -> None:
+    """Remove the report that a folder holds, as far as its manifest tells: files that were changed since stay. A figure or a table of an
+    earlier fit, left beside those of a new one, would be taken for its own."""
+    names = report_in(folder)
+    (folder / NAME).unlink(missing_ok=True)  # what is left if this is stopped is no report
+    for name, known in names.items():
+        file = folder / name
+        if file.resolve().is_relative_to(folder.resolve()) and file.is_file() and sha256(file) == known:
+            file.unlink()
 
 
 def started(fit: Fit) -> str:
@@ -163,13 +223,6 @@ def posterior_sha256(fit: Fit) -> str:
 def sha256(path: Path) -> str:
     """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-    return path
 
 
 def differences(before: Path, after: Path) -> tuple[float, str]:

@@ -168,7 +168,8 @@ def read_table(source: str, constants: list[str] | None, where: list[str] | None
     given, wanted = pairs(constants), pairs(where)
     given |= {name: value for name, value in reading.items() if value is not None}
     path = Path(source)
-    is_file = bool(path.suffix) or path.exists()
+    is_shipped = not path.is_file() and source in shipped.datasets().index  # whatever folder has that name: results may
+    is_file = not is_shipped and (bool(path.suffix) or path.exists())
     if given and not is_file:
         file = shipped.dataset_path(source)
         raise StimdoseError(f"shipped tables are read as they are; for {', '.join(given)}, give the file itself: {file}")
@@ -195,7 +196,7 @@ def model_and_table(
     from .rows import prepare
     from .specs import load_model
 
-    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd else {}))
+    spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd is not None else {}))
     table = read_table(trials, constants, where, missing="drop" if missing == "drop" else "keep", **reading)
     if unit:
         table = table.in_units({name: number(value) for name, value in pairs(unit, "outcome=points").items()})

@@ -1,6 +1,7 @@
 """A fit as a folder of files: the saved fit, tables as CSV, figures as PDF and PNG."""
 
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .decisions import Contrast
 from .dose_space import Support, support
 from .ecology import WithinAcross
 from .errors import StimdoseError
+from .files import write_text
 from .joint_optima import JointOptimum, joint_optimum
 from .model_comparison import ModelComparison
 from .model_odds import BayesFactors
@@ -32,12 +34,20 @@ FOREST_ROWS = 120
 
 
 def make_folder(path: str | Path) -> Path:
-    """Create a folder. Raises StimdoseError if it cannot be created."""
+    """Create a folder. Raises StimdoseError if it cannot be created, or if no file can be written to it: that is better known before
+    an hour of sampling than after it."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StimdoseError(f"{folder} is a file: name a folder to write to") from None
     except OSError as error:
-        raise StimdoseError(f"cannot create the folder {folder}: {error}") from None
+        raise StimdoseError(f"cannot create the folder {folder}: {error.strerror}") from None
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StimdoseError(f"cannot write to the folder {folder}: {error.strerror}") from None
     return folder
 
 
@@ -246,8 +256,4 @@ def _write_table(table: pd.DataFrame, folder: Path, name: str) -> Path:
     path = folder / f"{_plain(name)}.csv"
     if warning := table.attrs.get("warning"):
         table = table.assign(warning=warning)
-    try:
-        table.to_csv(path, float_format="%.6g")
-    except OSError as error:  # as where a spreadsheet has it open
-        raise StimdoseError(f"cannot write {path}: {error}") from None
-    return path
+    return write_text(path, table.to_csv(float_format="%.6g", lineterminator="\n"))

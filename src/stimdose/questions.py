@@ -25,7 +25,7 @@ def curve(
     from .curves import curve as curve_of
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, found)
     mean = curve_of(found, dose, by=by, over=range_, at=held, size=9)
     title = f"Mean effect by {dose}, {mean.attrs['effect_label']}; held: {mean.attrs['held'] or 'nothing'}"
@@ -55,7 +55,7 @@ def categories(
     from .curves import band
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, found)
     asked = {"by": by, "over": range_, "at": held, "kind": _kind(new_study)}
     chances = category_probabilities(found, dose, **asked, size=5)
@@ -104,7 +104,7 @@ def optimum(
     from .paths import protocol_path
     from .sampling import load_fit
 
-    folder, found = opt.folder(out), load_fit(fit)
+    found, folder = load_fit(fit), opt.folder(out)
     along = held = opt.protocol(at, found)
     if fixed:
         path = protocol_path(found, dose, fixed=opt.fixed(fixed), over=range_, size=401, duty=duty)
@@ -126,6 +126,7 @@ def optimum(
         new_group=new_group,
     )
     say(best.explanation)
+    warn_of(found, is_told=True)
     show_upright(best.table(), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}", "optimum")
     if folder:
         from .outputs import trials_shown, write_chances, write_optimum
@@ -160,10 +161,11 @@ def paths(
     from .paths import optima_by_path
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
     found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
     say(found.explanation)
+    warn_of(fitted, is_told=True)
     table = found.table()[BEST]
     table.index = [", ".join(filter(None, names)) for names in table.index]
     show_upright(table, f"Best {dose} by path", "paths")
@@ -195,10 +197,11 @@ def contrast(
     from .decisions import contrast as contrast_of
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     protocols = [opt.protocol(items, fitted) for items in (first, second)]
     found = contrast_of(fitted, *protocols, by=by, delta=delta, kind=_kind(new_study))
     say(found.explanation)
+    warn_of(fitted, is_told=True)
     show_upright(found.table().drop(columns="label"), found.label, "contrast")
     if folder:
         from .outputs import write_contrast
@@ -232,10 +235,11 @@ def surface(
     from .joint_optima import joint_optimum
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     held = opt.protocol(at, fitted)
     best = joint_optimum(fitted, first, second, over=opt.ranges(range_), delta=delta, at=held, kind=_kind(new_study))
     say(best.explanation)
+    warn_of(fitted, is_told=True)
     show_upright(best.table().drop(columns="verdict"), f"Best {first} and {second}", "surface")
     for name, dose in opt.protocol(given, fitted).items():
         one = best.given({name: dose})
@@ -266,13 +270,14 @@ def average(
     from .averaging import average as average_of
     from .sampling import load_fit
 
-    folder, loaded = opt.folder(out), [load_fit(path) for path in fits]
+    loaded, folder = [load_fit(path) for path in fits], opt.folder(out)
     names = [fit.model.name for fit in loaded]
     names = names if len(set(names)) == len(names) else [str(path) for path in fits]
     found = average_of(dict(zip(names, loaded, strict=True)))
     stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
     best, table = found.optimum(dose, **stated), found.table(dose, **stated)
     say(best.explanation)
+    warn_of(*loaded, is_told=True)
     show(found.elpd.reset_index(), "How well models predict studies left out", "elpd")
     shown = ["model", *(["group"] if by else []), "weight", "verdict", "best_dose", "low", "high"]
     show(table.reset_index()[shown], f"Best {dose} by each model, and by their average", "optimum")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from .errors import FitError, StimdoseError
-from .manifest import FROM_NOTHING, Manifest, differences, machine, posterior_sha256, read_manifest, sha256
+from .manifest import FROM_NOTHING, Manifest, differences, machine, posterior_sha256, read_manifest, report_in, sha256
 from .outputs import make_folder
-from .reports.findings import Options, findings
+from .reports.findings import findings, options_of_values
 from .reports.writing import write
 from .settings import sources
 
@@ -73,20 +73,22 @@ def rerun(manifest: str | Path, folder: str | Path, *, progress: bool = False) -
     report, which would be lost.
     """
     before = read_manifest(manifest)
-    if make_folder(folder).resolve() == before.path.parent.resolve():
+    if Path(folder).resolve() == before.path.parent.resolve():
         raise StimdoseError(f"{folder} holds the first report, which would be lost: name another folder (-o again)")
     try:
-        options = Options(**before.report)
-    except TypeError as error:
+        options = options_of_values(before.report)
+    except StimdoseError as error:
         raise FitError(f"{before.path} was edited, or is damaged: the options of the report are not its own ({error})") from None
-    fit = before.request().run(progress)
-    path = write(findings(fit, options), Path(folder))
+    request, folder = before.request(), make_folder(folder)
+    report_in(folder)  # refused before anything is computed
+    fit = request.run(progress)
+    path = write(findings(fit, options), folder)
     now = json.loads(fit.tree.attrs["versions"]) | {"sources": sources()}
     names = [*before.versions, *(name for name in now if name not in before.versions)]
     moved = {
         name: (str(before.versions.get(name)), str(now.get(name))) for name in names if before.versions.get(name) != now.get(name)
     }
-    return Rerun(path, _compared(before, Path(folder)), posterior_sha256(fit) == before.posterior, moved, tuple(_remarks(before)))
+    return Rerun(path, _compared(before, folder), posterior_sha256(fit) == before.posterior, moved, tuple(_remarks(before)))
 
 
 def _compared(before: Manifest, folder: Path) -> pd.DataFrame:

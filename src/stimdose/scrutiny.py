@@ -8,7 +8,7 @@ import typer
 
 from . import options as opt
 from .errors import ConvergenceWarning, StimdoseError
-from .terminal import say, say_written, show
+from .terminal import say, say_written, show, warn_of
 
 scrutiny = typer.Typer(rich_markup_mode="rich")
 PANEL = "Scrutiny"
@@ -93,6 +93,7 @@ def within_across(
     settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "progress": not quiet}
     found = within_across_of(spec, table, dose, delta=delta, missing=missing, seed=seed, **settings)
     say(found.explanation)
+    warn_of(found.fit, is_told=True)
     show(found.table().reset_index(), f"Slopes of {dose}", "slopes")
     if folder:
         from .outputs import write_within_across
@@ -127,9 +128,10 @@ def check(
     from .checks import check as check_of
     from .sampling import load_fit
 
-    folder, fitted = opt.folder(out), load_fit(fit)
+    fitted, folder = load_fit(fit), opt.folder(out)
     found = check_of(fitted, by=tuple(by) if by else None, cuts=opt.cuts(cuts), delta=delta)
     say(found.explanation)
+    warn_of(fitted, is_told=True)
     if found.flagged:
         show(pd.DataFrame(found.flagged.items(), columns=["study", "flag"]), "Remarkable studies", "flagged")
     show(found.tables["statistics"], "Statistics of the trials, and of replicated ones", "statistics")

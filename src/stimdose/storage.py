@@ -32,7 +32,7 @@ def write_tree(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
 def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
     """The draws and the table of a saved fit. Raises FitError if the file is not one, or is damaged."""
     if not Path(path).is_file():
-        raise FitError(f"there is no file {path}")
+        raise FitError(f"{path} is a folder: state the fit.nc in it" if Path(path).is_dir() else f"there is no file {path}")
     if Path(path).suffix != ".npz" and not _begins(path, HDF5):
         raise FitError(
             f"{path} is not a saved fit of stimdose: state the fit.nc that `stimdose fit MODEL TRIALS -o FOLDER`, or `fit.save`, has written"

@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import typer
+
 from .errors import StimdoseError
 
 LISTED = 25
@@ -25,12 +27,15 @@ def as_json():
     token = _document.set(document)
     try:
         yield
-    except StimdoseError as error:
-        document["error"] = str(error)
+    except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, typer.Exit):
+            document["error"] = (
+                str(error) if isinstance(error, StimdoseError) else f"{type(error).__name__}: {error}".rstrip(": ")
+            )
         raise
     finally:
         _document.reset(token)
-        print(json.dumps(document, ensure_ascii=False, indent=1))
+        print(json.dumps(document, indent=1))  # ASCII, which no encoding of a terminal or a pipe can spoil
 
 
 def console(stderr: bool = False):
@@ -117,9 +122,11 @@ def _cell(value, is_chance: bool) -> str:
     return "–" if value != value else chance(value) if is_chance else short(value)
 
 
-def warn_of(fit) -> None:
-    """Print on standard error that a fit did not converge, if so."""
-    if not fit.diagnosis.converged:
+def warn_of(*fits, is_told: bool = False) -> None:
+    """Print on standard error that fits did not converge, if so. is_told: whether the answer says it too: only scripts need it then."""
+    for fit in fits if not is_told or _document.get() is not None else ():
+        if fit.diagnosis.converged:
+            continue
         warn(f"the fit {fit.diagnosis.message}")
 
 

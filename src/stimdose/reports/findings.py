@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from ..checks import Check, check
 from ..curves import curve, points
@@ -27,6 +28,7 @@ SETS = ("weak", "sceptical")
 OFF = "not done: it was turned off for this report"
 
 
+@with_config(ConfigDict(extra="forbid", strict=True))
 @dataclass(frozen=True)
 class Options:
     """What a report was asked for. priors: sets by name, as plain values (see `sets_as_values`); title, delta: None if not stated."""
@@ -159,6 +161,18 @@ def sets_as_values(sets: Iterable | Mapping) -> dict[str, dict]:
             entries = as_set(str(one) if isinstance(one, Path) else one)
             fields = entries.model_dump(exclude={"priors"}, exclude_defaults=True, mode="json")
             found[name] = {"set": fields | {"priors": {key: entry.as_dict() for key, entry in entries.priors.items()}}}
+    return found
+
+
+def options_of_values(values: dict) -> Options:
+    """Options, of what `Options.as_values` gives. Raises StimdoseError for anything else."""
+    try:
+        found = TypeAdapter(Options).validate_json(json.dumps(values))
+        sets_of_values(found.priors)
+    except ValidationError as error:
+        raise StimdoseError("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())) from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StimdoseError(f"priors: these are not sets of priors ({type(error).__name__}: {error})") from None
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..doses import chance, short
-from ..manifest import write_text
+from ..files import write_text
 from .parts import Table, ended
 
 EMPTY = "–"

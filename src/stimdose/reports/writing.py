@@ -9,7 +9,8 @@ from pathlib import Path
 from .. import figures
 from ..arguments import checked
 from ..errors import StimdoseError
-from ..manifest import TABLE, write_manifest, write_table, write_text
+from ..files import write_text
+from ..manifest import remove_report, report_in, write_manifest, write_table
 from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
@@ -59,22 +60,26 @@ def report(
     """
     options = Options(sets_as_values(priors), check, ecology, delta, title)
     folder = make_folder(folder)
+    report_in(folder)  # refused before anything is computed
     return write(findings(fit, options), folder)
 
 
 def write(found: Findings, folder: Path) -> Path:
-    """Write all files of a report."""
+    """Write all files of a report, in place of those of an earlier one."""
     sections = with_file_names([make(found) for make in SECTIONS])
+    remove_report(folder)
     blocks = [block for section in sections for block in section.blocks]
-    images = {block.name: _draw(block, make_folder(folder / "figures")) for block in blocks if isinstance(block, Figure)}
-    written = [tables.write(block, make_folder(folder / "tables"))[0] for block in blocks if isinstance(block, Table)]
-    written.append(write_text(folder / "tables" / "trials.csv", found.table.to_csv(index=False, lineterminator="\n")))
+    drawn = {block.name: _draw(block, make_folder(folder / "figures")) for block in blocks if isinstance(block, Figure)}
+    images = {name: next(path for path in paths if path.suffix == f".{SHOWN}") for name, paths in drawn.items()}
+    shown = [tables.write(block, make_folder(folder / "tables")) for block in blocks if isinstance(block, Table)]
+    trials = write_text(folder / "tables" / "trials.csv", found.table.to_csv(index=False, lineterminator="\n"))
+    html = write_text(folder / "report.html", page.render(*heading(found), sections, images))
     found.fit.save(folder / "fit.nc")
-    written.append(write_table(found.fit.trials, folder))
+    write_table(found.fit.trials, folder)
     write_text(folder / "methods.md", methods.as_markdown(found))
-    path = write_text(folder / "report.html", page.render(*heading(found), sections, images))
-    write_manifest(found.fit, folder, found.options.as_values(), [each for each in written if each.name != TABLE])
-    return path
+    others = [html, *(path for paths in (*drawn.values(), *(rest for _, *rest in shown)) for path in paths)]
+    write_manifest(found.fit, folder, found.options.as_values(), [*(first for first, *_ in shown), trials], others)
+    return html
 
 
 def with_file_names(sections: list[Section]) -> list[Section]:
@@ -101,16 +106,15 @@ def heading(found: Findings) -> tuple[str, str]:
     return title, f"{len(found.table)} rows of {found.studies} studies; model {fit.model.name}; seed {fit.tree.attrs['seed']}"
 
 
-def _draw(figure: Figure, folder: Path) -> Path:
-    """Save a figure in every format; the path of the one that the page shows."""
+def _draw(figure: Figure, folder: Path) -> list[Path]:
+    """Save a figure in every format."""
     import matplotlib.pyplot as plt
     import numpy as np
 
     axes = figure.draw()
     try:
-        figures.save(axes, folder / figure.name, formats=FORMATS)
+        return figures.save(axes, folder / figure.name, formats=FORMATS)
     except OSError as error:
-        raise StimdoseError(f"cannot write the figure {folder / figure.name}: {error}") from None
+        raise StimdoseError(f"cannot write the figure {folder / figure.name}: {error.strerror or error}") from None
     finally:
         plt.close(np.ravel(axes)[0].figure)
-    return folder / f"{figure.name}.{SHOWN}"
