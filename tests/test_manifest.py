@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import stimdose as sd
-from stimdose.manifest import differences, posterior_sha256, read_manifest, remove_report, write_manifest, write_table
+from stimdose.manifest import check_room, differences, posterior_sha256, read_manifest, remove_report, write_manifest, write_table
 from stimdose.reports import writing
 
 
@@ -173,6 +173,22 @@ def test_a_new_report_leaves_no_figure_or_table_of_an_earlier_one(bell_fit, tmp_
     (inside / "manifest.json").write_text("{", encoding="utf-8")
     with pytest.raises(sd.FitError, match="so name another folder"):
         sd.report(bell_fit, inside)
+
+
+def test_a_methods_text_that_was_edited_is_not_written_over(bell_fit, tmp_path):
+    text = tmp_path / "methods.md"
+    text.write_text("as written", encoding="utf-8")
+    write_table(bell_fit.trials, tmp_path)
+    write_manifest(bell_fit, tmp_path, {}, [], [text])
+    check_room(tmp_path)
+    text.write_text("as edited", encoding="utf-8")
+    with pytest.raises(sd.FitError, match="was edited, and would be lost: move it"):
+        sd.report(bell_fit, tmp_path)
+    (tmp_path / "manifest.json").unlink()  # a text of the user's own
+    with pytest.raises(sd.FitError, match="was edited, and would be lost: move it"):
+        check_room(tmp_path)
+    text.unlink()
+    check_room(tmp_path)
 
 
 def test_differences_of_tables(tmp_path):

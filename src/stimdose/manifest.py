@@ -22,7 +22,7 @@ from .specs import model_from_toml
 from .storage import dataset_to_trials, table_to_dataset
 from .trials import Trials
 
-NAME, TABLE, FORMAT = "manifest.json", "table.json", "stimdose manifest 1"
+NAME, TABLE, METHODS, FORMAT = "manifest.json", "table.json", "methods.md", "stimdose manifest 1"
 FROM_NOTHING, FROM_A_FIT, WEIGHTED = "from nothing", "from another fit", "from weighted draws of another fit"
 """How the sampler started. Only of the first does the manifest hold all that the draws depend on."""
 
@@ -186,6 +186,14 @@ def report_in(folder: Path) -> dict[str, str]:
     except FitError as error:
         raise FitError(f"the folder holds another report, whose files are not known, so name another folder: {error}") from None
     return content["tables"] | content["files"]
+
+
+def check_room(folder: Path) -> None:
+    """Raise FitError for a folder in which a new report would lose something: an unreadable manifest, or a methods text that is not as a
+    report wrote it."""
+    text, known = folder / METHODS, report_in(folder)
+    if text.is_file() and sha256(text) != known.get(METHODS):
+        raise FitError(f"{text} was edited, and would be lost: move it, or name another folder for the report")
 
 
 def remove_report(folder: Path) -> None:

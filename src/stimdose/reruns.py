@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import FitError, StimdoseError
-from .manifest import FROM_NOTHING, Manifest, differences, machine, posterior_sha256, read_manifest, report_in, sha256
+from .manifest import FROM_NOTHING, Manifest, check_room, differences, machine, posterior_sha256, read_manifest, sha256
 from .outputs import make_folder
 from .reports.findings import findings, options_of_values
 from .reports.writing import write
@@ -80,7 +80,7 @@ def rerun(manifest: str | Path, folder: str | Path, *, progress: bool = False) -
     except StimdoseError as error:
         raise FitError(f"{before.path} was edited, or is damaged: the options of the report are not its own ({error})") from None
     request, folder = before.request(), make_folder(folder)
-    report_in(folder)  # refused before anything is computed
+    check_room(folder)
     fit = request.run(progress)
     path = write(findings(fit, options), folder)
     now = json.loads(fit.tree.attrs["versions"]) | {"sources": sources()}

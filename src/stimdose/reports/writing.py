@@ -10,7 +10,7 @@ from .. import figures
 from ..arguments import checked
 from ..errors import StimdoseError
 from ..files import write_text
-from ..manifest import remove_report, report_in, write_manifest, write_table
+from ..manifest import METHODS, check_room, remove_report, write_manifest, write_table
 from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
@@ -56,11 +56,12 @@ def report(
     fit for each dose. What is turned off, or cannot be done for this fit, is named as such in the report. delta: the smallest difference
     that matters, as in `optimum`. title: of the page.
 
-    Raises StimdoseError where delta must be stated, or the folder cannot be written to.
+    An earlier report in the folder is replaced. Raises StimdoseError where delta must be stated, or the folder cannot be written to or
+    holds a methods.md that was edited.
     """
     options = Options(sets_as_values(priors), check, ecology, delta, title)
     folder = make_folder(folder)
-    report_in(folder)  # refused before anything is computed
+    check_room(folder)
     return write(findings(fit, options), folder)
 
 
@@ -76,8 +77,8 @@ def write(found: Findings, folder: Path) -> Path:
     html = write_text(folder / "report.html", page.render(*heading(found), sections, images))
     found.fit.save(folder / "fit.nc")
     write_table(found.fit.trials, folder)
-    write_text(folder / "methods.md", methods.as_markdown(found))
-    others = [html, *(path for paths in (*drawn.values(), *(rest for _, *rest in shown)) for path in paths)]
+    said = write_text(folder / METHODS, methods.as_markdown(found))
+    others = [html, said, *(path for paths in (*drawn.values(), *(rest for _, *rest in shown)) for path in paths)]
     write_manifest(found.fit, folder, found.options.as_values(), [*(first for first, *_ in shown), trials], others)
     return html
 
