@@ -49,7 +49,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
     table = table.sort_values("x", kind="stable").reset_index(drop=True)
     shift = "Change of the mean effect without the study\n(posterior standard deviations)"
     label = "" if dose is None else axis_label(dose)
-    words = {"x": shift if dose is None else f"Best {label[0].lower()}{label[1:]} without the study"}
+    words = {"x": shift if dose is None else f"{label} with the largest effect, without the study"}
     verdicts = [] if dose is None else [*table["verdict"], *table["verdict_all"]]
     words = style.relabelled(words | {group: group for group in [group] if group}, labels, (*TEXTS, *verdicts, found.fit_warning))
     with style.house(own):

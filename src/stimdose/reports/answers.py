@@ -3,6 +3,7 @@
 from functools import partial
 
 from .. import figures
+from ..figures.panels import TELLING, is_named
 from ..sentences import (
     about_best_combination,
     about_best_dose,
@@ -20,8 +21,6 @@ from .parts import Figure, Section, Table, Text, ended, sentences, text
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
-TELLING = ("identified", "flat")
-"""Verdicts beside which the probability to be near the best is shown: beside others it would read as advice."""
 SHOWN = ("verdict", "best_dose", "low", "high", "effect_at_best", "effect_low", "effect_high", "from", "to")
 RULE = (
     "best dose: median of the posterior with its 95 % interval, within the range from-to; effect: mean with its 95 % interval. "
@@ -78,7 +77,7 @@ def _one_dose(found, column: str, best) -> list:
         *text(*[f"{remark}." for remark in dict.fromkeys(best.remarks)], kind="note"),
         under,
         Table(f"optimum-{column}", table, f"The dose with the largest effect: {name}", RULE, SHOWN),
-        *([near] if set(best.verdicts.values()) & set(TELLING) else []),
+        *([near] if any(is_named(best, group, TELLING) for group in best.verdicts) else []),
     ]
 
 
