@@ -9,10 +9,23 @@ from .. import figures
 from ..ecology import WithinAcross
 from ..sentences import about_slopes, dose_words, name_words
 from .findings import Findings
-from .parts import Figure, Section, Table, listed, sentences, text
+from .parts import Figure, Section, Table, first_of, listed, sentences, text
 
 FUNNEL_ROWS = 10
 """Fewer rows make no funnel (Sterne et al. 2011, BMJ 343:d4002)."""
+STATISTICS = (
+    "reported: of the table; replicated, low, high: mean and 95 % interval of tables with the same trials, done by other studies; p: how often "
+    "these are as far out as the table; p adjusted: for the number of statistics"
+)
+PLAUSIBLE = "share implausible: of the curves from the priors, those that exceed the limit somewhere"
+VERDICTS = (
+    "best dose: where the effect is largest, median with its 95 % interval, and no finding where the verdict is not “identified”; in sd: the "
+    "change in posterior standard deviations"
+)
+ELPD = (
+    "elpd: log predictive density of the studies left out, larger is better; p loo: effective number of parameters; unreliable: studies whose "
+    "pareto k is above 0.7"
+)
 MOVED = 15
 """The page shows so many studies, those without which most changes."""
 
@@ -40,13 +53,18 @@ def checks(found: Findings) -> Section:
             "Rows against what other studies predict, and the PIT of studies with its 95 % band",
             alt,
         ),
-        Table("check-statistics", tables["statistics"].set_index("of"), "Do trials like these, done by others, look like these?"),
-        Table("check-prior-curves", tables["prior_curves"], "Curves that the priors allow and that are implausible"),
+        Table(
+            "check-statistics",
+            tables["statistics"].set_index("of"),
+            "Do trials like these, done by others, look like these?",
+            STATISTICS,
+        ),
+        Table("check-prior-curves", tables["prior_curves"], "Curves that the priors allow and that are implausible", PLAUSIBLE),
         Table(
             "check-parameters",
             tables["parameters"],
             "Posterior beside prior",
-            "contraction: 1 - posterior variance / prior variance",
+            "contraction: 1 - posterior variance / prior variance; 0 where the trials add nothing to the prior, near 1 where they decide",
             is_folded=True,
         ),
     ]
@@ -104,7 +122,11 @@ def left_out(found: Findings) -> Section:
         blocks.append(_influence(check, dose, group))
     shown = ("rows", "p_adjusted", "pareto_k", "method", "mean_all", "mean_without", "mean_change", "flag")
     shown = tuple(name for name in shown if name in studies)
-    note = "mean_change: in posterior standard deviations; p adjusted for the number of studies (Holm)"
+    note = (
+        "p adjusted: of the study among those that the others predict, adjusted for the number of studies (Holm); mean all, mean without: the "
+        "mean effect with and without it; mean change: in posterior standard deviations; pareto k: importance sampling is trusted up to about "
+        "0.7, and beyond the model is fitted again"
+    )
     blocks.append(
         Table(
             "check-studies",
@@ -125,7 +147,8 @@ def _influence(check, dose: str, group: str) -> Figure:
     low, high = own["best_dose"].min(), own["best_dose"].max()
     where = f"{name_words(dose)}{f', {group}' if group else ''}"
     alt = (
-        f"Dose with the largest effect ({where}) without each of {len(own)} studies: medians from {dose_words(dose, low, high)}; "
+        f"Dose with the largest effect ({where}) without each of {len(own)} studies: medians of the draws from "
+        f"{dose_words(dose, low, high)}, under the verdict {own['verdict_all'].iloc[0]}; "
         f"{f'the verdict changes without {listed(changes)}' if changes else 'the verdict stays'}."
     )
     name = f"influence-{dose}{f'-{group}' if group else ''}"
@@ -137,13 +160,20 @@ def slopes(found: Findings) -> Section:
     blocks = []
     for column, each in found.slopes.items():
         if not isinstance(each, WithinAcross):
-            blocks += text(_sentence(f"The slope of {name_words(column)} within and across trials", each), kind="note")
+            blocks += text(_sentence(f"The slope of {name_words(column)} within and across trials", first_of(each)), kind="note")
             continue
         said = about_slopes(each)
-        blocks += text(f"{column}: {said}", *[f"{remark}." for remark in each.remarks])
+        blocks += text(f"{name_words(column).capitalize()}: {said}", *[f"{remark}." for remark in each.remarks])
         caption = f"The slope of {name_words(column)} within and across trials"
         blocks.append(Figure(f"within-across-{column}", partial(figures.within_across, each), caption, said))
-        blocks.append(Table(f"within-across-{column}", each.table(), caption, f"effects of {dose_words(column, each.reference)}"))
+        blocks.append(
+            Table(
+                f"within-across-{column}",
+                each.table(),
+                caption,
+                f"slope: effect of {dose_words(column, each.reference)}; low, high: 95 % interval; p positive: P(above zero)",
+            )
+        )
     blocks = blocks or text("The model has no dose: there are no slopes to compare.", kind="note")
     return Section("slopes", tuple(blocks))
 
@@ -155,17 +185,17 @@ def priors(found: Findings) -> Section:
         return Section("priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note")))
     blocks = [
         *text(*sentences(moved.explanation)),
-        Table("priors-verdicts", moved.table(), "Verdicts and best doses under each set of priors"),
+        Table("priors-verdicts", moved.table(), "Verdicts and best doses under each set of priors", VERDICTS),
         Table("priors-effects", moved.effects(), "The mean effect at reference doses under each set of priors"),
         Table("priors-heterogeneity", moved.heterogeneity(), "Heterogeneity under each set of priors", is_folded=True),
-        Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors"),
+        Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors", ELPD),
         Table("priors-methods", moved.methods, "How the posterior under each set was found"),
     ]
     for column in moved.curves[moved.reference]:
         of_sets = {name: own[column].optimum for name, own in moved.estimands.items()}
         said = "; ".join(f"{name}: {best.verdict}" for name, best in of_sets.items())
-        medians = "; ".join(
-            f"{name} {', '.join(dose_words(column, value) for value in best.table()['best_dose'])}"
+        intervals = "; ".join(
+            f"{name} {', '.join(dose_words(column, low, high) for low, high in best.table()[['low', 'high']].to_numpy())}"
             for name, best in of_sets.items()
         )
         alt = f"Curves of the effect by {name_words(column)} under {len(of_sets)} sets of priors, prior and posterior. Verdicts: {said}."
@@ -177,7 +207,7 @@ def priors(found: Findings) -> Section:
                 alt,
             )
         )
-        alt = f"Posterior of the dose with the largest effect under each set of priors, medians: {medians}. Verdicts: {said}."
+        alt = f"Posterior of the dose with the largest effect under each set of priors, 95 % intervals: {intervals}. Verdicts: {said}."
         blocks.append(
             Figure(
                 f"priors-optima-{column}",

@@ -11,6 +11,8 @@ from ..manifest import write_text
 from .parts import Table, ended
 
 EMPTY = "–"
+LEAST = 1e-4
+"""Smaller numbers are printed as below it."""
 LATEX = {
     "\\": r"\textbackslash{}",
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -47,8 +49,15 @@ def cell(value, column: str) -> str:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return EMPTY
-        return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else short(value)
+        return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else _number(value)
     return EMPTY if value is None or value is pd.NA or value == "" else str(value)
+
+
+def _number(value: float) -> str:
+    """Three significant digits; what is nearly nothing as a bound, and never with an exponent."""
+    if 0 < abs(value) < LEAST:
+        return f"< {LEAST:f}".rstrip("0") if value > 0 else f"> -{LEAST:f}".rstrip("0")
+    return short(value + 0.0)
 
 
 def _is_chance(column: str, value: float) -> bool:
