@@ -15,6 +15,7 @@ from figure_cases import (
     drawn_bars,
     legend_texts,
     make_best,
+    make_check,
     make_curve,
     make_joint,
     make_points,
@@ -86,8 +87,9 @@ def test_figures_name_no_best_dose_unless_it_is_identified(verdict):
 
     sets = SimpleNamespace(optima={"weak": {"sessions": best}}, fit_warning="")
     ax = figures.prior_optima(sets)
-    low, high = np.quantile(best.dose, [0.025, 0.975])
-    assert f"[{low:.3g}, {high:.3g}]" in texts(ax.figure)  # its interval, without a median
+    (segment,) = drawn(ax, "_interval")[0].get_segments()
+    np.testing.assert_allclose(segment[:, 0], np.quantile(best.dose, [0.025, 0.975]))  # without numbers or a median
+    assert not [text for text in texts(ax.figure) if re.fullmatch(r".*\[[\d.]+, [\d.]+\]", text)]
     assert not drawn(ax, "_median")
 
 
@@ -258,3 +260,12 @@ def test_a_verdict_beside_curves_net_of_a_cost_is_said_to_be_without_it():
             fit_warning="",
         )
         assert " ".join(figures.near_best(best).get_title().split()) == words
+
+
+def test_influence_marks_no_medians_where_no_best_dose_is_identified():
+    check = make_check()
+    assert drawn(figures.influence(check, dose="frequency_hz", group="acute"), "_study")
+    check.tables["left_out"] = check.tables["left_out"].assign(verdict="flat", verdict_all="flat", changes=False)
+    ax = figures.influence(check, dose="frequency_hz", group="acute")
+    assert not drawn(ax, "_study") + drawn(ax, "_odd") + drawn(ax, "_all")
+    assert len(drawn(ax, "_interval")[0].get_segments()) == 5

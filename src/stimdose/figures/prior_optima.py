@@ -14,7 +14,7 @@ TEXTS = (
     "Posterior: {prob} interval",
     "Median, of an identified dose",
     "Prior: {prob} interval",
-    "Largest at [{prob}]",
+    "Best dose [{prob}]",
     "Verdict",
 )
 
@@ -22,7 +22,7 @@ TEXTS = (
 def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
     """Draw the dose of the largest effect under every set of priors: intervals of its posterior and prior, and the verdict beside them.
 
-    The median is marked and printed where the verdict is "identified", and nowhere else.
+    Median and interval are printed, and the median marked, where the verdict is "identified", and nowhere else.
 
     Parameters
     ----------
@@ -70,10 +70,11 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
             before = np.quantile(_draws(best.prior_dose, group), tails)
             ax.hlines(at + 0.22, before[0], before[2], color=style.GREY, linewidth=0.7, alpha=0.6, label="_prior")
             ax.hlines(at, low, high, color=style.BLUE, linewidth=1.4, zorder=3, label="_interval")
-            numbers = f"[{short(low)}, {short(high)}]"
+            style.draw_caps(ax, at, low, high, style.BLUE)
+            numbers = "–"
             if panels.is_named(best, group):
                 ax.plot(middle, at, "o", color=style.BLUE, markersize=4, zorder=4, clip_on=False, label="_median")
-                numbers = f"{short(middle)} {numbers}"
+                numbers = f"{short(middle)} [{short(low)}, {short(high)}]"
             texts.append((numbers, best.verdicts[group]))
         _write(ax, y, texts, words)
         ax.set_yticks(y, [words[name] for _, name, _ in lines], fontsize=style.SMALL, parse_math=False)
@@ -102,7 +103,7 @@ def _draws(dose, group: str) -> np.ndarray:
 
 def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str]) -> None:
     """Numbers and verdict right of the Axes, in columns under their headings."""
-    first = words["Largest at [{prob}]"]
+    first = words["Best dose [{prob}]"]
     wide = max(style.text_width(first, weight="bold"), *(style.text_width(text) for text, _ in texts)) + 10
     look = {
         "xycoords": ("axes fraction", "data"),

@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 from .. import figures
 from ..ecology import WithinAcross
+from ..figures.panels import is_named
 from ..sentences import about_slopes, dose_words, name_words
 from .findings import Findings
 from .parts import Figure, Section, Table, first_of, listed, sentences, text
@@ -22,6 +23,7 @@ VERDICTS = (
     "best dose: where the effect is largest, median with its 95 % interval, and no finding where the verdict is not “identified”; in sd: the "
     "change in posterior standard deviations"
 )
+VERDICTS_OTHERWISE = "no best dose is identified under any set; the file of the table has where single draws happen to be highest, which is no finding"
 ELPD = (
     "elpd: log predictive density of the studies left out, larger is better; p loo: effective number of parameters; unreliable: studies whose "
     "pareto k is above 0.7"
@@ -144,11 +146,13 @@ def _influence(check, dose: str, group: str) -> Figure:
     moved = check.tables["left_out"]
     own = moved[(moved["dose"] == dose) & (moved["group"] == group)]
     changes = own.loc[own["changes"], "study"].tolist()
-    low, high = own["best_dose"].min(), own["best_dose"].max()
+    is_any = own[["verdict", "verdict_all"]].eq("identified").any(axis=None)
+    ends = own["best_dose"].min(), own["best_dose"].max()
+    medians = f"medians from {dose_words(dose, *ends)}" if is_any else "no best dose is identified"
     where = f"{name_words(dose)}{f', {group}' if group else ''}"
     alt = (
-        f"Dose with the largest effect ({where}) without each of {len(own)} studies: medians of the draws from "
-        f"{dose_words(dose, low, high)}, under the verdict {own['verdict_all'].iloc[0]}; "
+        f"Dose with the largest effect ({where}) without each of {len(own)} studies: {medians}; verdict with all "
+        f"{own['verdict_all'].iloc[0]}; "
         f"{f'the verdict changes without {listed(changes)}' if changes else 'the verdict stays'}."
     )
     name = f"influence-{dose}{f'-{group}' if group else ''}"
@@ -183,9 +187,15 @@ def priors(found: Findings) -> Section:
     moved = found.priors
     if isinstance(moved, str):
         return Section("priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note")))
+    named = bool(moved.table()["verdict"].eq("identified").any())
     blocks = [
         *text(*sentences(moved.explanation)),
-        Table("priors-verdicts", moved.table(), "Verdicts and best doses under each set of priors", VERDICTS),
+        Table(
+            "priors-verdicts",
+            moved.table(),
+            "Verdicts under each set of priors",
+            *((VERDICTS,) if named else (VERDICTS_OTHERWISE, ("verdict", "method", "converged"))),
+        ),
         Table("priors-effects", moved.effects(), "The mean effect at reference doses under each set of priors"),
         Table("priors-heterogeneity", moved.heterogeneity(), "Heterogeneity under each set of priors", is_folded=True),
         Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors", ELPD),
@@ -194,9 +204,12 @@ def priors(found: Findings) -> Section:
     for column in moved.curves[moved.reference]:
         of_sets = {name: own[column].optimum for name, own in moved.estimands.items()}
         said = "; ".join(f"{name}: {best.verdict}" for name, best in of_sets.items())
-        intervals = "; ".join(
-            f"{name} {', '.join(dose_words(column, low, high) for low, high in best.table()[['low', 'high']].to_numpy())}"
+        shown = "; ".join(
+            f"{name}{f', {group}' if group else ''}: median {dose_words(column, line['best_dose'])}, 95 % interval "
+            f"{dose_words(column, line['low'], line['high'])}"
             for name, best in of_sets.items()
+            for group, line in best.table().iterrows()
+            if is_named(best, group)
         )
         alt = f"Curves of the effect by {name_words(column)} under {len(of_sets)} sets of priors, prior and posterior. Verdicts: {said}."
         blocks.append(
@@ -207,7 +220,7 @@ def priors(found: Findings) -> Section:
                 alt,
             )
         )
-        alt = f"Posterior of the dose with the largest effect under each set of priors, 95 % intervals: {intervals}. Verdicts: {said}."
+        alt = f"Posterior of the dose with the largest effect under each of {len(of_sets)} sets of priors; {shown or 'no best dose is identified'}. Verdicts: {said}."
         blocks.append(
             Figure(
                 f"priors-optima-{column}",
