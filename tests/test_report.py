@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 import stimdose as sd
 from stimdose.columns import COLUMNS
-from stimdose.reports import answers, checklists, data, methods, page, parts, tables, writing
+from stimdose.reports import answers, checklists, data, methods, page, parts, robustness, tables, writing
 from stimdose.reports.findings import OFF, Options, findings, sets_as_values, sets_of_values
 from stimdose.reports.parts import TITLES, Figure, Section, Table, Text
 from stimdose.reports.replies import AUTHORS, NOT_DONE, REPLIES
@@ -299,6 +299,18 @@ def test_nothing_names_a_best_dose_unless_it_is_identified(bell):
         assert "no best dose is identified" in figure.alt
         assert "median" not in figure.alt
         assert any("near-best" in block.name for block in blocks if isinstance(block, Figure)) == (verdict == "flat")
+
+
+def test_other_priors_name_no_best_dose_where_none_is_identified(hostile):
+    verdicts = set(hostile.priors.table()["verdict"])
+    assert "identified" not in verdicts
+    blocks = robustness.priors(hostile).blocks
+    (table,) = [block for block in blocks if getattr(block, "name", "") == "priors-verdicts"]
+    assert "best_dose" not in table.shown
+    assert "best_dose" in table.frame
+    (figure,) = [block for block in blocks if getattr(block, "name", "") == "priors-optima-sessions"]
+    assert "no best dose is identified" in figure.alt
+    assert "median" not in figure.alt
 
 
 def test_measures_are_spelled_out(bell):

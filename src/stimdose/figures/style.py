@@ -154,11 +154,8 @@ def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.nd
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     inside = decades[(decades >= low) & (decades <= high)]
-    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [
-        (decades, 2),
-        (decades[::2], 2),
-        (inside[[0, -1][: len(inside)]], 2),
-    ]:
+    fewer = [decades, decades[::2], inside[:: max(len(inside) - 1, 1)]]
+    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if len(ticks) >= least and fit(ticks):
             return ticks

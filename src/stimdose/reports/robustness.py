@@ -23,7 +23,9 @@ VERDICTS = (
     "best dose: where the effect is largest, median with its 95 % interval, and no finding where the verdict is not “identified”; in sd: the "
     "change in posterior standard deviations"
 )
-VERDICTS_OTHERWISE = "no best dose is identified under any set; the file of the table has where single draws happen to be highest, which is no finding"
+VERDICTS_OTHERWISE = (
+    "no best dose is identified under any set; the file has where single draws happen to be highest, which is no finding"
+)
 ELPD = (
     "elpd: log predictive density of the studies left out, larger is better; p loo: effective number of parameters; unreliable: studies whose "
     "pareto k is above 0.7"
@@ -220,7 +222,10 @@ def priors(found: Findings) -> Section:
                 alt,
             )
         )
-        alt = f"Posterior of the dose with the largest effect under each of {len(of_sets)} sets of priors; {shown or 'no best dose is identified'}. Verdicts: {said}."
+        alt = (
+            f"Posterior of the dose with the largest effect under each of {len(of_sets)} sets of priors; "
+            f"{shown or 'no best dose is identified'}. Verdicts: {said}."
+        )
         blocks.append(
             Figure(
                 f"priors-optima-{column}",
