@@ -232,6 +232,16 @@ def test_files_have_names_of_their_own():
     assert [block.name for block in named.blocks] == ["a-b", "a-b-2", "a-b", "A-b-3"]
 
 
+def test_lines_without_an_identified_dose_show_none():
+    frame = pd.DataFrame({"verdict": ["identified", "flat"], "best_dose": [12.0, 20.0], "low": [8.0, 5.0], "from": 1.0})
+    frame.index = pd.Index(["acute", "chronic"], name="phase")
+    _, (first, second), _ = tables.cells(Table("t", frame, "c"))
+    assert [text for text, _ in first] == ["acute", "identified", "12", "8", "1"]
+    assert second[2:] == [("–", None), ("–", None), ("1", 1.0)]
+    frame.attrs["warning"] = "did not converge"
+    assert tables.cells(Table("t", frame, "c"))[1][0][2] == ("–", None)
+
+
 def test_numbers_have_no_exponents():
     assert [tables.cell(value, "low") for value in (-4.9e-05, 4.9e-05, 0.0, -0.0, 0.000137)] == [
         "> -0.0001",

@@ -32,7 +32,7 @@ SHOWN_OTHERWISE = ("verdict", "from", "to", "p_at_low_end", "p_at_high_end")
 """Columns where no best dose may be named."""
 RULE = (
     "best dose: median of the posterior with its 95 % interval, within the range from-to; effect: mean with its 95 % interval. "
-    "The best dose of a verdict other than “identified” is where single draws happen to be highest, and no finding"
+    "Empty where none is identified: the CSV has where single draws happen to be highest, which is no finding"
 )
 RULE_OTHERWISE = (
     "from, to: the range that was searched; p at low end, p at high end: share of the posterior draws whose effect is largest at that end "

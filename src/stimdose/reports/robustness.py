@@ -20,7 +20,7 @@ STATISTICS = (
 )
 PLAUSIBLE = "share implausible: of the curves from the priors, those that exceed the limit somewhere"
 VERDICTS = (
-    "best dose: where the effect is largest, median with its 95 % interval, and no finding where the verdict is not “identified”; in sd: the "
+    "best dose: where the effect is largest, median with its 95 % interval, empty where none is identified; in sd: the "
     "change in posterior standard deviations"
 )
 VERDICTS_OTHERWISE = (

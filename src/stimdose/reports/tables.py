@@ -11,6 +11,8 @@ from ..manifest import write_text
 from .parts import Table, ended
 
 EMPTY = "–"
+OF_BEST = ["best_dose", "low", "high", "effect_at_best", "effect_low", "effect_high", "change", "in_sd"]
+"""Columns that pages and papers leave empty where no best dose is identified; CSV has every number."""
 LEAST = 1e-4
 """Smaller numbers are printed as below it."""
 LATEX = {
@@ -77,6 +79,10 @@ def cells(table: Table) -> tuple[list[str], list[list[tuple[str, object]]], int]
     frame = frame.reset_index() if labels else frame
     empty = [name for name in labels if frame[name].astype(str).eq("").all()]
     frame = frame.drop(columns=empty)
+    if {"verdict", "best_dose"} <= set(frame):
+        is_named = frame["verdict"].eq("identified") & (not table.warning)
+        frame = frame.astype(dict.fromkeys(frame.columns.intersection(OF_BEST), object))
+        frame.loc[~is_named, frame.columns.intersection(OF_BEST)] = None
     columns = [frame[name].tolist() for name in frame]
     lines = [
         [(cell(value, str(name)), value) for name, value in zip(frame, line, strict=True)] for line in zip(*columns, strict=True)
