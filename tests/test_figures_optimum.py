@@ -1,5 +1,6 @@
 """Best doses, doses near them, and surfaces."""
 
+import re
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from figure_cases import (
     drawn_bars,
     legend_texts,
     make_best,
+    make_check,
     make_curve,
     make_joint,
     make_points,
@@ -25,6 +27,7 @@ from matplotlib.colors import to_rgb
 
 from stimdose import figures
 from stimdose.figures import style
+from stimdose.verdicts import WORDS
 
 pytestmark = pytest.mark.usefixtures("own_style")
 
@@ -56,16 +59,46 @@ def test_optimum_draws_the_share_of_every_step_and_the_ends_apart(log):
 
 
 def test_optimum_is_led_by_its_verdict_and_names_median_and_interval():
-    best = make_best()
+    best = make_best(**{"": "identified"})
     ((above,), (below,)) = figures.optimum(best, prob=0.8)
-    assert above.get_title() == "Verdict: still rising"
+    assert above.get_title() == "Verdict: identified"
     low, middle, high = np.quantile(best.dose, [0.1, 0.5, 0.9])
     np.testing.assert_allclose(drawn(below, "_median")[0].get_xdata(), middle)
     (segment,) = drawn(below, "_interval")[0].get_segments()
     np.testing.assert_allclose(segment[:, 0], [low, high])
     assert below.get_title() == f"Best dose {middle:.3g} [{low:.3g}, {high:.3g}]"
-    assert "Best at an end of the range" not in legend_texts(above)
+    assert "Largest at an end of the range" not in legend_texts(above)
     assert "Median, 80 % interval" in legend_texts(above)
+
+
+@pytest.mark.parametrize("verdict", [word for word in WORDS if word != "identified"])
+def test_figures_name_no_best_dose_unless_it_is_identified(verdict):
+    best = make_best(**{"": verdict})
+    ((above,), (below,)) = figures.optimum(best)
+    assert below.get_title() == "No best dose is identified"
+    assert not drawn(below, "_median") + drawn(below, "_interval")
+    assert not [
+        text for text in [below.get_title(), *legend_texts(above)] if re.search(r"best dose \d|median", text, re.IGNORECASE)
+    ]
+
+    ax = figures.near_best(best)
+    assert bool(drawn(ax, "_enough")) == (verdict == "flat")
+    assert ("No best dose is identified" in texts(ax.figure)) == (verdict != "flat")
+
+    sets = SimpleNamespace(optima={"weak": {"sessions": best}}, fit_warning="")
+    ax = figures.prior_optima(sets)
+    (segment,) = drawn(ax, "_interval")[0].get_segments()
+    np.testing.assert_allclose(segment[:, 0], np.quantile(best.dose, [0.025, 0.975]))  # without numbers or a median
+    assert not [text for text in texts(ax.figure) if re.fullmatch(r".*\[[\d.]+, [\d.]+\]", text)]
+    assert not drawn(ax, "_median")
+
+
+def test_figures_of_a_fit_that_did_not_converge_name_no_best_dose():
+    best = make_best(warning="Warning: the fit did not converge", **{"": "identified"})
+    (_, (below,)) = figures.optimum(best)
+    assert below.get_title() == "No best dose is identified"
+    assert not drawn(figures.near_best(best), "_enough")
+    assert not drawn(figures.prior_optima(SimpleNamespace(optima={"weak": {"sessions": best}}, fit_warning="")), "_median")
 
 
 @pytest.mark.parametrize("count", [3, 5])
@@ -81,7 +114,6 @@ def test_optimum_by_group_has_a_verdict_for_each_in_red_where_the_chains_disagre
         assert title.get_text().replace("\n", " ") == f"{group}: {verdict}"
         assert to_rgb(title.get_color()) == to_rgb(style.RED if index == 1 else "black")
         draws = best.dose.isel(phase=index)
-        np.testing.assert_allclose(drawn(axes[1, index], "_median")[0].get_xdata(), draws.median())
         assert drawn_bars(axes[1, index], "_end")[1].get_height() == (draws == 40).mean()
     warning = axes[0, 0].figure.get_suptitle()
     assert warning.replace("\n", " ") == best.fit_warning.strip()
@@ -101,7 +133,7 @@ def test_optimum_refuses_best_doses_that_are_not_of_the_curve():
 
 
 def test_near_best_draws_the_probability_and_marks_doses_where_it_is_high_enough():
-    best = make_best()
+    best = make_best(**{"": "identified"})
     best.near_best = lambda: xr.DataArray(
         [0.1, 0.6, 0.9, 0.7, 0.4, 0.2, 0.5, 0, 0, 0], dims="sessions", coords={"sessions": DOSES}
     )
@@ -111,7 +143,7 @@ def test_near_best_draws_the_probability_and_marks_doses_where_it_is_high_enough
     assert (before.get_linestyle(), after.get_linestyle()) == ("--", "--")
     assert [list(line.get_xdata()) for line in drawn(ax, "_enough")] == [[2, 5], [15, 15]]
     assert "≥ 50 %: 2–5, 15" in texts(ax.figure)
-    assert ax.get_title() == "Verdict: still rising"
+    assert ax.get_title() == "Verdict: identified"
     assert ax.get_ylabel() == "P(within 0.1 of the best)"
     assert "≥ 95 %: no dose" in texts(figures.near_best(best, at_least=0.95).figure)
     assert not overlapping(ax.figure)
@@ -152,7 +184,7 @@ def test_surface_draws_the_mean_the_region_and_the_ridge(log):
     assert legend_texts(ax) == [
         "No trial near these doses",
         "Trials (2 rows; 1 more with a dose missing)",
-        "90 % region of the best combination",
+        "90 % region of the largest effect",
         "Best session length for each frequency",
     ]
     bar = ax.figure.axes[1]
@@ -181,6 +213,8 @@ def test_surface_region_at_the_edge_is_closed_and_warnings_are_red():
         surface, region, "still rising in frequency_hz, still rising in session_min", "Warning: the fit did not converge"
     )
     ax = figures.surface(surface, best, prob=0.9)
+    assert not drawn(ax, "_ridge")  # which would name a best second dose
+    assert not [text for text in legend_texts(ax) if "best" in text.lower()]
     corners = drawn(ax, "_region")[0].get_paths()[0].vertices
     assert tuple(corners[0]) == tuple(corners[-1])
     assert corners.max(axis=0) == pytest.approx([50, 60])
@@ -226,3 +260,12 @@ def test_a_verdict_beside_curves_net_of_a_cost_is_said_to_be_without_it():
             fit_warning="",
         )
         assert " ".join(figures.near_best(best).get_title().split()) == words
+
+
+def test_influence_marks_no_medians_where_no_best_dose_is_identified():
+    check = make_check()
+    assert drawn(figures.influence(check, dose="frequency_hz", group="acute"), "_study")
+    check.tables["left_out"] = check.tables["left_out"].assign(verdict="flat", verdict_all="flat", changes=False)
+    ax = figures.influence(check, dose="frequency_hz", group="acute")
+    assert not drawn(ax, "_study") + drawn(ax, "_odd") + drawn(ax, "_all")
+    assert len(drawn(ax, "_interval")[0].get_segments()) == 5

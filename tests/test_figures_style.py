@@ -208,3 +208,9 @@ def test_a_figure_grows_with_its_warnings_each_on_its_own_lines():
         ax.figure.draw_without_rendering()
     assert warned.get_window_extent().height == pytest.approx(plain.get_window_extent().height, rel=0.03)
     assert warned.figure.get_figheight() > plain.figure.get_figheight()
+
+
+def test_log_ticks_on_a_side_too_short_for_three_decades():
+    """As of total pulses beside five other doses: labels touched."""
+    assert style.log_ticks(530, 150_000, 62).tolist() == [1000, 100_000]
+    assert len(style.log_ticks(530, 150_000, 20)) <= 1

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_style")
 NO_UNIT = (
     "Sessions|Probability.*|P\\(.*|PIT of the study|Share of studies|Rank of the truth.*|ECDF less uniform|Density|"
     "Difference in elpd.*|Pulses per session|Between study|Intercept by phase, .*|.* SMD, positive = benefit|SMD, positive = benefit|"
-    "[0-9]+ (studies|rows)|Best dose: Sessions"
+    "[0-9]+ (studies|rows)|Sessions with the largest effect.*"
 )
 """Counts, shares, and what the case gives no unit of."""
 STUDIES = r"Trial \d+|… and .*"

@@ -332,12 +332,11 @@ def test_figures_of_priors_show_every_set_with_its_verdict(bell_fit):
         bell_fit, sets={"far": {"frequency_hz_peak": sd.Prior("lognormal", interval=(50, 80))}}, exact=False
     )
     ax = sd.figures.prior_optima(found, "sessions")
-    medians = [
-        float(best["sessions"].dose.sel(phase=phase).median())
-        for phase in ("acute", "subacute", "chronic")
-        for best in found.optima.values()
-    ]
+    own = [(best["sessions"], phase) for phase in ("acute", "subacute", "chronic") for best in found.optima.values()]
+    medians = [float(best.dose.sel(phase=phase).median()) for best, phase in own if best.verdicts[phase] == "identified"]
     np.testing.assert_allclose([line.get_xdata()[0] for line in labelled(ax, "_median")], medians)
+    ends = [best.dose.sel(phase=phase).quantile([0.025, 0.975]).values for best, phase in own]
+    np.testing.assert_allclose([line.get_segments()[0][:, 0] for line in labelled(ax, "_interval")], ends)
     texts = [text.get_text() for text in ax.texts]
     verdicts = [best["sessions"].verdicts[phase] for phase in ("acute", "subacute", "chronic") for best in found.optima.values()]
     assert [text for text in texts if text in set(verdicts)] == verdicts

@@ -17,10 +17,12 @@ from conftest import make_table
 from markdown_it import MarkdownIt
 
 import stimdose as sd
-from stimdose.reports import checklists, methods, page, tables, writing
+from stimdose.columns import COLUMNS
+from stimdose.reports import answers, checklists, data, methods, page, parts, robustness, tables, writing
 from stimdose.reports.findings import OFF, Options, findings, sets_as_values, sets_of_values
-from stimdose.reports.parts import TITLES, Figure, Section, Table
+from stimdose.reports.parts import TITLES, Figure, Section, Table, Text
 from stimdose.reports.replies import AUTHORS, NOT_DONE, REPLIES
+from stimdose.verdicts import WORDS
 
 SCRIPT, ODD = "<script>alert(1)</script>", "a_b & 100% *x* [y](z) `c` \\d $e$ #f ~ ^ {g} | <i>"
 
@@ -202,6 +204,9 @@ def test_the_methods_state_this_model(hostile_fit, small_report):
     assert "seed 1" in said
     assert "sessions (log-linear)" in said
     assert "doi:10.1214/20-BA1221" in said
+    assert "doi:10.1002/jrsm.1475" in said  # which the reason of a prior cites
+    assert "R-hat was at most 1.01" in said
+    assert "0.1 SMD, with a probability of at least 0.9" in said
 
 
 def test_cells():
@@ -227,6 +232,111 @@ def test_files_have_names_of_their_own():
     assert [block.name for block in named.blocks] == ["a-b", "a-b-2", "a-b", "A-b-3"]
 
 
+def test_lines_without_an_identified_dose_show_none():
+    frame = pd.DataFrame({"verdict": ["identified", "flat"], "best_dose": [12.0, 20.0], "low": [8.0, 5.0], "from": 1.0})
+    frame.index = pd.Index(["acute", "chronic"], name="phase")
+    _, (first, second), _ = tables.cells(Table("t", frame, "c"))
+    assert [text for text, _ in first] == ["acute", "identified", "12", "8", "1"]
+    assert second[2:] == [("–", None), ("–", None), ("1", 1.0)]
+    frame.attrs["warning"] = "did not converge"
+    assert tables.cells(Table("t", frame, "c"))[1][0][2] == ("–", None)
+
+
+def test_numbers_have_no_exponents():
+    assert [tables.cell(value, "low") for value in (-4.9e-05, 4.9e-05, 0.0, -0.0, 0.000137)] == [
+        "> -0.0001",
+        "< 0.0001",
+        "0",
+        "0",
+        "0.000137",
+    ]
+
+
+# --- what the table is
+
+
+def said_by(found) -> list[Text]:
+    return answers.about_table(found)
+
+
+def with_trials(found, *remarks, **columns):
+    """The findings, of a table with these remarks and columns."""
+    trials = found.fit.trials
+    trials = replace(trials, table=trials.table.assign(**columns), remarks=remarks)
+    return replace(found, fit=replace(found.fit, trials=trials))
+
+
+def test_an_invented_table_says_so_before_all_else(bell):
+    assert "SYNTHETIC" not in writing.heading(bell)[1]
+    assert not said_by(bell)
+    found = with_trials(bell, "mine: 12 invented trials, to try the package on.")
+    assert writing.heading(found)[1].startswith("SYNTHETIC DATA; ")
+    first = answers.section(found).blocks[0]
+    assert first.kind == "warning"
+    assert first.paragraphs == (answers.SYNTHETIC, "mine: 12 invented trials, to try the package on.")
+    assert methods.paragraphs(found)["Data"][0] == answers.SYNTHETIC
+    named = with_trials(bell, study="Synthetic trial " + bell.table["study"])
+    assert said_by(named)[0].kind == "warning"  # also of a table that was read from a file
+
+
+def test_strata_and_changes_within_groups_are_called_that(bell):
+    found = with_trials(bell, "subset: {'stratified_by': 'sessions'}", design="stratum")
+    (first,) = said_by(found)
+    assert first.kind == "note"
+    assert "Every row is a stratum: the pooled effect of several trials" in first.paragraphs[0]
+    assert first.paragraphs[1] == "subset: stratified_by: sessions."
+    assert first.paragraphs[0] in methods.paragraphs(found)["Data"]
+    assert "only across, never within trials" in REPLIES["ecological"](found).words
+
+    rows = len(bell.table)
+    some = with_trials(bell, design=["within-group"] * 2 + ["parallel"] * (rows - 2))
+    assert said_by(some)[0].paragraphs[0].startswith("2 rows are a change without a comparison")
+    said = [words for block in answers.section(some).blocks if isinstance(block, Text) for words in block.paragraphs]
+    (mean,) = [words for words in said if words.startswith("Averaged over")]
+    assert "an improvement" in mean
+    assert "benefit" not in mean
+
+
+def test_nothing_names_a_best_dose_unless_it_is_identified(bell):
+    """Neither sentences nor tables of the page, captions or alternative texts; files hold every number."""
+    best = bell.optima["frequency_hz"]
+    for verdict in (word for word in WORDS if word != "identified"):
+        blocks = answers.section(replace(bell, optima={"frequency_hz": replace(best, verdicts={"": verdict})})).blocks
+        (table,) = [block for block in blocks if isinstance(block, Table) and block.name == "optimum-frequency_hz"]
+        assert not {"best_dose", "low", "high", "effect_at_best"} & set(table.shown)
+        assert "best_dose" in table.frame
+        (figure,) = [block for block in blocks if isinstance(block, Figure) and block.name == "optimum-frequency_hz"]
+        assert "no best dose is identified" in figure.alt
+        assert "median" not in figure.alt
+        assert any("near-best" in block.name for block in blocks if isinstance(block, Figure)) == (verdict == "flat")
+
+
+def test_other_priors_name_no_best_dose_where_none_is_identified(hostile):
+    verdicts = set(hostile.priors.table()["verdict"])
+    assert "identified" not in verdicts
+    blocks = robustness.priors(hostile).blocks
+    (table,) = [block for block in blocks if getattr(block, "name", "") == "priors-verdicts"]
+    assert "best_dose" not in table.shown
+    assert "best_dose" in table.frame
+    (figure,) = [block for block in blocks if getattr(block, "name", "") == "priors-optima-sessions"]
+    assert "no best dose is identified" in figure.alt
+    assert "median" not in figure.alt
+
+
+def test_measures_are_spelled_out(bell):
+    assert "SMD (positive = benefit): standardised mean difference, Hedges g." in methods.paragraphs(bell)["Data"][0]
+    assert "standardised mean difference" in REPLIES["measures"](bell).words
+    assert set(data.MEASURES) == set(COLUMNS["measure"].levels)
+    assert "0.1 SMD do not matter" in REPLIES["rope"](bell).words
+
+
+def test_a_message_of_many_faults_is_one_sentence():
+    assert parts.first_of("doses must be numbers:\n  - row 2: is open\n  - row 3: is open.") == (
+        "doses must be numbers: row 2: is open; and 1 more"
+    )
+    assert parts.first_of("turned off") == "turned off"
+
+
 # --- checklists
 
 
@@ -240,13 +350,13 @@ def test_every_item_has_a_reply_and_no_reply_is_idle():
     numbers = {name: [item["number"] for item in checklists.checklist(name)["item"]] for name in checklists.NAMES}
     assert numbers["prisma"] == "12 13a 13b 13c 13d 13e 13f 14 20a 20b 20c 20d 21".split()
     assert len(numbers["robust"]) == 7
-    assert len(numbers["grade"]) == 5
+    assert numbers["grade"] == ["analysis", "confounding", "ecological bias", "consistency", "indirect evidence"]
     assert len(set(numbers["barg"])) == len(numbers["barg"])
 
 
 APART = {"reporting_bias", "reporting_bias_results", "software", "versions"}
 """Replies on what none of these fits has, or all have, which are tested apart."""
-FIXED = {"for_authors", "bayes_factors", "draws_file", "loss"}
+FIXED = {"for_authors", "bayes_factors", "draws_file", "loss", "not_mcmc"}
 """Replies that are true of every report: what no fit holds, what no report computes, and what every folder holds."""
 
 
@@ -255,7 +365,7 @@ def test_replies_follow_the_fit(bell, no_dose, unconverged, hostile):
     assert {name for name in REPLIES if len({each[name] for each in replies}) == 1} <= FIXED | APART
     of_bell, of_pool, of_bad, of_imputed = replies
 
-    assert of_bell["explored"] == "By the dose (frequency_hz and sessions), groups (phase and site) and moderators (site)."
+    assert of_bell["explored"] == "By 2 doses (frequency_hz and sessions), 2 groups (phase and site) and 1 moderator (site)."
     assert of_pool["explored"].startswith(NOT_DONE)
     assert of_pool["gradient"].startswith(NOT_DONE)
     assert of_pool["decision"] == of_pool["rope"] == "No decision is made: the model has no dose."
@@ -314,6 +424,16 @@ def test_what_is_turned_off_is_named(no_dose, unconverged):
     first = writing.SECTIONS[0](unconverged).blocks[0]
     assert first.kind == "warning"
     assert "Nothing below is to be relied on" in first.paragraphs[0]
+
+
+def test_whether_more_is_better_is_not_said_of_a_fit_that_did_not_converge(bell, unconverged):
+    line = {"dose": "sessions", "group": "", "from": 5.0, "to": 20.0, "difference": 0.4, "low": -0.1, "high": 1.0}
+    table = pd.DataFrame([line | {"probability_positive": 0.84}])
+    for found, is_said in ((bell, True), (unconverged, False)):
+        found = replace(found, optima={})
+        found.__dict__["more_is_better"] = table
+        said = [words for block in answers.section(found).blocks if isinstance(block, Text) for words in block.paragraphs]
+        assert any("exceeds that at 5 sessions" in words for words in said) == is_said
 
 
 def test_a_fit_that_did_not_converge_names_no_dose(unconverged):

@@ -64,7 +64,8 @@ def test_only_an_identified_dose_is_named(verdict):
         assert "is not advice on treatment" in words
     else:
         assert numbers <= {"1", "50", "0.1"}  # the range that was tried, and the difference that matters
-        assert not ADVICE.search(words)
+        assert not ADVICE.search(words.replace(sentences.NO_ADVICE, ""))
+        assert (sentences.NO_ADVICE in words) == (verdict in ("still rising", "still falling"))
 
 
 def test_a_fit_that_did_not_converge_names_no_dose_whatever_its_verdict():
@@ -91,7 +92,8 @@ def test_only_an_identified_combination_is_named(word):
         assert "12 Hz and 20 min" in words
     else:
         assert set(re.findall(r"\d+(?:\.\d+)?", words)) <= {"0.1"}
-        assert not ADVICE.search(words)
+        assert not ADVICE.search(words.replace(sentences.NO_ADVICE, ""))
+    assert words.count(sentences.NO_ADVICE) == (word in ("identified", "still rising", "still falling"))
     best.fit_warning = "Warning"
     assert sentences.about_best_combination(best).startswith("The computation did not converge")
 
@@ -111,6 +113,24 @@ def test_words_for_probabilities_are_these():
     }
 
 
+@pytest.mark.parametrize("p", np.linspace(0, 1, 2001))
+def test_words_are_those_of_the_number_as_it_is_printed(p):
+    words, number = re.fullmatch(r"(.+) \((.+)\)", sentences.chance_words(p)).groups()
+    printed = {"< 0.01": 0.0, "> 0.99": 1.0}.get(number)
+    printed = float(number) if printed is None else printed
+    assert words == next(known for least, known in sentences.CHANCES if printed >= least)
+
+
+def test_whether_more_is_better_is_no_advice():
+    line = {"dose": "sessions", "group": "acute", "from": 5.0, "to": 20.0, "difference": 0.456, "low": -0.1, "high": 1.0}
+    one, note = sentences.about_more_is_better(pd.DataFrame([line | {"probability_positive": 0.84}]), "SMD")
+    assert one == (
+        "acute: It is likely (0.84) that the effect at 20 sessions exceeds that at 5 sessions; "
+        "the difference is 0.46 SMD [-0.10 to 1.00]."
+    )
+    assert note.endswith(sentences.NO_ADVICE)
+
+
 def test_words_for_probabilities_mirror_each_other():
     bounds = [least for least, _ in sentences.CHANCES]
     assert bounds == sorted(bounds, reverse=True)
@@ -123,6 +143,17 @@ def test_curves_in_numbers_are_those_of_the_draws():
     middle = draws.isel(frequency_hz=20).values
     low, high = np.quantile(middle, [0.025, 0.975])
     assert f"{middle.mean():.2f} [{low:.2f} to {high:.2f}] at {DOSES[20]:.3g} Hz" in sentences.curve_in_numbers(draws)
+
+
+def test_curves_in_numbers_keep_to_the_doses_that_were_tried():
+    draws = curves(SHAPES["still rising"]).assign_attrs(observed=[5.0, 20.0])
+    said = sentences.curve_in_numbers(draws)
+    doses = [float(dose) for dose in re.findall(r"at ([\d.]+) Hz", said)]
+    assert doses == pytest.approx([5, 10, 20], rel=0.06)  # to the next dose of the grid
+    groups = xr.concat([draws, draws], xr.DataArray(["acute", "chronic"], dims="phase", name="phase"))
+    groups.attrs |= {"observed": [1.0, 50.0], "observed_by_group": '{"acute": [1, 5]}'}
+    acute, chronic = sentences.curve_in_numbers(groups).split("; ")
+    assert (max(map(float, re.findall(r"at ([\d.]+) Hz", acute))), "50 Hz" in chronic) == (pytest.approx(5, rel=0.06), True)
 
 
 def test_what_moves_a_verdict_is_named():
@@ -149,6 +180,9 @@ def test_the_mean_effect_of_a_fit(bell_fit):
     assert "compatible with a benefit." in words
     effects.attrs["pooled"] = pooled | {"low": -0.1}
     assert "a benefit, none, or a harm" in sentences.about_mean_effect(effects)
+    changes = sentences.about_mean_effect(effects, compared=False)  # within groups nothing is a benefit of treatment
+    assert "an improvement, none, or a worsening" in changes
+    assert "benefit" not in changes
 
 
 def test_the_page_on_reports_has_the_words_for_probabilities():

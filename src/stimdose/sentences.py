@@ -33,15 +33,15 @@ UNCONVERGED = "The computation did not converge, so nothing is said about where 
 SENTENCES = {
     "identified": (
         "The effect is largest at about {best} ({prob} interval {low} to {high}), inside the range that was tried ({tried}). "
-        "The mean effect there is {effect}. {near} " + NO_ADVICE
+        "The mean effect there is {effect}{held}. {near} " + NO_ADVICE
     ),
     "still rising": (
         "The effect rises over the whole range that was tried ({tried}). "
-        "Where it stops rising is not known, and the upper end of that range is only the end of what was studied."
+        "Where it stops rising is not known, and the upper end of that range is only the end of what was studied. " + NO_ADVICE
     ),
     "still falling": (
         "The effect falls over the whole range that was tried ({tried}). "
-        "What happens below that range is not known, and its lower end is only the end of what was studied."
+        "What happens below that range is not known, and its lower end is only the end of what was studied. " + NO_ADVICE
     ),
     "confounded": (
         "The effect changes along the range that was tried ({tried}), but another dose changes along with {name} from trial to trial. "
@@ -54,8 +54,7 @@ SENTENCES = {
 """By verdict on one dose. best, low, high, effect and near are of "identified" alone."""
 JOINT = {
     "identified": (
-        "The effect is largest at about {best}, among the combinations that were tried. The mean effect there is {effect}. "
-        + NO_ADVICE
+        "The effect is largest at about {best}, among the combinations that were tried. The mean effect there is {effect}."
     ),
     "still rising": "The effect rises with {dose} over the whole range that was tried; where it stops rising is not known.",
     "still falling": "The effect falls with {dose} over the whole range that was tried; what happens below it is not known.",
@@ -64,7 +63,7 @@ JOINT = {
     "not identified": "These trials do not tell at which combination of {name} the effect is largest.",
     "did not converge": UNCONVERGED,
 }
-"""By verdict on two doses."""
+"""By verdict on two doses; NO_ADVICE follows those that see an effect of a dose."""
 ECOLOGY = {
     "differ": "Comparing trials does not give the slope that is seen within trials: part of the gradient may be due to other differences.",
     "agree": "The slopes within and across trials agree.",
@@ -76,8 +75,8 @@ assert JOINT.keys() == joint_verdicts.WORDS.keys()
 
 
 def chance_words(p: float) -> str:
-    """A probability in the words of CHANCES, with its number: "likely (0.87)"."""
-    words = next(words for least, words in CHANCES if p >= least)
+    """A probability in the words of CHANCES, with its number, which decides on the words as it is printed: "likely (0.87)"."""
+    words = next(words for least, words in CHANCES if round(float(p), 2) >= least)
     return f"{words} ({chance(p)})"
 
 
@@ -98,9 +97,9 @@ def estimate(mean: float, low: float, high: float, unit: str = "") -> str:
     return f"{mean:.2f}{f' {unit}' * bool(unit)} [{low:.2f} to {high:.2f}]"
 
 
-def unit_of(curves) -> str:
-    """What the effects of curves are in, without the words on their direction."""
-    return str(curves.attrs.get("effect_label", "")).partition(" (")[0]
+def unit_of(effects) -> str:
+    """What effects (curves, or `study_effects`) are in, without the words on their direction."""
+    return str(effects.attrs.get("effect_label", "")).partition(" (")[0]
 
 
 def about_best_dose(best: Optimum, prob: float = 0.95) -> dict[str, str]:
@@ -133,7 +132,9 @@ def _numbers(best: Optimum, line: pd.Series, group: str, unit: str, prob: float)
         "high": dose_words(best.column, line["high"]),
         "prob": f"{100 * prob:.10g} %",
         "effect": estimate(line["effect_at_best"], line["effect_low"], line["effect_high"], unit),
-        "near": f"It is {chance_words(share)} that the effect at this dose is within {best.delta:g} of the largest.",
+        "held": f", at {held}" if (held := best.curves.attrs.get("held", "")) else "",
+        "near": f"It is {chance_words(share)} that the effect at this dose is within {best.delta:g} {unit}".rstrip()
+        + " of the largest.",
     }
 
 
@@ -169,36 +170,42 @@ def about_best_combination(best: JointOptimum, prob: float = 0.95) -> str:
             fields["best"] = " and ".join(dose_words(name, each) for name, each in table["best_dose"].items())
             fields["effect"] = estimate(line["effect_at_best"], line["effect_low"], line["effect_high"], unit)
         found.append(JOINT[word].format(**fields))
-    return " ".join(found)
+    sees = any(word.partition(" in ")[0] in verdicts.MOVES for word in best.verdict.split(", "))
+    return " ".join([*found, NO_ADVICE] if sees else found)
 
 
-def about_more_is_better(table: pd.DataFrame) -> list[str]:
+def about_more_is_better(table: pd.DataFrame, unit: str = "") -> list[str]:
     """Of `Fit.more_is_better`: how probable it is that the highest dose tried has a larger effect than the lowest, by dose and group."""
-    return [
+    lines = [
         f"{_of(line.group)}It is {chance_words(line.probability_positive)} that the effect at {dose_words(line.dose, line.to)} "
-        f"exceeds that at {dose_words(line.dose, line.low_end)}; the difference is {estimate(line.difference, line.low, line.high)}."
+        f"exceeds that at {dose_words(line.dose, line.low_end)}; the difference is {estimate(line.difference, line.low, line.high, unit)}."
         for line in table.rename(columns={"from": "low_end"}).itertuples()
     ]
+    return [*lines, f"Differences are means with 95 % intervals. {NO_ADVICE}"]
 
 
-def about_mean_effect(effects: pd.DataFrame) -> str:
-    """Of `study_effects`: the mean effect, and what a new study may find; a positive effect is a benefit."""
+def about_mean_effect(effects: pd.DataFrame, compared: bool = True) -> str:
+    """Of `study_effects`: the mean effect, and what a new study may find; a positive effect is a benefit, or, where nothing is compared
+    with a control, an improvement."""
     pooled, new, prob = effects.attrs["pooled"], effects.attrs["prediction"], 100 * effects.attrs["prob"]
-    unit = effects.attrs["effect_label"].partition(" (")[0]
-    side = "a benefit" if pooled["low"] > 0 else "a harm" if pooled["high"] < 0 else "a benefit, none, or a harm"
+    unit = unit_of(effects)
+    good, bad = ("a benefit", "a harm") if compared else ("an improvement", "a worsening")
+    side = good if pooled["low"] > 0 else bad if pooled["high"] < 0 else f"{good}, none, or {bad}"
     warning = "The computation did not converge, so the following is not to be relied on. " * ("warning" in effects.attrs)
     return (
         f"{warning}Averaged over the rows of the table, the effect is {estimate(pooled['mean'], pooled['low'], pooled['high'], unit)} "
         f"({prob:.10g} % interval), which is compatible with {side}. "
-        f"The true effect of a new study like these lies between {new['low']:.2f} and {new['high']:.2f} with a probability of {prob:.10g} %."
+        f"The true effect of a new study like these lies between {new['low']:.2f} and {new['high']:.2f} {unit} with a probability of "
+        f"{prob:.10g} %."
     )
 
 
 def about_slopes(found: WithinAcross) -> str:
     """The slope of a dose within trials beside that across trials."""
     table = found.table()
-    slopes = [f"{name} trials {estimate(*table.loc[name, ['mean', 'low', 'high']])}" for name in ("within", "across")]
-    what = f"The effect of {dose_words(found.column, found.reference)} is, {', '.join(slopes)}."
+    unit = found.draws.attrs.get("effect_unit", "")
+    slopes = [f"{name} trials, {estimate(*table.loc[name, ['mean', 'low', 'high']], unit)}" for name in ("within", "across")]
+    what = f"The effect of {dose_words(found.column, found.reference)} is, {'; '.join(slopes)} (95 % intervals)."
     return ECOLOGY[found.verdict] + ("" if found.verdict == "did not converge" else f" {what}")
 
 
@@ -207,14 +214,16 @@ def _of(group: str) -> str:
 
 
 def curve_in_numbers(curves, prob: float = 0.95) -> str:
-    """A curve at the ends of its range, and in its middle, for those who cannot see it."""
+    """A curve at the ends of the doses that trials (of each group) tried, and in their middle, for those who cannot see it."""
     column, ends, lines = curves.attrs["dose"], [(1 - prob) / 2, (1 + prob) / 2], []
     group = next((dim for dim in curves.dims if dim not in ("chain", "draw", column)), None)
+    doses, tried = curves[column].values, verdicts.observed(curves)
     for name in curves[group].values if group else [""]:
         own = (curves.sel({group: name}) if group else curves).transpose("chain", "draw", column).values
         own = own.reshape(-1, own.shape[-1])
-        mean, (low, high), doses = own.mean(axis=0), np.quantile(own, ends, axis=0), curves[column].values
-        shown = sorted({0, len(doses) // 2, len(doses) - 1})
+        mean, (low, high) = own.mean(axis=0), np.quantile(own, ends, axis=0)
+        first, last = (int(np.abs(doses - end).argmin()) for end in tried[str(name)])
+        shown = sorted({first, (first + last) // 2, last})
         at = [f"{estimate(mean[k], low[k], high[k])} at {dose_words(column, doses[k])}" for k in shown]
         lines.append(f"{_of(str(name))}mean effect {', '.join(at)}")
     return f"{'; '.join(lines)} ({100 * prob:.10g} % intervals)"

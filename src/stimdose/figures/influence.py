@@ -21,6 +21,8 @@ TEXTS = (
 def influence(found, *, dose=None, group=None, ax=None, labels=None):
     """Draw the mean effect, or the best dose, without each study, sorted; studies that are influential or decide a verdict in red.
 
+    Medians of a best dose are marked only where it is identified, with all trials or without some study; intervals always.
+
     Parameters
     ----------
     found : Check
@@ -49,7 +51,8 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
     table = table.sort_values("x", kind="stable").reset_index(drop=True)
     shift = "Change of the mean effect without the study\n(posterior standard deviations)"
     label = "" if dose is None else axis_label(dose)
-    words = {"x": shift if dose is None else f"Best {label[0].lower()}{label[1:]} without the study"}
+    words = {"x": shift if dose is None else f"{label} with the largest effect, without the study"}
+    is_named = dose is None or bool(table[["verdict", "verdict_all"]].eq("identified").any(axis=None))
     verdicts = [] if dose is None else [*table["verdict"], *table["verdict_all"]]
     words = style.relabelled(words | {group: group for group in [group] if group}, labels, (*TEXTS, *verdicts, found.fit_warning))
     with style.house(own):
@@ -61,20 +64,17 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             ax.set_xlim(*style.limits(np.append(table["x"], [-1.1, 1.1]), []))
         else:
             style.dose_axis(ax, *style.padded(table[["low", "high"]].to_numpy().ravel(), is_log), is_log)
-            ax.axvline(
-                found.tables["optima"].loc[(dose, group or ""), "best_dose"],
-                color=style.GREY,
-                linewidth=0.6,
-                zorder=1,
-                label="_all",
-            )
-            ax.hlines(
-                table.index, table["low"], table["high"], color=style.tint(0.45), linewidth=1.0, zorder=2, label="_interval"
-            )
+            if is_named:
+                at = found.tables["optima"].loc[(dose, group or ""), "best_dose"]
+                ax.axvline(at, color=style.GREY, linewidth=0.6, zorder=1, label="_all")
+            look = {"color": style.tint(0.45), "linewidth": 1.0, "zorder": 2, "label": "_interval"}
+            ax.hlines(table.index, table["low"], table["high"], **look)
+            style.draw_caps(ax, table.index, table["low"], table["high"], style.tint(0.45))
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
             part = table[table["odd"] == is_odd]
             marker, label = (style.ODD, "_odd") if is_odd else ("o", "_study")
-            ax.plot(part["x"], part.index, marker, color=color, markersize=3.5, zorder=3, label=label)
+            if is_named:
+                ax.plot(part["x"], part.index, marker, color=color, markersize=3.5, zorder=3, label=label)
         name_rows(ax, table["study"], table["odd"], words["{count} studies"])
         ax.set_xlabel(words["x"])
         if dose is not None:
@@ -86,7 +86,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
         ]
         if dose is None:
             handles.append(Patch(facecolor=style.BAND, label=words["Within one standard deviation"]))
-        if handles := handles if table["odd"].any() else handles[1:]:
+        if handles := handles if is_named and table["odd"].any() else handles[1:]:
             style.legend([ax], own, handles, "", 2)
         if found.fit_warning:
             style.warn_above(ax, words[found.fit_warning], own)

@@ -9,11 +9,13 @@ from ..errors import FigureError
 from . import panels, style
 
 MARK = style.tint(0.45)
-TEXTS = ("Doses with a probability of {prob} or more", "no dose", "{doses} with gaps")
+TEXTS = ("Doses with a probability of {prob} or more", "no dose", "{doses} with gaps", panels.NONE_NAMED)
 
 
 def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
     """Draw P(the effect at a dose is within delta of the best) by dose, with the doses where it is at least 0.5, and the verdict.
+
+    Under a verdict that tells of no best dose, and where the fit did not converge, no doses are marked as near it.
 
     Parameters
     ----------
@@ -40,6 +42,7 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
     """
     level, own, curve, log = style.percent(at_least), ax is None, best.curves, panels.is_log(best.curves)
     (dose, group), names = panels.dims_of(curve), panels.groups_of(curve)
+    marked = [chance is not None or panels.is_named(best, name, panels.TELLING) for name in names]
     if chance is None:
         chance, label = best.near_best(), f"P(within {style.number(best.delta)} of the best)"
     else:
@@ -54,11 +57,16 @@ def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
         axes = style.panel_axes(count, 2.7, style.in_a_row(count)) if own else style.given_axes(ax, count)
         for index, (each, panel) in enumerate(zip(axes, parts, strict=True)):
             panels.frame(each, style.padded(panel.doses, log), (0.0, 1.2), log, zero=False)
-            _draw(each, panel._replace(mean=chance[:, index]), at_least, words)
+            panels.draw_mean(each, panel._replace(mean=chance[:, index]))
+            text = _mark(each, panel.doses, chance[:, index], at_least, words) if marked[index] else words[panels.NONE_NAMED]
+            each.annotate(text, (0.5, 1), (0, -2), "axes fraction", "offset points", ha="center", va="top", fontsize=style.SMALL)
             each.set(xlabel=words["dose"], ylabel=words["chance"], yticks=[0, 0.25, 0.5, 0.75, 1])
             panels.verdict_above(each, best, panel, names[index], words)
-        handle = Line2D([], [], color=MARK, linewidth=4, label=words["Doses with a probability of {prob} or more"])
-        style.legend(axes, own, [handle, *panels.untried(words, parts)], words.get(curve.attrs.get("held"), ""), 1)
+        handles = [Line2D([], [], color=MARK, linewidth=4, label=words["Doses with a probability of {prob} or more"])] * any(
+            marked
+        )
+        if handles := handles + panels.untried(words, parts):
+            style.legend(axes, own, handles, words.get(curve.attrs.get("held"), ""), 1)
         if warning := best.fit_warning or curve.attrs.get("warning"):
             style.warn_above(axes[0], words[warning], own)
     return axes[0] if group is None else axes
@@ -75,15 +83,13 @@ def _checked(chance, curve, dose: str, group: str | None) -> np.ndarray:
     return values
 
 
-def _draw(ax, panel: panels.Panel, at_least: float, words: dict[str, str]) -> None:
-    """The probability, dashed beyond the doses that trials tried; doses where it is high enough as bars at the foot, and in words."""
-    panels.draw_mean(ax, panel)
+def _mark(ax, doses: np.ndarray, chance: np.ndarray, at_least: float, words: dict[str, str]) -> str:
+    """Doses whose probability is high enough, as bars at the foot, and in words."""
     ax.axhline(at_least, color=style.GREY, linewidth=0.6, linestyle=":", zorder=2, label="_at least")
-    stretches = [panel.doses[part][[0, -1]] for part, enough in panels.runs(panel.mean >= at_least) if enough]
+    stretches = [doses[part][[0, -1]] for part, enough in panels.runs(chance >= at_least) if enough]
     for stretch in stretches:
         ax.plot(stretch, [0.03, 0.03], color=MARK, linewidth=4, solid_capstyle="round", zorder=2, label="_enough")
     ranges = [short(low) if low == high else f"{short(low)}–{short(high)}" for low, high in stretches]
     if len(ranges) > 2:
         ranges = [style.filled(words["{doses} with gaps"], doses=f"{short(stretches[0][0])}–{short(stretches[-1][1])}")]
-    text = f"≥ {style.percent(at_least)}: {', '.join(ranges) or words['no dose']}"
-    ax.annotate(text, (0.5, 1), (0, -2), "axes fraction", "offset points", ha="center", va="top", fontsize=style.SMALL)
+    return f"≥ {style.percent(at_least)}: {', '.join(ranges) or words['no dose']}"

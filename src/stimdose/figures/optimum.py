@@ -15,20 +15,21 @@ STEPS = 30
 """Of the histogram over the range of doses."""
 BEST, END = style.tint(0.6), style.tint(0.9)
 TEXTS = (
-    "Best dose: posterior",
-    "Best at an end of the range",
-    "Best dose: prior",
+    "Largest effect: posterior",
+    "Largest at an end of the range",
+    "Largest effect: prior",
     "Median, {prob} interval",
-    "Probability\nof being best",
+    "Probability of the\nlargest effect",
     "Best dose {dose}",
+    panels.NONE_NAMED,
 )
 
 
 def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
-    """Draw the curve and, below it, how probable each dose is to be the best; one column of two panels per group.
+    """Draw the curve and, below it, how probable it is that the effect is largest at each dose; one column of two panels per group.
 
     Draws whose best dose is an end of the range are bars beside the range and never smeared into it. The posterior stands
-    beside the prior, in the same steps. The verdict is the title.
+    beside the prior, in the same steps. The verdict is the title; only an identified dose is marked and named.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
     words = style.relabelled(words | {name: name for name in names if group}, labels, texts, level)
     points = panels.checked_points(points, curve)
     parts = panels.panels_of(curve, None, points, prob)
+    named = [panels.is_named(best, name) for name in names]
     edges = _edges(parts[0].doses, log)
     posterior, prior = ([_shares(draws, edges) for draws in _draws(each, group, edges)] for each in (best.dose, best.prior_dose))
     highest = max(shares.max() for shares in posterior + prior)
@@ -75,11 +77,14 @@ def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
             above.set_ylabel(style.wrap(words["effect"], height))
             panels.verdict_above(above, best, panel, names[index], words)
             _draw_shares(below, edges, posterior[index], prior[index])
-            _draw_interval(below, _draws(best.dose, group, edges)[index], prob, words)
-            below.set(xlabel=words["dose"], ylabel=words["Probability\nof being best"])
+            if named[index]:
+                _draw_interval(below, _draws(best.dose, group, edges)[index], prob, words)
+            else:
+                below.set_title(words[panels.NONE_NAMED], fontsize=style.SMALL, color=style.GREY)
+            below.set(xlabel=words["dose"], ylabel=words["Probability of the\nlargest effect"])
             below.set_yticks(ticks[ticks <= 1.05 * highest])
         handles = panels.handles(words, parts)
-        handles += _handles(words, any(shares[[0, -1]].any() for shares in posterior))
+        handles += _handles(words, any(shares[[0, -1]].any() for shares in posterior), any(named))
         style.legend([axes[0, -1]], own, handles, words.get(curve.attrs.get("held"), ""), 2 if len(parts) == 1 else 4)
         if warning := best.fit_warning or curve.attrs.get("warning"):
             style.warn_above(axes[0, 0], words[warning], own)
@@ -136,12 +141,13 @@ def _draw_interval(ax, draws: np.ndarray, prob: float, words: dict[str, str]) ->
     ax.set_title(text, fontsize=style.SMALL, color=style.BLUE, parse_math=False)
 
 
-def _handles(words: dict[str, str], has_ends: bool) -> list:
+def _handles(words: dict[str, str], has_ends: bool, is_named: bool) -> list:
     return [
-        Patch(facecolor=BEST, label=words["Best dose: posterior"]),
-        *[Patch(facecolor=END, label=words["Best at an end of the range"])] * has_ends,
-        Line2D([], [], color=style.GREY, linewidth=0.8, label=words["Best dose: prior"]),
-        Line2D([], [], color=style.BLUE, linewidth=1.2, marker="o", markersize=4, label=words["Median, {prob} interval"]),
+        Patch(facecolor=BEST, label=words["Largest effect: posterior"]),
+        *[Patch(facecolor=END, label=words["Largest at an end of the range"])] * has_ends,
+        Line2D([], [], color=style.GREY, linewidth=0.8, label=words["Largest effect: prior"]),
+        *[Line2D([], [], color=style.BLUE, linewidth=1.2, marker="o", markersize=4, label=words["Median, {prob} interval"])]
+        * is_named,
     ]
 
 

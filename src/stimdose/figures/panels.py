@@ -33,6 +33,10 @@ TEXTS = (
 """Of legends and headings."""
 VERDICT = ("Verdict: {verdict}", "(without the cost)")
 """Of titles."""
+NONE_NAMED = "No best dose is identified"
+"""Where a best dose would be named."""
+TELLING = ("identified", "flat")
+"""Verdicts beside which doses near the best may be marked: beside others that would read as advice."""
 
 
 class Panel(NamedTuple):
@@ -237,6 +241,11 @@ def verdict_above(ax, best, panel: Panel, group: str | None, words: dict[str, st
     """The verdict on the best dose of a group as the title; where curves are net of a cost, it is on the effect without it."""
     note = f" {words['(without the cost)']}" if best.curves.attrs.get("cost") else ""
     style.verdict_above(ax, heading(panel, words), best.verdicts[group or ""], words, note)
+
+
+def is_named(best, group: str | None, among: tuple[str, ...] = ("identified",)) -> bool:
+    """Whether a figure may name the best dose of a group, or another answer: only under these verdicts, of a fit that converged."""
+    return best.verdicts[group or ""] in among and not best.fit_warning
 
 
 def handles(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:

@@ -10,11 +10,19 @@ from . import panels, style
 
 ROW = 0.24
 """Height of a set in a figure of its own, inches."""
-TEXTS = ("Best dose: median, {prob} interval", "Its prior: {prob} interval", "Median [{prob}]", "Verdict")
+TEXTS = (
+    "Posterior: {prob} interval",
+    "Median, of an identified dose",
+    "Prior: {prob} interval",
+    "Best dose [{prob}]",
+    "Verdict",
+)
 
 
 def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
-    """Draw the best dose of every set of priors: median and interval of its posterior, interval of its prior, and the verdict beside it.
+    """Draw the dose of the largest effect under every set of priors: intervals of its posterior and prior, and the verdict beside them.
+
+    Median and interval are printed, and the median marked, where the verdict is "identified", and nowhere else.
 
     Parameters
     ----------
@@ -44,7 +52,7 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
     curve = next(iter(optima.values())).curves
     groups = list(dict.fromkeys(group for best in optima.values() for group in best.verdicts))
     words = {name: name for name in [*optima, *filter(None, groups)]}
-    words |= {"dose": f"Best dose: {axis_label(column)}"}
+    words |= {"dose": f"{axis_label(column)} with the largest effect"}
     verdicts = [verdict for best in optima.values() for verdict in best.verdicts.values()]
     words = style.relabelled(words, labels, (*TEXTS, *verdicts, *panels.said_of(curve), found.fit_warning), level)
     lines = [(group, name, best) for group in groups for name, best in optima.items() if group in best.verdicts]
@@ -62,8 +70,12 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
             before = np.quantile(_draws(best.prior_dose, group), tails)
             ax.hlines(at + 0.22, before[0], before[2], color=style.GREY, linewidth=0.7, alpha=0.6, label="_prior")
             ax.hlines(at, low, high, color=style.BLUE, linewidth=1.4, zorder=3, label="_interval")
-            ax.plot(middle, at, "o", color=style.BLUE, markersize=4, zorder=4, clip_on=False, label="_median")
-            texts.append((f"{short(middle)} [{short(low)}, {short(high)}]", best.verdicts[group]))
+            style.draw_caps(ax, at, low, high, style.BLUE)
+            numbers = "–"
+            if panels.is_named(best, group):
+                ax.plot(middle, at, "o", color=style.BLUE, markersize=4, zorder=4, clip_on=False, label="_median")
+                numbers = f"{short(middle)} [{short(low)}, {short(high)}]"
+            texts.append((numbers, best.verdicts[group]))
         _write(ax, y, texts, words)
         ax.set_yticks(y, [words[name] for _, name, _ in lines], fontsize=style.SMALL, parse_math=False)
         for group in filter(None, groups):
@@ -72,7 +84,13 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
             ax.annotate(words[group], (0, first - 1), (-3, 0), ("axes fraction", "data"), annotation_clip=False, **look)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        style.legend([ax], own, _handles(words), words.get(curve.attrs.get("held"), ""), 2)
+        style.legend(
+            [ax],
+            own,
+            _handles(words, any(panels.is_named(best, group) for group, _, best in lines)),
+            words.get(curve.attrs.get("held"), ""),
+            2,
+        )
         if found.fit_warning:
             style.warn_above(ax, words[found.fit_warning], own)
     return ax
@@ -84,8 +102,8 @@ def _draws(dose, group: str) -> np.ndarray:
 
 
 def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str]) -> None:
-    """Best dose and verdict right of the Axes, in columns under their headings."""
-    first = words["Median [{prob}]"]
+    """Numbers and verdict right of the Axes, in columns under their headings."""
+    first = words["Best dose [{prob}]"]
     wide = max(style.text_width(first, weight="bold"), *(style.text_width(text) for text, _ in texts)) + 10
     look = {
         "xycoords": ("axes fraction", "data"),
@@ -101,8 +119,10 @@ def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str
         ax.annotate(heading, (1, -0.7), (left, 2), va="bottom", fontweight="bold", **look)
 
 
-def _handles(words: dict[str, str]) -> list:
+def _handles(words: dict[str, str], is_named: bool) -> list:
+    interval, median, prior = (words[text] for text in TEXTS[:3])
     return [
-        Line2D([], [], color=style.BLUE, linewidth=1.4, marker="o", markersize=4, label=words[TEXTS[0]]),
-        Line2D([], [], color=style.GREY, linewidth=0.7, alpha=0.6, label=words[TEXTS[1]]),
+        Line2D([], [], color=style.BLUE, linewidth=1.4, label=interval),
+        *[Line2D([], [], color=style.BLUE, linestyle="none", marker="o", markersize=4, label=median)] * is_named,
+        Line2D([], [], color=style.GREY, linewidth=0.7, alpha=0.6, label=prior),
     ]

@@ -153,7 +153,9 @@ def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.nd
 
     decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
-    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(decades, 2), (decades[::2], 2)]:
+    inside = decades[(decades >= low) & (decades <= high)]
+    fewer = [decades, decades[::2], inside[:: max(len(inside) - 1, 1)]]
+    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if len(ticks) >= least and fit(ticks):
             return ticks
@@ -161,8 +163,8 @@ def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.nd
         ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if fit(ticks):
-            break
-    return ticks
+            return ticks
+    return ticks[:1]
 
 
 def padded(doses: np.ndarray, log: bool) -> tuple[float, float]:
@@ -256,6 +258,13 @@ def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
     x, y = np.broadcast_arrays(x, y)
     if y.size:  # an empty, unclipped line would count as a point at the corner of the figure in its layout
         ax.plot(x, y, marker=marker, markersize=3, color=color, linestyle="none", clip_on=False, zorder=4, label="_beyond")
+
+
+def draw_caps(ax, at, low, high, color) -> None:
+    """Small strokes at the ends of intervals, which show those of no length too."""
+    at, low, high = (np.atleast_1d(each) for each in (at, low, high))
+    ends = {"marker": "|", "linestyle": "none", "markersize": 4, "color": color, "clip_on": False, "zorder": 3, "label": "_cap"}
+    ax.plot(np.concatenate([low, high]), np.concatenate([at, at]), **ends)
 
 
 def edge_marks(ax, x, y) -> list[float]:

@@ -25,7 +25,7 @@ TEXTS = (
     "Trials ({rows}; {missing} more with a dose missing)",
     "{rows} row",
     "{rows} rows",
-    "{prob} region of the best combination",
+    "{prob} region of the largest effect",
     "Best {second} for each {first}",
     "{verdict} in {dose}",
 )
@@ -34,6 +34,8 @@ TRIALS = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewid
 
 def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=None):
     """Draw the mean effect over two doses as filled contours; hatched and faint where no trial was near.
+
+    The best second dose for each first one is drawn where the verdict is "identified", and nowhere else.
 
     Parameters
     ----------
@@ -86,12 +88,12 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
             label = style.filled(label, rows=style.rows_of(len(shown), words), missing=len(places) - len(shown))
             handles.append(Line2D([], [], linestyle="none", marker="o", **TRIALS, label=label))
         if optimum is not None:
-            _draw_best(ax, surface, optimum, prob)
-            handles.append(Line2D([], [], **REGION, label=words["{prob} region of the best combination"]))
-            ridge = style.filled(
-                words["Best {second} for each {first}"], first=_plain(words[first]), second=_plain(words[second])
-            )
-            handles.append(Line2D([], [], **RIDGE, label=ridge))
+            is_named = optimum.verdict == "identified" and not optimum.fit_warning
+            _draw_best(ax, surface, optimum, prob, is_named)
+            handles.append(Line2D([], [], **REGION, label=words["{prob} region of the largest effect"]))
+            if is_named:
+                ridge = {"first": _plain(words[first]), "second": _plain(words[second])}
+                handles.append(Line2D([], [], **RIDGE, label=style.filled(words["Best {second} for each {first}"], **ridge)))
             style.verdict_above(ax, "", _in_words(optimum.verdict, words), words)
         style.legend([ax], own, handles, words.get(surface.attrs.get("held"), ""), 2)
         if warning := getattr(optimum, "fit_warning", "") or surface.attrs.get("warning"):
@@ -153,8 +155,8 @@ def _fade(ax, x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> None:
     faded.set(edgecolor=style.GREY, linewidth=0, hatch_linewidth=0.5, label="_not visited")
 
 
-def _draw_best(ax, surface, optimum, prob: float) -> None:
-    """The joint region as an outline, closed along the edges of the grid, and the ridge."""
+def _draw_best(ax, surface, optimum, prob: float, is_named: bool) -> None:
+    """The joint region as an outline, closed along the edges of the grid, and the ridge if it may name a best dose."""
     first, second = surface.attrs["doses"]
     region, ridge = optimum.region(prob).transpose(second, first), optimum.ridge(first).median(("chain", "draw"))
     if any(not np.array_equal(found[dose].values, surface[dose].values) for found in (region, ridge) for dose in found.dims):
@@ -162,4 +164,5 @@ def _draw_best(ax, surface, optimum, prob: float) -> None:
     x, y = (np.pad(surface[dose].values, 1, mode="edge") for dose in (first, second))
     outline = ax.contour(x, y, np.pad(region.values.astype(float), 1), [0.5], colors=REGION["color"], zorder=4)
     outline.set(linewidth=REGION["linewidth"], clip_on=False, label="_region")
-    ax.plot(surface[first].values, ridge.values, **RIDGE, clip_on=False, zorder=5, label="_ridge")
+    if is_named:
+        ax.plot(surface[first].values, ridge.values, **RIDGE, clip_on=False, zorder=5, label="_ridge")

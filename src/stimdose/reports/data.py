@@ -1,5 +1,6 @@
 """What the data are: studies, rows, estimand, what was computed on reading, what is missing, which doses were tried."""
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -11,12 +12,25 @@ from ..columns import axis_label
 from ..completeness import ALTERNATIVES, completeness
 from ..completeness import reported as reported_by_study
 from ..doses import dose_text
-from ..sentences import dose_words, name_words
+from ..sentences import dose_words, name_words, unit_of
 from .findings import Findings
-from .parts import Figure, Section, Table, counted, listed, sentences, text
+from .parts import Figure, Section, Table, counted, ended, listed, sentences, text
 
 ESTIMAND = ("measure", "comparator", "design", "score", "outcome")
 """Columns that say what an effect means."""
+MEASURES = {
+    "SMD": "standardised mean difference, Hedges g",
+    "MD": "mean difference in points of the outcome",
+    "MC": "mean change in points of the outcome",
+    "SMCC": "mean change in standard deviations of the change",
+    "SMCR": "mean change in standard deviations before treatment",
+    "ROM": "log ratio of means",
+    "ROMC": "log ratio of the means after and before",
+    "logOR": "log odds ratio",
+    "logRR": "log risk ratio",
+}
+INVENTED = re.compile("synthetic|invented|simulated", re.IGNORECASE)
+"""Words of remarks, and of names of studies, that say that trials are none."""
 FIELDS_DRAWN = 50
 """A grid of more fields does not fit on a page, and is not drawn."""
 
@@ -27,7 +41,7 @@ def section(found: Findings) -> Section:
     audit = trials.audit()
     dropped = [str(problem) for problem in trials.dropped]
     blocks = [
-        *text(described(found)),
+        *text(described(found), *caveats(found), *remarks(found)),
         Table("estimand", estimand(table), "What the effects mean: rows and studies by kind"),
         *text(*mixed(found)),
         Table("doses", doses(found), "The doses of the model, as the trials print them"),
@@ -47,14 +61,63 @@ def section(found: Findings) -> Section:
     return Section("data", tuple(block for block in blocks if not isinstance(block, Table) or len(block.frame)) + _support(found))
 
 
+def remarks(found: Findings) -> list[str]:
+    """What was noticed about the table as a whole, and which part of it was fitted."""
+    return [ended(re.sub("[{}']", "", remark)) for remark in found.fit.trials.remarks]
+
+
+def is_synthetic(found: Findings) -> bool:
+    """Whether the table, or a study of it, says that it was invented."""
+    said = (*found.fit.trials.remarks, *found.table["study"].astype(str).unique())
+    return any(INVENTED.search(words) for words in said)
+
+
+def caveats(found: Findings) -> list[str]:
+    """What rows are that are no comparisons within single trials."""
+    rows = len(found.table)
+    strata, alone = (int(each.sum()) for each in (_is_stratum(found), ~is_compared(found)))
+    of = lambda number: "Every row is" if number == rows else f"{counted(number, 'row is', 'rows are')}"
+    found_in = []
+    if strata:
+        found_in.append(
+            f"{of(strata)} a stratum: the pooled effect of several trials, counted as one study. "
+            "Strata may differ in much besides the dose, and say nothing of single trials."
+        )
+    if alone:
+        found_in.append(
+            f"{of(alone)} a change without a comparison: recovery, learning of the test, other care and regression to the mean are "
+            "part of it, and a change is not an effect of treatment."
+        )
+    return found_in
+
+
+def has_strata(found: Findings) -> bool:
+    """Whether a row is the pooled effect of several trials."""
+    return bool(_is_stratum(found).any())
+
+
+def _is_stratum(found: Findings) -> pd.Series:
+    return _level(found, "design").eq("stratum")
+
+
+def is_compared(found: Findings) -> pd.Series:
+    """Whether each row compares a treated group with another."""
+    return ~(_level(found, "design").eq("within-group") | _level(found, "comparator").eq("none"))
+
+
+def _level(found: Findings, column: str) -> pd.Series:
+    return found.table[column].astype(object) if column in found.table else pd.Series("", found.table.index)
+
+
 def described(found: Findings) -> str:
     """Rows, studies and the estimand in a sentence."""
     rows, measure = counted(len(found.table), "row"), found.effects.attrs["effect_label"]
     people = counted(int(found.fit.rows.is_participant.sum()), "of them is a participant", "of them are participants")
     more = f" ({people})" * bool(found.fit.rows.is_participant.any())
     groups = [f"{name} ({listed(levels)})" for name, levels in found.fit.rows.levels.items() if ":" not in name]
+    meaning = MEASURES.get(unit_of(found.effects))
     return (
-        f"{rows}{more} of {counted(found.studies, 'study', 'studies')}; effects are {measure}."
+        f"{rows}{more} of {counted(found.studies, 'study', 'studies')}; effects are {measure}{f': {meaning}' if meaning else ''}."
         + f" Groups in the model: {'; '.join(groups)}." * bool(groups)
     )
 

@@ -3,11 +3,11 @@
 from ..columns import ROB_LEVELS
 from ..completeness import reported
 from ..ecology import WithinAcross
-from ..sentences import estimate, name_words
+from ..sentences import estimate, name_words, unit_of
 from . import data, model
 from .answers import FOREST_ROWS
 from .findings import Findings
-from .parts import counted, listed
+from .parts import counted, first_of, listed
 from .replies import AUTHORS, NOT_DONE, NOT_REPORTED, REPLIES, Reply, reply, verdict_sensitivity
 
 __all__ = ["REPLIES"]
@@ -17,15 +17,16 @@ __all__ = ["REPLIES"]
 def measures(found: Findings) -> Reply:
     outcomes = sorted(found.table["outcome"].dropna().astype(str).unique()) if "outcome" in found.table else []
     said = f"outcomes: {listed(outcomes)}" if outcomes else f"outcomes: {NOT_REPORTED}"
-    return Reply(f"{found.effects.attrs['effect_label']}; {said}.", "data")
+    meaning = data.MEASURES.get(unit_of(found.effects))
+    return Reply(f"{found.effects.attrs['effect_label']}{f', {meaning}' if meaning else ''}; {said}.", "data")
 
 
 @reply
 def eligible(found: Findings) -> Reply:
-    dropped, remarks = len(found.fit.trials.dropped), [f"{remark}." for remark in found.fit.trials.remarks]
+    dropped = len(found.fit.trials.dropped)
     enter = f"{counted(found.studies, 'study', 'studies')} with {counted(len(found.table), 'row')} enter"
     words = f"{enter}; {counted(dropped, 'row')} of the table left out."
-    return Reply(" ".join([words, *remarks, f"Why studies are eligible is {AUTHORS}."]), "data")
+    return Reply(" ".join([words, *data.remarks(found), f"Why studies are eligible is {AUTHORS}."]), "data")
 
 
 @reply
@@ -47,15 +48,14 @@ def displays(found: Findings) -> Reply:
 
 @reply
 def synthesis(found: Findings) -> Reply:
-    return Reply(f"{' '.join(model.described(found))} {model.sampling(found)}", "model")
+    return Reply(f"{' '.join(model.described(found))} {model.sampling(found)} Why this model is {AUTHORS}.", "model")
 
 
 @reply
 def explored(found: Findings) -> Reply:
     spec = found.fit.model
-    parts = [f"the dose ({listed(found.optima)})"] * bool(found.optima)
-    parts += [f"groups ({listed(found.fit.rows.levels)})"] * bool(found.fit.rows.levels)
-    parts += [f"moderators ({listed(part.column for part in spec.moderator)})"] * bool(spec.moderator)
+    kinds = {"dose": found.optima, "group": found.fit.rows.levels, "moderator": [part.column for part in spec.moderator]}
+    parts = [f"{counted(len(names), kind)} ({listed(names)})" for kind, names in kinds.items() if names]
     return Reply(f"By {listed(parts)}." if parts else f"{NOT_DONE}: the model has no dose, group or moderator.", "model")
 
 
@@ -155,7 +155,8 @@ def gradient(found: Findings) -> Reply:
         return Reply(f"{NOT_DONE}: the model has no dose.")
     shapes = listed(f"{dose.column} ({dose.shape})" for dose in found.fit.model.doses)
     said = "; ".join(f"{column}: {best.verdict}" for column, best in found.optima.items())
-    return Reply(f"One hierarchical model of all rows, with dose as a number: {shapes}. Verdicts: {said}.", "answer")
+    words = f"One hierarchical model of all rows, with dose as a quantity and not in categories: {shapes}. Verdicts: {said}."
+    return Reply(" ".join([words, *data.caveats(found)]), "answer")
 
 
 @reply
@@ -175,13 +176,14 @@ def ecological(found: Findings) -> Reply:
     said = []
     for column, each in found.slopes.items():
         if not isinstance(each, WithinAcross):
-            said.append(f"{column}: {each}")
+            said.append(f"{column}: {first_of(each)}")
             continue
         several = f"{each.several} of {each.studies} studies have several doses"
         said.append(
             f"{column}: slopes within and across trials {'are ' * (each.verdict == 'not clear')}{each.verdict} ({several})"
         )
-    return Reply(f"{'; '.join(said).rstrip('.')}.", "slopes")
+    strata = " Strata are compared only across, never within trials." * data.has_strata(found)
+    return Reply(f"{'; '.join(said).rstrip('.')}.{strata}", "slopes")
 
 
 @reply
@@ -202,11 +204,11 @@ def consistency(found: Findings) -> Reply:
 
 
 @reply
-def indirectness(found: Findings) -> Reply:
+def indirect_evidence(found: Findings) -> Reply:
     fields = reported(found.fit.trials)
     known = [name for name in ("phase", "site", "comparator", "modality") if name in fields and bool(fields[name].any())]
     spans = [f"{name}: {listed(sorted(found.table[name].dropna().astype(str).unique()))}" for name in known]
     lacking = [name for name in ("phase", "site", "modality") if name not in known]
-    words = f"{'; '.join(spans)}." if spans else ""
+    words = f" The table itself spans {'; '.join(spans)}." if spans else ""
     missing = f" {listed(lacking)}: {NOT_REPORTED}." if lacking else ""
-    return Reply(f"{words}{missing} Whether that fits the question is {AUTHORS}.".strip(), "data")
+    return Reply(f"What other evidence supports a gradient is {AUTHORS}.{words}{missing}", "data")

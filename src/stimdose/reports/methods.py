@@ -5,9 +5,12 @@ import re
 
 import pandas as pd
 
+from ..diagnosis import ESS_MIN, RHAT_MAX
 from ..ecology import WithinAcross
+from ..sentences import unit_of
 from ..verdicts import CERTAINTY
 from . import data, model
+from .answers import SYNTHETIC
 from .findings import Findings
 from .parts import Section, Table, counted, ended, listed, text
 from .references import cited
@@ -28,7 +31,12 @@ def paragraphs(found: Findings) -> dict[str, list[str]]:
         "Data": _data(found),
         "Model": model.described(found) + ([found.fit.model.description] if found.fit.model.description else []),
         "Priors": _priors(found),
-        "Computation": [model.sampling(found), ended(f"The fit {found.fit.diagnosis.message}")],
+        "Computation": [
+            model.sampling(found),
+            f"Chains were called converged if R-hat was at most {RHAT_MAX:g} and the effective sample size, of the centre and of the tails, at "
+            f"least {ESS_MIN}, for every parameter.",
+            ended(f"The fit {found.fit.diagnosis.message}"),
+        ],
         "Verdicts": _verdicts(found),
         "Checks and sensitivity": _checks(found),
         "Software": [f"Analyses used {_versions(found)}."],
@@ -44,7 +52,10 @@ def _data(found: Findings) -> list[str]:
     ]
     dropped = f"{counted(len(trials.dropped), 'row')} left out." if trials.dropped else "No row was left out."
     return [
+        *[SYNTHETIC] * data.is_synthetic(found),
         data.described(found),
+        *data.caveats(found),
+        *data.remarks(found),
         *data.mixed(found),
         f"On reading the table, the following was computed, filled in or assumed: {'; '.join(computed)}."
         if computed
@@ -64,11 +75,21 @@ def _priors(found: Findings) -> list[str]:
 def _verdicts(found: Findings) -> list[str]:
     if not found.optima:
         return ["The model has no dose, and no best dose was sought."]
-    deltas = listed(f"{best.delta:g} ({column})" for column, best in found.optima.items())
+    freed = (
+        " The model ties the effect to zero at dose zero, or multiplies doses; it was fitted again without that, and verdicts that do not hold "
+        "there were held back."
+        if found.more_is_better is not None
+        else ""
+    )
+    delta = f"{next(iter(found.optima.values())).delta:g} {unit_of(found.effects)}"
     return [
         "Within the range of doses tried, the dose with the largest effect was found in every posterior draw. It was called identified "
         "only if it had been tried and the effect there exceeded that at both ends of the range by more than the smallest difference that "
-        f"matters, {deltas}, with a probability of at least {CERTAINTY:g}; verdicts that the prior alone gives were held back."
+        f"matters, {delta}, with a probability of at least {CERTAINTY:g}. The effect was called rising (falling) if that at the highest dose "
+        "exceeded (fell short of) that at the lowest by more than this difference with that probability and the largest effect was at that "
+        "end of the range in at least half of the draws, and flat if, with that probability, no two doses differed by more. Verdicts that "
+        "the prior alone gives were held back, and so were those on a dose that goes along, across trials, with another that is not in the "
+        f"model.{freed}"
     ]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from .. import figures
+from ..diagnosis import ESS_MIN, RHAT_MAX
 from ..doses import short
 from ..model import Model
 from ..roles import EFFECT_ROLES, roles
@@ -14,6 +15,10 @@ from ..shapes import SHAPES
 from .findings import Findings
 from .parts import Figure, Section, Table, counted, ended, listed, text
 
+CHAINS = (
+    f"r hat: whether the chains agree, at most {RHAT_MAX:g}; ess: how many independent draws they are worth, for the centre (bulk) and the "
+    f"tails, at least {ESS_MIN}"
+)
 PANELS = 24
 """The figure of priors shows so many parameters, the first."""
 
@@ -131,10 +136,12 @@ def convergence(found: Findings) -> Section:
             "parameters",
             found.summary.rename_axis("parameter"),
             "Posterior of every parameter of the population",
-            "low, high: 95 % interval",
+            f"low, high: 95 % interval; {CHAINS}",
         ),
         *_priors(found),
-        Table("convergence", table, "R-hat and effective sample size of parameters and best doses", is_folded=True),
+        Table(
+            "convergence", table, "R-hat and effective sample size of parameters and best doses", ended(CHAINS), is_folded=True
+        ),
     ]
     return Section("convergence", tuple(blocks))
 
@@ -153,14 +160,20 @@ def _priors(found: Findings) -> list[Figure]:
     return [Figure("priors", draw, "What the trials added to the priors", f"{alt}.")] if shown else []
 
 
+def is_explicit(found: Findings) -> bool:
+    """Whether nothing was integrated out."""
+    return not json.loads(found.fit.tree.attrs["settings"])["integrate"]
+
+
 def sampling(found: Findings) -> str:
     """How draws were made."""
     attrs = found.fit.tree.attrs
     settings = json.loads(attrs["settings"])
-    draws = f"{counted(settings['chains'], 'chain')} of {settings['draws']:,} draws after {settings['tune']:,} of tuning"
+    draws = (
+        f"{counted(settings['chains'], 'chain')} of {settings['draws']:,} draws after {settings['tune']:,} of tuning, target acceptance "
+        f"{settings['target_accept']:g}"
+    )
     if "reweighted" in attrs:
         return f"These are draws of a fit under other priors, chosen by importance weights; that fit had {draws}."
-    how = (
-        "everything sampled explicitly" if not settings["integrate"] else "Gaussian coefficients and study effects integrated out"
-    )
+    how = "everything sampled explicitly" if is_explicit(found) else "Gaussian coefficients and study effects integrated out"
     return f"Hamiltonian Monte Carlo (NUTS, nutpie {json.loads(attrs['versions']).get('nutpie', '')}), {how}: {draws}; seed {attrs['seed']}."

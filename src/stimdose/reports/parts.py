@@ -99,6 +99,13 @@ def ended(words: str) -> str:
     return bare if bare.endswith(("?", "!")) or not bare else f"{bare}."
 
 
+def first_of(words: str) -> str:
+    """Of a message with a line for each fault, the first fault and how many others there are, as one sentence."""
+    head, *faults = (line.strip().removeprefix("- ") for line in words.strip().split("\n") if line.strip())
+    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{head} {faults[0].rstrip('.')}{more}" if faults else head
+
+
 def listed(items, most: int = 6) -> str:
     """Names in words: "a, b and c"; of more than `most` the first, and how many others."""
     items = [str(item) for item in items]

@@ -7,6 +7,9 @@ from pathlib import Path
 from ..ecology import WithinAcross
 from .findings import Findings
 
+ROEVER = "Roever et al. 2021"
+"""As reasons of priors cite it."""
+
 
 @cache
 def _all() -> dict[str, dict]:
@@ -27,6 +30,7 @@ def cited(found: Findings) -> list[str]:
         "priors": not isinstance(found.priors, str),
         "slopes": any(isinstance(each, WithinAcross) for each in found.slopes.values()),
         "small studies": bool(found.fit.model.small_study),
+        "roever": found.prior_table["why"].str.contains(ROEVER, regex=False).any(),
         "ordinal": found.fit.model.likelihood == "ordinal",
     }
     return [reference(key) for key, one in _all().items() if used[one["used"]]]

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .. import default_priors as defaults
 from ..manifest import FROM_NOTHING, started
-from ..sentences import about_other_priors, name_words
+from ..priors import Prior
+from ..sentences import about_other_priors, name_words, unit_of
 from ..verdicts import CERTAINTY
 from . import data, model
 from .findings import Findings
@@ -14,6 +16,8 @@ from .parts import counted, ended, listed, sentences
 AUTHORS = "for the authors to say: no table, model or fit holds it"
 NOT_REPORTED = "not reported by the tables"
 NOT_DONE = "not done"
+DEFAULT_REASONS = tuple(prior.why for prior in vars(defaults).values() if isinstance(prior, Prior))
+"""By its reason a prior is known as a default: models that are shipped state these reasons for what they take from there."""
 
 
 class Reply(NamedTuple):
@@ -53,7 +57,9 @@ def goal(found: Findings) -> Reply:
 def variables(found: Findings) -> Reply:
     spec, doses = found.fit.model, list(found.optima)
     by = [f"{counted(len(doses), 'dose')} ({listed(doses)})"] * bool(doses)
-    by += [f"moderators {listed(part.column for part in spec.moderator)}"] * bool(spec.moderator)
+    by += [f"{counted(len(spec.moderator), 'moderator')} ({listed(part.column for part in spec.moderator)})"] * bool(
+        spec.moderator
+    )
     return Reply(f"{data.described(found)} Predicted from {' and '.join(by) or 'the level alone'}.", "data")
 
 
@@ -88,7 +94,7 @@ def prior_predictive(found: Findings) -> Reply:
     table = found.check.tables["prior_curves"]
     if not len(table):
         return Reply(f"{NOT_DONE}: the check is of curves, and the model has no dose.", "checks")
-    shares = [f"{line.share_implausible:.0%} along {column}" for column, line in table.iterrows()]
+    shares = [f"{100 * line.share_implausible:.0f} % along {column}" for column, line in table.iterrows()]
     return Reply(f"Share of curves from the priors that exceed what is plausible: {listed(shares)}.", "checks")
 
 
@@ -115,6 +121,16 @@ def resolution(found: Findings) -> Reply:
 
 
 @reply
+def not_mcmc(found: Findings) -> Reply:
+    parts = (
+        ""
+        if model.is_explicit(found)
+        else " Gaussian coefficients and study effects were integrated out, and drawn afterwards given the rest."
+    )
+    return Reply(f"Not applicable: draws were made by MCMC.{parts}", "convergence")
+
+
+@reply
 def method(found: Findings) -> Reply:
     return Reply(model.sampling(found), "convergence")
 
@@ -128,7 +144,9 @@ def posterior_predictive(found: Findings) -> Reply:
 
 @reply
 def estimates(found: Findings) -> Reply:
-    best = f", and {counted(len(found.optima), 'best dose')} with median and 95 % interval" if found.optima else ""
+    count = sum(len(best.verdicts) for best in found.optima.values())
+    what = counted(count, "dose with the largest effect", "doses with the largest effect")
+    best = f"; median and 95 % interval of {what}, in the files of their tables" if count else ""
     words = f"Mean, standard deviation and 95 % interval of {counted(len(found.summary), 'parameter')}{best}."
     return Reply(words if found.fit.diagnosis.converged else f"{words} The fit did not converge.", "convergence")
 
@@ -162,7 +180,7 @@ def rope(found: Findings) -> Reply:
         return Reply("No decision is made: the model has no dose.")
     delta = next(iter(found.optima.values())).delta
     origin = "as stated" if found.options.delta is not None else "the default of 0.1 standard deviations of the outcome"
-    return Reply(f"Differences in effect below {delta:g} do not matter ({origin}).", "answer")
+    return Reply(f"Differences in effect below {delta:g} {unit_of(found.effects)} do not matter ({origin}).", "answer")
 
 
 @reply
@@ -175,11 +193,13 @@ def prior_sensitivity(found: Findings) -> Reply:
 
 @reply
 def default_priors(found: Findings) -> Reply:
-    own = counted(len(found.prior_table), "prior")
+    table = found.prior_table
+    own = listed(table.index[table["why"].isin(DEFAULT_REASONS)], len(table))
+    used = f"Defaults of stimdose stand for {own}" if own else "No prior has the reason of a default"
     if isinstance(found.priors, str):
-        return Reply(f"The model has {own}; what changes with others is {found.priors}.", "priors")
+        return Reply(f"{used}. Other priors: {found.priors}.", "priors")
     others = [name for name in found.priors.fits if name != found.priors.reference]
-    return Reply(f"The model's {own} are compared with the sets {listed(others)}.", "priors")
+    return Reply(f"{used}; all are compared with the sets {listed(others)}.", "priors")
 
 
 @reply

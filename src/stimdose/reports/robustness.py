@@ -7,12 +7,29 @@ from scipy.stats import norm
 
 from .. import figures
 from ..ecology import WithinAcross
+from ..figures.panels import is_named
 from ..sentences import about_slopes, dose_words, name_words
 from .findings import Findings
-from .parts import Figure, Section, Table, listed, sentences, text
+from .parts import Figure, Section, Table, first_of, listed, sentences, text
 
 FUNNEL_ROWS = 10
 """Fewer rows make no funnel (Sterne et al. 2011, BMJ 343:d4002)."""
+STATISTICS = (
+    "reported: of the table; replicated, low, high: mean and 95 % interval of tables with the same trials, done by other studies; p: how often "
+    "these are as far out as the table; p adjusted: for the number of statistics"
+)
+PLAUSIBLE = "share implausible: of the curves from the priors, those that exceed the limit somewhere"
+VERDICTS = (
+    "best dose: where the effect is largest, median with its 95 % interval, empty where none is identified; in sd: the "
+    "change in posterior standard deviations"
+)
+VERDICTS_OTHERWISE = (
+    "no best dose is identified under any set; the file has where single draws happen to be highest, which is no finding"
+)
+ELPD = (
+    "elpd: log predictive density of the studies left out, larger is better; p loo: effective number of parameters; unreliable: studies whose "
+    "pareto k is above 0.7"
+)
 MOVED = 15
 """The page shows so many studies, those without which most changes."""
 
@@ -40,13 +57,18 @@ def checks(found: Findings) -> Section:
             "Rows against what other studies predict, and the PIT of studies with its 95 % band",
             alt,
         ),
-        Table("check-statistics", tables["statistics"].set_index("of"), "Do trials like these, done by others, look like these?"),
-        Table("check-prior-curves", tables["prior_curves"], "Curves that the priors allow and that are implausible"),
+        Table(
+            "check-statistics",
+            tables["statistics"].set_index("of"),
+            "Do trials like these, done by others, look like these?",
+            STATISTICS,
+        ),
+        Table("check-prior-curves", tables["prior_curves"], "Curves that the priors allow and that are implausible", PLAUSIBLE),
         Table(
             "check-parameters",
             tables["parameters"],
             "Posterior beside prior",
-            "contraction: 1 - posterior variance / prior variance",
+            "contraction: 1 - posterior variance / prior variance; 0 where the trials add nothing to the prior, near 1 where they decide",
             is_folded=True,
         ),
     ]
@@ -104,7 +126,11 @@ def left_out(found: Findings) -> Section:
         blocks.append(_influence(check, dose, group))
     shown = ("rows", "p_adjusted", "pareto_k", "method", "mean_all", "mean_without", "mean_change", "flag")
     shown = tuple(name for name in shown if name in studies)
-    note = "mean_change: in posterior standard deviations; p adjusted for the number of studies (Holm)"
+    note = (
+        "p adjusted: of the study among those that the others predict, adjusted for the number of studies (Holm); mean all, mean without: the "
+        "mean effect with and without it; mean change: in posterior standard deviations; pareto k: importance sampling is trusted up to about "
+        "0.7, and beyond the model is fitted again"
+    )
     blocks.append(
         Table(
             "check-studies",
@@ -122,10 +148,13 @@ def _influence(check, dose: str, group: str) -> Figure:
     moved = check.tables["left_out"]
     own = moved[(moved["dose"] == dose) & (moved["group"] == group)]
     changes = own.loc[own["changes"], "study"].tolist()
-    low, high = own["best_dose"].min(), own["best_dose"].max()
+    is_any = own[["verdict", "verdict_all"]].eq("identified").any(axis=None)
+    ends = own["best_dose"].min(), own["best_dose"].max()
+    medians = f"medians from {dose_words(dose, *ends)}" if is_any else "no best dose is identified"
     where = f"{name_words(dose)}{f', {group}' if group else ''}"
     alt = (
-        f"Dose with the largest effect ({where}) without each of {len(own)} studies: medians from {dose_words(dose, low, high)}; "
+        f"Dose with the largest effect ({where}) without each of {len(own)} studies: {medians}; verdict with all "
+        f"{own['verdict_all'].iloc[0]}; "
         f"{f'the verdict changes without {listed(changes)}' if changes else 'the verdict stays'}."
     )
     name = f"influence-{dose}{f'-{group}' if group else ''}"
@@ -137,13 +166,20 @@ def slopes(found: Findings) -> Section:
     blocks = []
     for column, each in found.slopes.items():
         if not isinstance(each, WithinAcross):
-            blocks += text(_sentence(f"The slope of {name_words(column)} within and across trials", each), kind="note")
+            blocks += text(_sentence(f"The slope of {name_words(column)} within and across trials", first_of(each)), kind="note")
             continue
         said = about_slopes(each)
-        blocks += text(f"{column}: {said}", *[f"{remark}." for remark in each.remarks])
+        blocks += text(f"{name_words(column).capitalize()}: {said}", *[f"{remark}." for remark in each.remarks])
         caption = f"The slope of {name_words(column)} within and across trials"
         blocks.append(Figure(f"within-across-{column}", partial(figures.within_across, each), caption, said))
-        blocks.append(Table(f"within-across-{column}", each.table(), caption, f"effects of {dose_words(column, each.reference)}"))
+        blocks.append(
+            Table(
+                f"within-across-{column}",
+                each.table(),
+                caption,
+                f"slope: effect of {dose_words(column, each.reference)}; low, high: 95 % interval; p positive: P(above zero)",
+            )
+        )
     blocks = blocks or text("The model has no dose: there are no slopes to compare.", kind="note")
     return Section("slopes", tuple(blocks))
 
@@ -153,20 +189,29 @@ def priors(found: Findings) -> Section:
     moved = found.priors
     if isinstance(moved, str):
         return Section("priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note")))
+    named = bool(moved.table()["verdict"].eq("identified").any())
     blocks = [
         *text(*sentences(moved.explanation)),
-        Table("priors-verdicts", moved.table(), "Verdicts and best doses under each set of priors"),
+        Table(
+            "priors-verdicts",
+            moved.table(),
+            "Verdicts under each set of priors",
+            *((VERDICTS,) if named else (VERDICTS_OTHERWISE, ("verdict", "method", "converged"))),
+        ),
         Table("priors-effects", moved.effects(), "The mean effect at reference doses under each set of priors"),
         Table("priors-heterogeneity", moved.heterogeneity(), "Heterogeneity under each set of priors", is_folded=True),
-        Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors"),
+        Table("priors-elpd", moved.elpd, "How well studies left out are predicted under each set of priors", ELPD),
         Table("priors-methods", moved.methods, "How the posterior under each set was found"),
     ]
     for column in moved.curves[moved.reference]:
         of_sets = {name: own[column].optimum for name, own in moved.estimands.items()}
         said = "; ".join(f"{name}: {best.verdict}" for name, best in of_sets.items())
-        medians = "; ".join(
-            f"{name} {', '.join(dose_words(column, value) for value in best.table()['best_dose'])}"
+        shown = "; ".join(
+            f"{name}{f', {group}' if group else ''}: median {dose_words(column, line['best_dose'])}, 95 % interval "
+            f"{dose_words(column, line['low'], line['high'])}"
             for name, best in of_sets.items()
+            for group, line in best.table().iterrows()
+            if is_named(best, group)
         )
         alt = f"Curves of the effect by {name_words(column)} under {len(of_sets)} sets of priors, prior and posterior. Verdicts: {said}."
         blocks.append(
@@ -177,7 +222,10 @@ def priors(found: Findings) -> Section:
                 alt,
             )
         )
-        alt = f"Posterior of the dose with the largest effect under each set of priors, medians: {medians}. Verdicts: {said}."
+        alt = (
+            f"Posterior of the dose with the largest effect under each of {len(of_sets)} sets of priors; "
+            f"{shown or 'no best dose is identified'}. Verdicts: {said}."
+        )
         blocks.append(
             Figure(
                 f"priors-optima-{column}",

@@ -11,6 +11,10 @@ from ..files import write_text
 from .parts import Table, ended
 
 EMPTY = "–"
+OF_BEST = ["best_dose", "low", "high", "effect_at_best", "effect_low", "effect_high", "change", "in_sd"]
+"""Columns that pages and papers leave empty where no best dose is identified; CSV has every number."""
+LEAST = 1e-4
+"""Smaller numbers are printed as below it."""
 LATEX = {
     "\\": r"\textbackslash{}",
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -47,8 +51,15 @@ def cell(value, column: str) -> str:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return EMPTY
-        return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else short(value)
+        return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else _number(value)
     return EMPTY if value is None or value is pd.NA or value == "" else str(value)
+
+
+def _number(value: float) -> str:
+    """Three significant digits; what is nearly nothing as a bound, and never with an exponent."""
+    if 0 < abs(value) < LEAST:
+        return f"< {LEAST:f}".rstrip("0") if value > 0 else f"> -{LEAST:f}".rstrip("0")
+    return short(value + 0.0)
 
 
 def _is_chance(column: str, value: float) -> bool:
@@ -68,6 +79,10 @@ def cells(table: Table) -> tuple[list[str], list[list[tuple[str, object]]], int]
     frame = frame.reset_index() if labels else frame
     empty = [name for name in labels if frame[name].astype(str).eq("").all()]
     frame = frame.drop(columns=empty)
+    if {"verdict", "best_dose"} <= set(frame):
+        is_named = frame["verdict"].eq("identified") & (not table.warning)
+        frame = frame.astype(dict.fromkeys(frame.columns.intersection(OF_BEST), object))
+        frame.loc[~is_named, frame.columns.intersection(OF_BEST)] = None
     columns = [frame[name].tolist() for name in frame]
     lines = [
         [(cell(value, str(name)), value) for name, value in zip(frame, line, strict=True)] for line in zip(*columns, strict=True)

@@ -15,7 +15,7 @@ from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
 from .findings import SETS, Findings, Options, findings, sets_as_values
-from .parts import Figure, Section, Table
+from .parts import Figure, Section, Table, counted
 
 FORMATS = ("pdf", "svg", "png")
 SHOWN = "svg"
@@ -104,7 +104,9 @@ def heading(found: Findings) -> tuple[str, str]:
     """The title of the page, and the line below it."""
     fit = found.fit
     title = found.options.title or f"Dose-response report: {fit.model.name}"
-    return title, f"{len(found.table)} rows of {found.studies} studies; model {fit.model.name}; seed {fit.tree.attrs['seed']}"
+    kind = "SYNTHETIC DATA; " * data.is_synthetic(found)
+    rows, studies = counted(len(found.table), "row"), counted(found.studies, "study", "studies")
+    return title, f"{kind}{rows} of {studies}; model {fit.model.name}; seed {fit.tree.attrs['seed']}"
 
 
 def _draw(figure: Figure, folder: Path) -> list[Path]:
