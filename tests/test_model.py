@@ -228,7 +228,7 @@ def test_missing_doses_and_groups_are_listed_or_dropped_by_name():
 
 
 def test_a_dose_that_is_the_same_everywhere_is_refused():
-    with pytest.raises(sd.ModelError, match="frequency_hz is the same in every row"):
+    with pytest.raises(sd.ModelError, match="frequency_hz: the same in every row"):
         prepare(bell(), sd.read_trials(make_table().assign(frequency_hz=10.0)))
 
 

@@ -225,6 +225,7 @@ def grouped_fit() -> sd.Fit:
     return sd.fit(model, trials_of(effect, 0.15, phase=phase), seed=1, draws=3000, progress=False)
 
 
+@pytest.mark.slow
 def test_two_groups_have_the_spreads_of_two_fits(grouped_fit):
     found = draws_of(grouped_fit, "between_study_by_phase")
     assert (found[:, 1] > 2 * found[:, 0]).mean() > 0.99
@@ -274,7 +275,7 @@ def test_a_new_study_is_student_t():
     found = new_study(model, rows, values)[:, :, 0]
     np.testing.assert_allclose(found[:, 0], found[:, 1])  # one study at all doses
     assert kstest((found[:, 0] - 0.5) / 0.3, student_t(3).cdf).pvalue > 1e-3
-    _, pooled = _pooled(SimpleNamespace(model=model, rows=rows, values=lambda: values), np.random.default_rng(2))
+    _, pooled = _pooled(SimpleNamespace(model=model, rows=rows, values=lambda: values), slice(None), np.random.default_rng(2))
     assert kstest((pooled - 0.5) / 0.3, student_t(3).cdf).pvalue > 1e-3
 
 
@@ -285,7 +286,7 @@ def test_a_new_study_has_the_spread_of_its_group():
     assert new_study(model, rows, values, at={"phase": "acute"})[:, 0].std() == pytest.approx(0.1, rel=0.03)
     weighted = 0.25 * 0.1 + 0.75 * 0.5  # as the rows have the groups
     assert new_study(model, rows, values)[:, 0].std() == pytest.approx(weighted, rel=0.03)
-    _, pooled = _pooled(SimpleNamespace(model=model, rows=rows, values=lambda: values), np.random.default_rng(2))
+    _, pooled = _pooled(SimpleNamespace(model=model, rows=rows, values=lambda: values), slice(None), np.random.default_rng(2))
     assert pooled.std() == pytest.approx(weighted, rel=0.03)
 
 

@@ -21,7 +21,7 @@ import stimdose as sd
 from stimdose.columns import COLUMNS
 
 quick = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-few = settings(quick, max_examples=30)
+few = settings(quick, max_examples=15)
 Z95, Z90 = 1.959963984540054, 1.6448536269514722
 
 BASE = {
