@@ -487,3 +487,13 @@ def test_the_page_on_the_terminal_names_every_command_and_what_json_holds(run):
     assert list(json.loads(run("datasets", "--json")[1])) == re.findall(
         r"^\| `(\w+)` \| (?!answers)", page.split("## For scripts")[1], re.M
     )
+
+
+def test_what_takes_a_while_is_said_to_people_alone(capsys):
+    with terminal.working("Thinking"):
+        pass
+    with terminal.working("Thinking", quiet=True), terminal.as_json(), terminal.working("Thinking"):
+        pass
+    out = capsys.readouterr().out
+    assert out.startswith("Thinking ...\n{")
+    assert out.count("Thinking") == 1

@@ -7,7 +7,7 @@ import typer
 
 from . import options as opt
 from .errors import StimdoseError
-from .terminal import record, say, say_meanwhile, say_written, warn_of
+from .terminal import record, say, say_meanwhile, say_written, warn_of, working
 
 reports = typer.Typer(rich_markup_mode="rich")
 PANEL = "Reports"
@@ -49,9 +49,8 @@ def report(
     named = [name for item in sets or SETS for name in item.split(",")] if priors else None
     found = load_fit(fit)
     warn_of(found)
-    if not quiet:
-        say_meanwhile("Writing the report; checks, other priors and figures take a minute or two ...")
-    path = write_report(found, out, priors=named, check=check, ecology=ecology, delta=delta, title=title)
+    with working("Writing the report; checks, other priors and figures take a minute or two", quiet):
+        path = write_report(found, out, priors=named, check=check, ecology=ecology, delta=delta, title=title)
     say_written([path])
     say_meanwhile("Open it in a browser. figures/, tables/, methods.md, fit.nc, table.json and manifest.json are beside it")
 

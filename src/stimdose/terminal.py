@@ -68,6 +68,19 @@ def say_meanwhile(text: str) -> None:
         console().print(escape(text), soft_wrap=True)
 
 
+@contextmanager
+def working(text: str, quiet: bool = False):
+    """Context that takes a while: a spinner on a terminal, else a line, unless `quiet`."""
+    stderr = console(stderr=True)
+    if quiet or not stderr.is_terminal:
+        if not quiet:
+            say_meanwhile(f"{text} ...")
+        yield
+        return
+    with stderr.status(escape(text)):
+        yield
+
+
 def warn(text: str) -> None:
     """Print a warning on standard error."""
     if (document := _document.get()) is not None:
