@@ -307,7 +307,7 @@ def shapes(
 
 @app.command(epilog="Example: stimdose demo -o demo-output")
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: bool = False
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder to write to")] = Path("demo-output"), quiet: opt.Quiet = False
 ) -> None:
     """Fit three models to three shipped tables and draw their figures (about a minute and a half)."""
     from .demo import run_demo

@@ -59,7 +59,10 @@ def run_demo(folder: str | Path, console: Console, progress: bool = True) -> Non
                 dose, low, high, prior_low, prior_high, first, last = (
                     f"{line[name]:,.4g}" for name in ("best_dose", "low", "high", "prior_low", "prior_high", "from", "to")
                 )
-                prior = f"prior {prior_low} to {prior_high}, searched {first} to {last}"
-                console.print(f"  {group or 'all'}: best dose {dose}, 95 % {low} to {high} ({prior})")
+                found_best = (
+                    f"best dose {dose}, 95 % {low} to {high} (prior {prior_low} to {prior_high}, searched {first} to {last})"
+                )
+                no_best = f"no best dose is identified from {first} to {last}"
+                console.print(f"  {group or 'all'}: {found_best if line['verdict'] == 'identified' else no_best}")
         console.print(f"{perf_counter() - started:.0f} s. Figures and tables: {part}\n")
     console.print(f"All results are in {folder.resolve()}")
