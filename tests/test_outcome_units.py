@@ -93,6 +93,7 @@ def test_everything_that_has_no_unit_is_named():
         ("", "outcome"),
     ]
     assert "did you mean 'FMA-UE'?" in str(caught.value)
+    assert "has no unit among 'FMA-UE', 'MAS'" in str(caught.value)
     assert "subset()" in str(caught.value)
     assert "above 0" in str(caught.value)
 

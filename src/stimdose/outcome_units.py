@@ -26,8 +26,11 @@ def in_units(
     _require_by_outcome("units", units)
     outcomes = table["outcome"] if "outcome" in table else pd.Series(None, table.index, dtype=object)
     found = {name: _entry(name, units) for name in outcomes.dropna().unique()}
+    stated = ", ".join(map(repr, units)) or "none"
     problems = [
-        Problem(row, study, "outcome", f"{outcome}", f"has no unit: state its points{nearest(outcome, units)}")
+        Problem(
+            row, study, "outcome", f"{outcome}", f"has no unit among {stated}: state its points{nearest(outcome, units, 0.8)}"
+        )
         if pd.notna(outcome)
         else Problem(row, study, "outcome", "", "is empty, and has no unit")
         for row, study, outcome in zip(table["row"], table["study"], outcomes, strict=True)

@@ -83,7 +83,7 @@ def funnels(found: Findings) -> list[Figure]:
     rows.attrs = found.residuals.attrs
     p = 2 * norm.sf((rows["effect"] / rows["se"]).abs())
     span = f"standard errors {rows['se'].min():.2f} to {rows['se'].max():.2f}"
-    beyond = int((rows["residual"].abs() > 1.96 * np.hypot(rows["se"], rows["spread"])).sum())
+    beyond = int((rows["residual"].abs() > norm.ppf(0.975) * np.hypot(rows["se"], rows["spread"])).sum())
     captions = {
         "effect": "Effects against their standard errors, over contours of significance",
         "residual": "The same of what is left after the doses: a dose that precise trials share cannot make it lopsided",
