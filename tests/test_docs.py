@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import DOCS, PAGES, RUN, SHOWN, blocks, run
+from pages import DOCS, PAGES, RUN, SHOWN, blocks, compare, run
 
 import stimdose as sd
 from stimdose.shapes import SHAPES
 
 QUICK = ("your-table",)
 """Pages whose code takes a few seconds; that of the others is run by `make docs`."""
-BY_HAND = re.compile(r"(make|pip|python3? -m (pip|venv)|git|pre-commit|bash \.ci/run)\b")
+BY_HAND = re.compile(r"((\.venv/bin/)?(pip|python3?)|make|git|pre-commit|bash \.ci/run)\b")
 """Commands that set things up, in `console` blocks: CI runs them itself."""
 PROGRAMS = [
     name for name, path in PAGES.items() if any(block.language in RUN for block in blocks(path.read_text(encoding="utf-8")))
@@ -30,9 +30,10 @@ def test_every_block_of_a_page_is_of_a_kind_that_is_checked(name):
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.page) for name in PROGRAMS])
-def test_the_code_of_a_page_prints_what_it_says(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    run(PAGES[name], tmp_path, capsys)
+def test_the_code_of_a_page_prints_what_it_says(name, tmp_path):
+    for block, printed in run(PAGES[name], tmp_path):
+        if block.printed or block.language == "python":
+            compare(printed, block.printed, f"{name}, line {block.line}")
     drawn = {path.name for path in tmp_path.glob("*.png")}
     shown = {Path(image).name for image in re.findall(r"\((?:docs/)?images/(.*?)\)", PAGES[name].read_text(encoding="utf-8"))}
     assert drawn == shown
