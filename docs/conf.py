@@ -27,6 +27,7 @@ highlight_language = "none"
 lexers["csv"] = TextLexer()
 
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "model_config"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
@@ -34,6 +35,8 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"stimdose {release}"
 html_show_search_summary = False  # a browser does not let a page of a folder read another one
 html_copy_source = False
@@ -68,6 +71,14 @@ def mark_up_docstring(_app, _what, _name, _object, _options, lines: list[str]) -
     lines[:] = [*"\n\n".join(map(marked_up, paragraphs)).splitlines(), ""]
 
 
+def shorten_signature(_app, _what, _name, _object, _options, signature: str | None, returns: str | None) -> tuple:
+    """Signatures of specs without the rules that pydantic checks, and without the reasons of default priors, which `prior_table` prints."""
+    if signature:
+        signature = re.sub(r"(?:~?typing\.)?Annotated\[([^,]+), [^\[\]]*\]", r"\1", signature)
+        signature = re.sub(r"Prior\(family=('\w+').*?why='.*?'\)", r"Prior(\1)", signature)
+    return signature, returns
+
+
 def write_commands(_app) -> None:
     """The page of all commands and their options, as the command line has them."""
     command = typer.main.get_command(commands)
@@ -77,4 +88,5 @@ def write_commands(_app) -> None:
 
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", mark_up_docstring)
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("builder-inited", write_commands)
