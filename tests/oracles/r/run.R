@@ -18,8 +18,8 @@ draws <- function(array, names) {
 }
 answers <- list(
   random_effects = function(e) c(
-    estimates(e$res, sqrt(e$res$tau2)), prediction = list(unname(unlist(predict(e$res)[c("pi.lb", "pi.ub")]))),
-    without = list(leave1out(e$res)$estimate)),
+    estimates(e$res, sqrt(e$res$tau2)),
+    list(prediction = with(predict(e$res), c(pi.lb, pi.ub)), without = leave1out(e$res)$estimate)),
   multilevel = function(e) estimates(e$res, sqrt(e$res$sigma2)),
   two_outcomes = function(e) c(estimates(e$res, sqrt(e$res$tau2)), rho = e$res$rho),
   trend = function(e) c(
