@@ -253,8 +253,8 @@ def test_levels_and_a_slope(page):
     assert at.mean == pytest.approx(r["estimate"], rel=WRITTEN)
     assert np.sqrt(np.diag(at.covariance)) == pytest.approx(r["se"], rel=WRITTEN)
 
-    proposals = [stats.truncnorm(-tau / 0.045, np.inf, tau, 0.045) for tau in r["tau"]]
-    tau = points(11, *proposals)
+    proposals = [stats.truncnorm(-tau / 0.04, np.inf, tau, 0.04) for tau in r["tau"]]
+    tau = points(10, *proposals)
     exact = of(*tau, sum(WIDE.logpdf(one) - proposal.logpdf(one) for one, proposal in zip(tau, proposals, strict=True)))
     known = exact.moments(between=tau[0], within=tau[1])
     for name, key in (("intercept", 0), ("therapy_hours_slope", 1), ("between_study", "between"), ("within_study", "within")):
