@@ -61,25 +61,24 @@ def compare(printed: str, expected: str, where: str) -> None:
     np.testing.assert_allclose(found, numbers, rtol=0.1, atol=0.03, err_msg=where)
 
 
-def run(path: Path, folder: Path) -> Iterator[tuple[Block, str]]:
-    """Run a page in an empty folder, which is made the current one: its blocks, and what each prints."""
-    names: dict = {}
+def run(path: Path, folder: Path, names: dict | None = None) -> Iterator[tuple[Block, str]]:
+    """Run a page in an empty folder, block by block: each, and what it prints. names: gathers what Python blocks define."""
+    names = {} if names is None else names
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
-    with contextlib.chdir(folder):
-        for block in blocks(path.read_text(encoding="utf-8")):
-            where = f"{path.name}, line {block.line}"
-            printed = io.StringIO()
-            if block.language in ("toml", "csv"):
-                (folder / block.file).write_text(block.code, encoding="utf-8")
-            elif block.language == "python":
-                with contextlib.redirect_stdout(printed):
-                    exec(compile(block.code, where, "exec"), names)
-            elif block.language == "sh":
-                shell = ["bash", "-euo", "pipefail", "-c", block.code]
-                done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
-                assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
-                printed.write(done.stdout)
-            yield block, printed.getvalue()
+    for block in blocks(path.read_text(encoding="utf-8")):
+        where = f"{path.name}, line {block.line}"
+        printed = io.StringIO()
+        if block.language in ("toml", "csv"):
+            (folder / block.file).write_text(block.code, encoding="utf-8")
+        elif block.language == "python":
+            with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+                exec(compile(block.code, where, "exec"), names)
+        elif block.language == "sh":
+            shell = ["bash", "-euo", "pipefail", "-c", block.code]
+            done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{where}: {done.stdout}{done.stderr}"
+            printed.write(done.stdout)
+        yield block, printed.getvalue()
 
 
 def rewrite(path: Path) -> None:

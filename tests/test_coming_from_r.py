@@ -15,23 +15,21 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from pages import PAGES, Block, blocks, run
 from scipy import optimize, stats
 
 import stimdose as sd
 from stimdose.shapes import SHAPES
 
-ROOT = Path(__file__).parents[1]
-ORACLES = ROOT / "tests" / "oracles" / "r"
-PAGE = (ROOT / "docs" / "coming-from-r.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"```(\w+)(?: (\S+))?\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+ORACLES = Path(__file__).parent / "oracles" / "r"
+PAGE = PAGES["coming-from-r"].read_text(encoding="utf-8")
 Z_MAX = 4.0
 WRITTEN = 0.002
 """Relative error of what follows from tables that R wrote to three to five digits."""
 
 
-def blocks(language: str) -> list[tuple[str, str, str]]:
-    """Name of the file, content and printed text of every block of a language."""
-    return [found[1:] for found in BLOCK.findall(PAGE) if found[0] == language]
+def blocks_of(language: str) -> list[Block]:
+    return [block for block in blocks(PAGE) if block.language == language]
 
 
 def answers(script: str) -> dict:
@@ -45,17 +43,15 @@ SCRIPTS = ("random_effects", "multilevel", "two_outcomes", "trend", "nonlinear",
 
 
 def test_the_r_code_of_the_page_is_what_was_run_and_printed():
-    found = blocks("r")
-    assert len(found) == len(SCRIPTS)
-    for (_, code, printed), script in zip(found, SCRIPTS, strict=True):
-        assert code == (ORACLES / f"{script}.R").read_text(encoding="utf-8")
-        assert [line.rstrip() for line in printed.strip().splitlines()] == (ORACLES / f"{script}.txt").read_text(
+    for block, script in zip(blocks_of("r"), SCRIPTS, strict=True):
+        assert block.code == (ORACLES / f"{script}.R").read_text(encoding="utf-8")
+        assert [line.rstrip() for line in block.printed.strip().splitlines()] == (ORACLES / f"{script}.txt").read_text(
             encoding="utf-8"
         ).strip().splitlines()
 
 
 def test_the_tables_of_the_page_are_what_r_wrote():
-    found = {name: content for name, content, _ in blocks("csv")}
+    found = {block.file: block.code for block in blocks_of("csv")}
     assert found == {path.name: path.read_text(encoding="utf-8") for path in ORACLES.glob("*.csv")}
 
 
@@ -76,17 +72,12 @@ class Page:
     """What the Python code of the page leaves behind: its blocks are run in order, as far as a test needs."""
 
     def __init__(self, folder: Path):
-        self.folder, self.names, self.left = folder, {}, iter(BLOCK.findall(PAGE))
+        self.names: dict = {}
+        self.left = run(PAGES["coming-from-r"], folder, self.names)
 
     def __getitem__(self, name: str):
         while name not in self.names:
-            language, file, content, _ = next(self.left)
-            if language == "csv":
-                (self.folder / file).write_text(content, encoding="utf-8")
-            elif language == "python":
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.chdir(self.folder)
-                    exec(compile(content, "page", "exec"), self.names)
+            next(self.left)
         return self.names[name]
 
 
@@ -109,7 +100,7 @@ def test_the_printed_numbers_of_the_same_model_are_those_of_r():
     compared = {"emax_fit = ": (answers("nonlinear"), BRMS)}
     compared["common_fit = "] = answers("agent")["common"], {"emax[2]": "mg_maximum", "ed50[2]": "mg_ed50"}
     for code, (r, names) in compared.items():
-        (text,) = (text for _, content, text in blocks("python") if code in content)
+        (text,) = (block.printed for block in blocks_of("python") if code in block.code)
         lines = [line.split() for line in text.splitlines()]
         for theirs, ours in names.items():
             mean, sd = next(map(float, line[1:]) for line in lines if line[0] == ours)
