@@ -1,8 +1,8 @@
 """Pages of the documentation as programs: their blocks are run in order, and must print what the page says.
 
 `python` blocks share their names; `sh` blocks are run by bash; `toml` and `csv` blocks become the file that the word after the language names.
-All of it happens in one folder. A `text` block is what the block before it prints. `python tests/pages.py NAME ...` writes anew what pages print,
-and leaves the pictures that they draw in docs/images.
+All of it happens in one folder. A `text` block is what the block before it prints. `python tests/pages.py NAME ...` writes anew what
+pages print, and leaves the pictures that they draw in docs/images.
 """
 
 import contextlib
