@@ -23,11 +23,3 @@ def test_the_ten_lines_make_the_figure(tmp_path, monkeypatch, capsys):
 def test_links_to_files_exist(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
-
-
-def test_the_model_of_the_docs_is_valid(tmp_path):
-    import stimdose as sd
-
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "your-table.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "m.toml").write_text(text, encoding="utf-8")
-    assert sd.load_model(tmp_path / "m.toml").name == "my-model"
