@@ -21,7 +21,11 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = {path.stem: path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md")}
+MADE = "commands"
+"""The page that the site writes itself."""
+PAGES = {
+    path.stem: path for path in (*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.stem != MADE
+}
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = ("python", "sh", "toml", "csv")
 SHOWN = ("text", "r", "{eval-rst}", "{toctree}", "{include}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import DOCS, PAGES, RUN, SHOWN, blocks, compare, run
+from pages import DOCS, MADE, PAGES, RUN, SHOWN, blocks, compare, run
 
 import stimdose as sd
 from stimdose.shapes import SHAPES
@@ -44,7 +44,7 @@ def test_every_page_has_a_place_in_the_site():
     listed = [
         line for block in re.findall(r"```{toctree}\n(.*?)```", index, re.DOTALL) for line in block.split("\n\n")[1].split()
     ]
-    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"} | {"gallery/README", "commands"}
+    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"} | {"gallery/README", MADE}
     assert sorted(listed) == sorted(pages)
 
 
