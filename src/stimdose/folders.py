@@ -30,7 +30,7 @@ def filling(folder: Path, leaving: Callable[[], Mapping[str, str]] = dict) -> It
 
     Where they bring another fit.nc than the one that is there, the files that came with that one go: they would be taken for those of the
     new one. Files that were changed since, and files of other origin, stay. leaving: says at the end which other files go, as SHA-256 by
-    name; what it raises leaves all as it is.
+    name; a FitError that it raises leaves all that is there.
 
     A process that is killed leaves `.stimdose/<random>`, which is removed an hour later by what is written to the folder then; if it was
     moving files, some of one fit are lacking. Raises FitError if a file cannot be written; what could not be moved stays in a folder
@@ -74,11 +74,10 @@ def _move(stage: Path, folder: Path, leaving: Callable[[], Mapping[str, str]]) -
             for name in names:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(stage / name, folder / name)
-    except (OSError, TimeoutError) as error:
+    except (OSError, FitError) as error:
         left = stage.rename(folder / f"unfinished-{stage.name}")
-        raise FitError(
-            f"cannot move the files to {folder}: {error}; is one of them open elsewhere? What was not moved is in {left}"
-        ) from None
+        hint = " (is one of them open elsewhere?)" if isinstance(error, PermissionError) else ""
+        raise FitError(f"cannot move the files to {folder}: {error}{hint}; what was not moved is in {left}") from None
 
 
 def _listed(folder: Path) -> dict[str, str]:
