@@ -13,6 +13,7 @@ import pytest
 
 import stimdose as sd
 from stimdose import files, folders, outputs
+from stimdose.files import write_text
 from stimdose.folders import filling
 
 OLD = {"fit.nc": "old", "manifest.json": "old", "both.csv": "old", "imputed.csv": "old", "figures/one.pdf": "old"}
@@ -155,6 +156,7 @@ sys.path.insert(0, sys.argv[1])
 from test_folders import NEW, OLD, content, fill, stages, write
 from stimdose.files import write_text
 import filelock
+os.fsync = lambda handle: None  # which takes most of the time
 
 def attempt(k, do):
     "Do something in a child that is killed before its k-th change of the disk; False if it came to its end."
@@ -227,6 +229,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_folders import content, fill
 import filelock
+os.fsync = lambda handle: None  # which takes most of the time
 root = Path(sys.argv[2])
 for k in range(int(sys.argv[3])):
     folder, wrote = root / str(k), {}
@@ -236,7 +239,7 @@ for k in range(int(sys.argv[3])):
     children = []
     for files in wrote.values():
         if (child := os.fork()) == 0:
-            for _ in range(3):
+            for _ in range(2):
                 fill(folder, files)
             os._exit(0)
         children.append(child)
@@ -247,7 +250,7 @@ print("whole")
 
 
 def test_processes_that_write_to_one_folder_at_once_leave_files_of_one(tmp_path):
-    command = [sys.executable, "-c", TWO, str(Path(__file__).parent), str(tmp_path), "4"]
+    command = [sys.executable, "-c", TWO, str(Path(__file__).parent), str(tmp_path), "3"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "whole\n"
 
 
@@ -275,41 +278,53 @@ def test_a_process_that_hangs_while_it_moves_files_is_told(tmp_path, monkeypatch
     assert kept_in(tmp_path)
 
 
-@pytest.fixture
-def without_figures(monkeypatch):
-    monkeypatch.setattr(outputs, "_write_figure", lambda *given: [])
-
-
-def test_a_fit_in_the_folder_of_another_leaves_nothing_of_it(bell_fit, strata_fit, without_figures, tmp_path):
-    outputs.write_fit(strata_fit, tmp_path)
-    outputs.write_curve(strata_fit, "sessions", tmp_path)
-    earlier = set(content_names(tmp_path))
-    assert {"imputed.csv", "more-is-better.csv"} <= earlier  # the wart: these stayed
+def test_a_fit_in_the_folder_of_another_leaves_nothing_of_it(bell_fit, monkeypatch, tmp_path):
+    fill(tmp_path, {"fit.nc": "another", "parameters.csv": "of it", "imputed.csv": "of it", "report.html": "of it"})
     (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.setattr(
+        outputs, "_write_answers", lambda fit, folder, delta: ([write_text(folder / "parameters.csv", "new")], {}, {})
+    )
     written, *_ = outputs.write_fit(bell_fit, tmp_path)
-    assert content_names(tmp_path) == {"notes.txt", *(path.name for path in written)}
-    assert all(path.parent == tmp_path and path.exists() for path in written)
+    assert written == [tmp_path / "fit.nc", tmp_path / "parameters.csv"]
+    written += outputs.write_audit(bell_fit.trials, tmp_path)  # what is asked later comes with the fit
+    names = {path.name for path in tmp_path.glob("[!.]*")}
+    assert names == {"notes.txt", *(path.name for path in written)}
+    assert (tmp_path / "parameters.csv").read_text() == "new"
     assert sd.load_fit(tmp_path / "fit.nc").tree.equals(bell_fit.tree)
+    listed = json.loads((tmp_path / ".stimdose" / "files.json").read_text())
+    assert listed == {name: files.sha256(tmp_path / name) for name in names - {"notes.txt"}}
 
 
-def content_names(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("[!.]*")}
+@pytest.mark.parametrize("error", [sd.StimdoseError("cannot write the figure: No space left on device"), KeyboardInterrupt()])
+def test_a_fit_whose_figures_fail_is_kept_beside_the_earlier_one(bell_fit, error, monkeypatch, tmp_path):
+    earlier = {"fit.nc": "another", "parameters.csv": "of it"}
+    fill(tmp_path, earlier)
 
+    def fail(*given):
+        raise error
 
-def test_a_fit_whose_figures_fail_is_kept_beside_the_earlier_one(bell_fit, strata_fit, without_figures, monkeypatch, tmp_path):
-    outputs.write_fit(strata_fit, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("[!.]*")}
-
-    def full(*given):
-        raise sd.StimdoseError("cannot write the figure: No space left on device")
-
-    monkeypatch.setattr(outputs, "_write_figure", full)
-    with pytest.raises(sd.StimdoseError, match="No space left") as caught:
+    monkeypatch.setattr(outputs, "_write_answers", fail)
+    with pytest.raises(type(error)) as caught:
         outputs.write_fit(bell_fit, tmp_path)
-    assert caught.value.__notes__ == [f"The fit itself is kept as {tmp_path / 'unfinished-fit.nc'}"]
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("[!.]*") if path.name in before} == before
-    assert sd.load_fit(tmp_path / "unfinished-fit.nc").tree.equals(bell_fit.tree)
-    monkeypatch.undo()
-    monkeypatch.setattr(outputs, "_write_figure", lambda *given: [])
+    kept = tmp_path / "unfinished-fit.nc"
+    assert caught.value.__notes__ == [f"The fit itself is kept as {kept}"]
+    assert {name: (tmp_path / name).read_text() for name in earlier} == earlier
+    assert sd.load_fit(kept).tree.equals(bell_fit.tree)
+    monkeypatch.setattr(outputs, "_write_answers", lambda *given: ([], {}, {}))
     outputs.write_fit(bell_fit, tmp_path)
-    assert not (tmp_path / "unfinished-fit.nc").exists()
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["fit.nc"]
+
+
+def test_a_command_that_is_stopped_leaves_what_was_there(saved, run, monkeypatch, tmp_path):
+    fill(tmp_path, {"curve-sessions.csv": "earlier"})
+
+    def stop(*given, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outputs.figures, "dose_response", stop)
+    code, _, err = run("curve", saved, "sessions", "-o", str(tmp_path))
+    assert code == 130
+    assert "Stopped before it was done. Every file that exists is whole." in err
+    assert "Traceback" not in err
+    assert content(tmp_path) == {"curve-sessions.csv": "earlier"}
+    assert not stages(tmp_path)
