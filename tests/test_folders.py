@@ -21,7 +21,7 @@ NEW = {"fit.nc": "new", "manifest.json": "new", "both.csv": "new", "contrast.csv
 
 
 def fill(folder: Path, files: dict[str, str]) -> None:
-    with filling(folder) as stage:
+    with filling(folder, fit=files.get("fit.nc")) as stage:
         write(stage, files)
 
 
@@ -74,7 +74,9 @@ def test_what_leaves_is_said_under_the_lock_and_may_be_refused(tmp_path):
     assert content(tmp_path) == {name: "old" for name in OLD if name != "both.csv"} | {"one.csv": "of the same fit"}
 
 
-@pytest.mark.parametrize("listed", ["{", "[]", '{"../outside.csv": "%s"}'])
+@pytest.mark.parametrize(
+    "listed", ["{", "[]", '{"fit": "old"}', '{"fit": "old", "files": 3}', '{"fit": "old", "files": {"../outside.csv": "%s"}}']
+)
 def test_a_list_that_is_damaged_removes_nothing_that_is_not_known(listed, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
@@ -292,7 +294,7 @@ def test_a_fit_in_the_folder_of_another_leaves_nothing_of_it(bell_fit, monkeypat
     assert (tmp_path / "parameters.csv").read_text() == "new"
     assert sd.load_fit(tmp_path / "fit.nc").tree.equals(bell_fit.tree)
     listed = json.loads((tmp_path / ".stimdose" / "files.json").read_text())
-    assert listed == {name: files.sha256(tmp_path / name) for name in names - {"notes.txt"}}
+    assert listed["files"] == {name: files.sha256(tmp_path / name) for name in names - {"notes.txt"}}
 
 
 @pytest.mark.parametrize("error", [sd.StimdoseError("cannot write the figure: No space left on device"), KeyboardInterrupt()])

@@ -25,8 +25,8 @@ ORDER = """
     results storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
-    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures outputs
-    manifest reports reruns demo terminal options questions scrutiny comparisons report_commands cli __main__
+    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures manifest
+    outputs reports reruns demo terminal options questions scrutiny comparisons report_commands cli __main__
 """.split()
 PUBLIC = {
     *(

@@ -25,10 +25,10 @@ PATIENCE = 60
 
 
 @contextmanager
-def filling(folder: Path, leaving: Callable[[], Mapping[str, str]] = dict) -> Iterator[Path]:
+def filling(folder: Path, leaving: Callable[[], Mapping[str, str]] = dict, *, fit: str | None = None) -> Iterator[Path]:
     """A temporary folder whose files become those of `folder` when the block ends; if anything fails before, `folder` stays as it is.
 
-    Where they bring another fit.nc than the one that is there, the files that came with that one go: they would be taken for those of the
+    fit: identifies the fit that they bring, as fit.nc. The files that came with another one go then: they would be taken for those of the
     new one. Files that were changed since, and files of other origin, stay. leaving: says at the end which other files go, as SHA-256 by
     name; a FitError that it raises leaves all that is there.
 
@@ -49,12 +49,12 @@ def filling(folder: Path, leaving: Callable[[], Mapping[str, str]] = dict) -> It
         raise FitError(f"cannot write to the folder {folder}: {error.strerror or error}") from None
     try:
         yield stage
-        _move(stage, folder, leaving)
+        _move(stage, folder, leaving, fit)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _move(stage: Path, folder: Path, leaving: Callable[[], Mapping[str, str]]) -> None:
+def _move(stage: Path, folder: Path, leaving: Callable[[], Mapping[str, str]], fit: str | None) -> None:
     names = [path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file()]
     names.sort(key=lambda name: (name == MANIFEST, name != FIT, name))
     new = {name: sha256(stage / name) for name in names}
@@ -62,15 +62,15 @@ def _move(stage: Path, folder: Path, leaving: Callable[[], Mapping[str, str]]) -
         with _locked(folder), _uninterrupted():
             if wrong := [name for name in names if (folder / name).is_dir()]:
                 raise IsADirectoryError(f"{folder / wrong[0]} is a folder")
-            known, going = _listed(folder), dict(leaving())
-            if FIT in new and not _is(folder / FIT, new[FIT]):
-                going, known = known | going, {}
-            _remove(folder, {name: known for name, known in going.items() if name != FIT})
+            (earlier, known), going = _listed(folder), dict(leaving())
+            if fit not in (None, earlier):
+                earlier, going = fit, known | going
+            _remove(folder, {name: hash_ for name, hash_ in going.items() if name != FIT})
             for name in names:  # a kill may leave fewer files, but not files of two fits
                 if name != FIT:
                     (folder / name).unlink(missing_ok=True)
             kept = {name: hash_ for name, hash_ in known.items() if name not in going}
-            write_text(folder / BOOK / LIST, json.dumps(kept | new, indent=1))
+            write_text(folder / BOOK / LIST, json.dumps({"fit": earlier, "files": kept | new}, indent=1))
             for name in names:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(stage / name, folder / name)
@@ -80,13 +80,14 @@ def _move(stage: Path, folder: Path, leaving: Callable[[], Mapping[str, str]]) -
         raise FitError(f"cannot move the files to {folder}: {error}{hint}; what was not moved is in {left}") from None
 
 
-def _listed(folder: Path) -> dict[str, str]:
-    """SHA-256 by name of what was written to a folder; nothing where no list can be read, so that nothing goes that is not known."""
+def _listed(folder: Path) -> tuple[str | None, dict[str, str]]:
+    """The fit that was written to a folder, and SHA-256 by name of all that was; nothing where no list can be read, so that nothing goes
+    that is not known."""
     try:
         found = json.loads((folder / BOOK / LIST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return found["fit"], dict(found["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, {}
 
 
 def _remove(folder: Path, names: Mapping[str, str]) -> None:

@@ -23,8 +23,9 @@ from .dose_space import Support, support
 from .ecology import WithinAcross
 from .errors import StimdoseError
 from .files import write_text
-from .folders import filling
+from .folders import BOOK, filling
 from .joint_optima import JointOptimum, joint_optimum
+from .manifest import posterior_sha256
 from .model_comparison import ModelComparison
 from .model_odds import BayesFactors
 from .optima import Optimum, optimum
@@ -51,8 +52,8 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise StimdoseError(f"cannot create the folder {folder}: {error.strerror}") from None
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for place in (folder, folder / BOOK) if (folder / BOOK).is_dir() else (folder,):
+            tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise StimdoseError(f"cannot write to the folder {folder}: {error.strerror}") from None
     return folder
@@ -82,7 +83,7 @@ def write_fit(
 
     If anything cannot be computed or written, the earlier fit stays, and this one is kept as `unfinished-fit.nc`.
     """
-    with filling(folder) as stage:
+    with filling(folder, fit=posterior_sha256(fit)) as stage:
         saved = fit.save(stage / "fit.nc")
         try:
             written, optima, joint = _write_answers(fit, stage, delta)

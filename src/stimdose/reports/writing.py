@@ -11,7 +11,7 @@ from ..arguments import checked
 from ..errors import StimdoseError
 from ..files import write_text
 from ..folders import filling
-from ..manifest import METHODS, check_room, write_manifest, write_table
+from ..manifest import METHODS, check_room, posterior_sha256, write_manifest, write_table
 from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
@@ -68,7 +68,7 @@ def report(
 
 def write(found: Findings, folder: Path) -> Path:
     """Write all files of a report, in place of those of an earlier one."""
-    with filling(folder, lambda: check_room(folder)) as stage:
+    with filling(folder, lambda: check_room(folder), fit=posterior_sha256(found.fit)) as stage:
         html = _write(found, stage)
     return folder / html.name
 
