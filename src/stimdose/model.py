@@ -19,6 +19,7 @@ from .default_priors import (
     WITHIN_STUDY,
 )
 from .errors import ModelError, nearest
+from .files import write_text
 from .group_terms import check_same_order, shown_by
 from .parts import (
     RESERVED_NAMES,
@@ -313,7 +314,7 @@ class Model(Spec):
         return tomli_w.dumps(self.as_dict())
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        write_text(Path(path), self.to_toml())
 
 
 def _plain(part) -> dict:

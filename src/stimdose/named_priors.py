@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from . import shipped
 from .errors import ModelError, nearest
+from .files import write_text
 from .model import OF_TABLES, Model
 from .priors import Prior
 from .roles import DOSE_ROLES, EFFECT_ROLES, ROLES, roles
@@ -108,7 +109,7 @@ class PriorSet(BaseModel):
         return tomli_w.dumps(fields | {"priors": {name: entry.as_dict() for name, entry in self.priors.items()}})
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        write_text(Path(path), self.to_toml())
 
 
 def _paths() -> dict[str, Path]:
