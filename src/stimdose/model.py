@@ -341,14 +341,15 @@ def prior_table(model: Model) -> pd.DataFrame:
 
 def as_table(priors: dict[str, Prior]) -> pd.DataFrame:
     """Priors by name as `prior_table` shows them."""
-    rows = [
-        {
-            "parameter": name,
-            "prior": str(prior),
-            "low": prior.distribution.ppf(0.025),
-            "high": prior.distribution.ppf(0.975),
-            "why": prior.why,
-        }
-        for name, prior in priors.items()
-    ]
+    with np.errstate(over="ignore"):  # of a prior so wide that an end is infinite
+        rows = [
+            {
+                "parameter": name,
+                "prior": str(prior),
+                "low": prior.distribution.ppf(0.025),
+                "high": prior.distribution.ppf(0.975),
+                "why": prior.why,
+            }
+            for name, prior in priors.items()
+        ]
     return pd.DataFrame(rows).set_index("parameter")
