@@ -318,9 +318,9 @@ class Model(Spec):
 
 def _plain(part) -> dict:
     found = {}
-    for name in type(part).model_fields:
+    for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if value is None or value == "" or value == () or value == {}:
+        if value is None or (value in ("", (), {}) and not field.is_required()):
             continue
         if isinstance(value, Prior):
             value = value.as_dict()

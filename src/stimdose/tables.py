@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -19,8 +20,10 @@ from .workbooks import Broken, Percent, read_workbook
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "<NA>", "NaT")
 SEPARATORS = ",;\t"
-INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
-"""Spaces without width and marks of direction: two names that differ in these look the same."""
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+"""Spaces without width and marks of direction: two names that differ in these look the same, or stand in another order than they are read."""
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+"""Characters that are none of text: files and figures cannot hold some of them, and terminals obey others."""
 
 LARGEST_SMALL_DOSE = 400
 """A dose column whose usual range ends below this does not hold tens of thousands: there, these are dates."""
@@ -120,8 +123,8 @@ def _with_decimal_point(value: object) -> object:
 
 def _read_file(path: Path, sheet: int | str) -> tuple[list, list[tuple[int, list]]]:
     """Header, and the lines below it, each with its number in the file."""
-    if not path.is_file():
-        raise TrialsError(f"{path} is a folder, not a table" if path.is_dir() else f"there is no file {path}", [])
+    if not os.path.isfile(path):  # and not Path.is_file, which some names break
+        raise TrialsError(f"{path} is a folder, not a table" if os.path.isdir(path) else f"there is no file {path}", [])
     if path.suffix.lower() in (".xls", ".xlsb", ".ods"):
         raise TrialsError(f"{path} cannot be read as a table: save it as .xlsx or as CSV", [])
     try:
@@ -191,6 +194,8 @@ def cell_of(value: object) -> object:
     if isinstance(value, (datetime.date, datetime.time)) and value is not pd.NaT:
         return value
     text = unicodedata.normalize("NFC", str(value).translate(INVISIBLE)).strip()
+    if odd := CONTROL.search(text):
+        return Broken(CONTROL.sub("\ufffd", text), f"holds the control character U+{ord(odd[0]):04X}: delete it")
     return None if value is None or text in MISSING_WORDS else text
 
 
