@@ -17,7 +17,8 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "stimdose"
 ORDER = """
-    errors files folders checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
+    errors files folders checklists columns scales protocol identities effects summaries doses workbooks tables audit arms estimates precision
+    conversion
     covariance outcome_units trials participants protocol_classes reading completeness template shipped validity families priors
     shapes group_terms default_priors parts model specs roles named_priors evidence missing latents unknowns small_studies quadrature
     dose_points rows outcomes heterogeneity predictor selection ordinal grid machine algebra blocks integrate conditionals program

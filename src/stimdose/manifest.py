@@ -153,7 +153,7 @@ def read_manifest(path: str | Path) -> Manifest:
             content["tables"],
             path,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # of JSON, pandas and the spec: each means that this is not what was written
         raise FitError(f"{path} was edited, or is damaged: {error}") from None
 
 
@@ -162,7 +162,7 @@ def _content(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FitError(f"cannot read the manifest {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FitError(f"{path} is not a manifest, or is cut off: {error}") from None
     form = content.get("format") if isinstance(content, dict) else None
     if not str(form).startswith("stimdose manifest"):

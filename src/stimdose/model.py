@@ -319,9 +319,9 @@ class Model(Spec):
 
 def _plain(part) -> dict:
     found = {}
-    for name in type(part).model_fields:
+    for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if value is None or value == "" or value == () or value == {}:
+        if value is None or (value in ("", (), {}) and not field.is_required()):
             continue
         if isinstance(value, Prior):
             value = value.as_dict()
@@ -342,14 +342,15 @@ def prior_table(model: Model) -> pd.DataFrame:
 
 def as_table(priors: dict[str, Prior]) -> pd.DataFrame:
     """Priors by name as `prior_table` shows them."""
-    rows = [
-        {
-            "parameter": name,
-            "prior": str(prior),
-            "low": prior.distribution.ppf(0.025),
-            "high": prior.distribution.ppf(0.975),
-            "why": prior.why,
-        }
-        for name, prior in priors.items()
-    ]
+    with np.errstate(over="ignore"):  # of a prior so wide that an end is infinite
+        rows = [
+            {
+                "parameter": name,
+                "prior": str(prior),
+                "low": prior.distribution.ppf(0.025),
+                "high": prior.distribution.ppf(0.975),
+                "why": prior.why,
+            }
+            for name, prior in priors.items()
+        ]
     return pd.DataFrame(rows).set_index("parameter")

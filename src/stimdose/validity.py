@@ -10,7 +10,7 @@ from .errors import ModelError, nearest
 class _Readable(type(BaseModel)):
     """Calls of a class raise ModelError. Parts inside a spec are not called but validated, so their faults come together with its own."""
 
-    def __call__(cls, *args, **fields):
+    def __call__(cls, /, *args, **fields):
         places = len(cls.positional)
         fields = dict(zip(cls.positional, args, strict=False)) | fields
         try:
