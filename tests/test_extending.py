@@ -20,7 +20,17 @@ def test_the_density_of_the_added_shape_is_that_of_the_model_in_pymc(tmp_path, m
     monkeypatch.chdir(tmp_path)
     exec("\n".join(blocks), {"sd": sd})
     folders = os.pathsep.join(map(str, (tmp_path / "changed", ROOT / "tests")))
-    run = [sys.executable, "-m", "pytest", "-q", "-k", "weibull", "-p", "no:cacheprovider", str(ROOT / "tests" / "test_density.py")]
+    run = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-k",
+        "weibull",
+        "-p",
+        "no:cacheprovider",
+        str(ROOT / "tests" / "test_density.py"),
+    ]
     done = subprocess.run(run, cwd=ROOT, env=os.environ | {"PYTHONPATH": folders}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* passed", done.stdout), done.stdout
