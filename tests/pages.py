@@ -68,6 +68,7 @@ def compare(printed: str, expected: str, where: str) -> None:
 def run(path: Path, folder: Path, names: dict | None = None) -> Iterator[tuple[Block, str]]:
     """Run a page in an empty folder, block by block: each, and what it prints. names: gathers what Python blocks define."""
     names = {} if names is None else names
+    names["__name__"] = "__main__"
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
     for block in blocks(path.read_text(encoding="utf-8")):
         where = f"{path.name}, line {block.line}"
