@@ -109,10 +109,8 @@ class Dose(Spec):
                 )
             self._set(reference=float(known.reference))
         if self.usual is None:
-            usual = known.usual if known else (self.reference / 10, self.reference * 5)
-            self._set(
-                usual=tuple(map(float, usual))
-            )  # as it will be read again: the text of a model is part of the key of its fits
+            low, high = known.usual if known else (self.reference / 10, self.reference * 5)
+            self._set(usual=(float(low), float(high)))  # as TOML has them: the key of a fit is made of the text of its model
         if not 0 < self.usual[0] < self.usual[1]:
             raise ValueError(f"usual is the range of doses in use, (low, high) with 0 < low < high, not {self.usual}")
         check_groupings(self.by)
