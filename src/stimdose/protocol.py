@@ -7,6 +7,7 @@ the start of the first train to the end of the last; the pause after that is no 
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ COLUMNS = tuple("frequency_hz pulses_per_session session_min sessions total_puls
 WHOLE = 0.02  # a computed number of trains or sessions this close to a whole one is whole: printed minutes are rounded
 
 
-def session_length(train_s, interval_s, trains):
+def session_length(train_s: Any, interval_s: Any, trains: Any) -> Any:
     """Seconds of a session: trains x train_s + (trains - 1) x interval_s."""
     return trains * train_s + (trains - 1) * interval_s
 
 
-def whole_trains(session_s, train_s, interval_s):
+def whole_trains(session_s: Any, train_s: Any, interval_s: Any) -> Any:
     """Trains that fit in a session; the same number whether or not session_s counts the pause after the last train."""
     return np.floor((session_s + interval_s) / (train_s + interval_s) + WHOLE)
 
@@ -39,7 +40,7 @@ class Rtms:
     interval_s: float = 0.0
     trains: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         faults = [f"{n} = {x} is not above 0" for n, x in values.items() if n != "interval_s" and not 0 < x < np.inf]
         faults += [f"{n} = {values[n]} is not whole" for n in ("trains", "pulses_per_burst") if values.get(n, 1) % 1]
@@ -50,7 +51,7 @@ class Rtms:
             raise StimdoseError(f"no such {type(self).__name__} can be given; correct: {'; '.join(faults)}")
 
     @classmethod
-    def lasting(cls, minutes: float, **train) -> "Rtms":
+    def lasting(cls, minutes: float, **train: Any) -> "Rtms":
         """As many whole trains as fit: Rpms.lasting(20, frequency_hz=20, train_s=3, interval_s=2) is 3 s on, 2 s off for 20 min."""
         one = cls(**train)
         return replace(one, trains=int(whole_trains(60 * minutes, one.train_s, one.interval_s)))

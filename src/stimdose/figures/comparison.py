@@ -1,11 +1,18 @@
 """How models predict studies left out: by study, and in pairs."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+
+if TYPE_CHECKING:
+    from ..model_comparison import ModelComparison
+
 
 CLEAR = 4.0
 """A difference in elpd that is smaller says nothing."""
@@ -21,7 +28,7 @@ TEXTS = (
 )
 
 
-def comparison(found, *, ax=None, labels=None):
+def comparison(found: "ModelComparison", *, ax: np.ndarray | None = None, labels: Mapping[str, str] | None = None) -> np.ndarray:
     """Draw differences in elpd: of every study against the model with the highest sum, and of every two models with standard errors.
 
     Parameters

@@ -1,13 +1,21 @@
 """Contrasts between protocols: how much better one does than another, and how surely."""
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ..doses import chance
 from ..errors import FigureError
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..decisions import Contrast
+
 
 NUMBERS = ["mean", "low", "high", "p_positive"]
 ROW, LINE = 0.16, 0.12
@@ -16,7 +24,14 @@ ROW, LINE = 0.16, 0.12
 TEXTS = ("Mean [{prob}]", "P(> 0)", "Below {delta}, the smallest difference that matters")
 
 
-def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
+def contrasts(
+    found: "Contrast | Iterable[Contrast] | pd.DataFrame",
+    *,
+    delta: float | None = None,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw differences of effect between protocols with their intervals, and P(the difference is above zero) beside them.
 
     Parameters

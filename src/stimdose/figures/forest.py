@@ -1,11 +1,13 @@
 """The forest plot: what each row of the table reports, and what the model makes of it."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -43,7 +45,7 @@ class Line(NamedTuple):
         return max(style.text_width(part, weight=self.weight) for part in self.texts.get(column, "").split("\n"))
 
 
-def forest(table, *, ax=None, prob=0.95, labels=None):
+def forest(table: pd.DataFrame, *, ax: Axes | None = None, prob: float = 0.95, labels: Mapping[str, str] | None = None) -> Axes:
     """Draw reported effects as squares, posterior (shrunken) estimates as dots just below, the pooled effect as a diamond.
 
     Parameters

@@ -1,10 +1,12 @@
 """The funnel plot: effects against their standard errors, with contours of significance; or what is left of them after the dose."""
 
 import re
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -32,7 +34,14 @@ TEXTS = (
 )
 
 
-def funnel(table, *, of="effect", ax=None, prob=0.95, labels=None):
+def funnel(
+    table: pd.DataFrame,
+    *,
+    of: str = "effect",
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw effects against their standard errors, over contours of two-sided significance, or their residuals after dose.
 
     Contours tell whether what is missing would have been insignificant, as it is where significance decides what is published (Peters et

@@ -1,13 +1,21 @@
 """What leaving out each study changes."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..columns import axis_label
 from . import style
 from .study_rows import name_rows, row_axes
+
+if TYPE_CHECKING:
+    from ..checks import Check
+
 
 TEXTS = (
     "Influential",
@@ -18,7 +26,14 @@ TEXTS = (
 )
 
 
-def influence(found, *, dose=None, group=None, ax=None, labels=None):
+def influence(
+    found: "Check",
+    *,
+    dose: str | None = None,
+    group: str | None = None,
+    ax: Axes | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the mean effect, or the best dose, without each study, sorted; studies that are influential or decide a verdict in red.
 
     Medians of a best dose are marked only where it is identified, with all trials or without some study; intervals always.

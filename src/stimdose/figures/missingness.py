@@ -1,9 +1,12 @@
 """Which fields each study reports: the gaps of a table at a glance."""
 
 import re
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
@@ -27,7 +30,7 @@ TEXTS = (
 )
 
 
-def missingness(reported, *, ax=None, labels=None):
+def missingness(reported: pd.DataFrame, *, ax: Axes | None = None, labels: Mapping[str, str] | None = None) -> Axes:
     """Draw which fields each study reports, with the number of studies that report it above each field.
 
     Parameters

@@ -1,7 +1,11 @@
 """The best dose as a posterior, under the curve that it comes from, led by its verdict."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -10,6 +14,10 @@ from ..columns import axis_label
 from ..doses import short
 from ..errors import FigureError
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..optima import Optimum
+
 
 STEPS = 30
 """Of the histogram over the range of doses."""
@@ -25,7 +33,14 @@ TEXTS = (
 )
 
 
-def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
+def optimum(
+    best: "Optimum",
+    *,
+    points: pd.DataFrame | None = None,
+    ax: np.ndarray | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw the curve and, below it, how probable it is that the effect is largest at each dose; one column of two panels per group.
 
     Draws whose best dose is an end of the range are bars beside the range and never smeared into it. The posterior stands

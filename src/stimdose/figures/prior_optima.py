@@ -1,12 +1,21 @@
 """The best dose under several sets of priors, each with its verdict."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..columns import axis_label
 from ..doses import short
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..model_comparison import ModelComparison
+    from ..prior_comparison import PriorComparison
+
 
 ROW = 0.24
 """Height of a set in a figure of its own, inches."""
@@ -19,7 +28,14 @@ TEXTS = (
 )
 
 
-def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
+def prior_optima(
+    found: "PriorComparison | ModelComparison",
+    column: str | None = None,
+    *,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the dose of the largest effect under every set of priors: intervals of its posterior and prior, and the verdict beside them.
 
     Median and interval are printed, and the median marked, where the verdict is "identified", and nowhere else.

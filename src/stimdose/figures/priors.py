@@ -1,9 +1,11 @@
 """Prior against posterior of every parameter: what the trials added."""
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
+import xarray as xr
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -24,7 +26,16 @@ POSTERIOR = {"color": style.BLUE, "linewidth": 1.2}
 TEXTS = ("Prior", "Posterior", "Density")
 
 
-def priors(prior, posterior, *, names=None, units=None, warning="", ax=None, labels=None):
+def priors(
+    prior: xr.Dataset,
+    posterior: xr.Dataset,
+    *,
+    names: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    warning: str = "",
+    ax: np.ndarray | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw the prior and posterior density of every parameter; parameters that are doses on a log axis.
 
     Densities are kernel estimates from the draws (`density`). An axis covers the posterior, and the prior as far as four times the

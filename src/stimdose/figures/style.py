@@ -3,14 +3,16 @@
 import os
 import textwrap
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import FigureBase
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
@@ -343,7 +345,7 @@ def _from_the_start(figure) -> None:
             ax.set_subplotspec(ax.get_subplotspec())
 
 
-def save(figure, path, formats=("pdf", "png")) -> list[Path]:
+def save(figure: Figure | Axes | np.ndarray, path: str | Path, formats: Iterable[str] = ("pdf", "png")) -> list[Path]:
     """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins. The same figure gives the same bytes.
 
     Parameters

@@ -1,6 +1,8 @@
 """Which combinations of doses trials tried."""
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +13,10 @@ from ..columns import axis_label
 from ..errors import FigureError
 from . import style
 
+if TYPE_CHECKING:
+    from ..dose_space import Support
+
+
 SIDE = 1.6
 """Of a panel in a figure of its own, inches."""
 BUBBLE = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
@@ -18,7 +24,14 @@ TEXTS = ("Trials (area: rows)", "Most pulses possible, at the highest of the thi
 LIMIT = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
 
 
-def support(found, doses, *, duty_limit=False, ax=None, labels=None):
+def support(
+    found: "Support",
+    doses: pd.DataFrame,
+    *,
+    duty_limit: bool = False,
+    ax: np.ndarray | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw, for every two doses, where the trials are (log axes), with r of the log doses and the number of rows.
 
     Parameters

@@ -1,8 +1,14 @@
 """The effect over two doses, where trials were, and where its best combination lies."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
@@ -11,6 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from ..columns import axis_label
 from ..errors import FigureError
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..joint_optima import JointOptimum
+
 
 WIDTH = 5.0
 """Of a figure of its own, inches: one and a half columns."""
@@ -32,7 +42,15 @@ TEXTS = (
 TRIALS = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
 
 
-def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=None):
+def surface(
+    surface: xr.DataArray,
+    optimum: "JointOptimum | None" = None,
+    *,
+    points: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the mean effect over two doses as filled contours; hatched and faint where no trial was near.
 
     The best second dose for each first one is drawn where the verdict is "identified", and nowhere else.

@@ -1,7 +1,11 @@
 """The dose slope within trials beside the slope across trials."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -10,6 +14,10 @@ from ..doses import chance, short
 from ..errors import FigureError
 from . import panels, style
 
+if TYPE_CHECKING:
+    from ..ecology import WithinAcross
+
+
 HEIGHT = 0.75
 """Of the highest density; rows are 1 apart."""
 DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
@@ -17,7 +25,9 @@ COLOURS = {"within": style.BLUE, "across": style.ORANGE, "difference": style.GRE
 TEXTS = ("Median, {prob} interval", "±{delta}, the smallest difference that matters")
 
 
-def within_across(slopes, *, ax=None, prob=0.95, labels=None):
+def within_across(
+    slopes: "WithinAcross", *, ax: Axes | None = None, prob: float = 0.95, labels: Mapping[str, str] | None = None
+) -> Axes:
     """Draw the posterior densities of the slope within trials, the slope across trials, and their difference.
 
     Parameters
