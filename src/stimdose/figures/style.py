@@ -97,7 +97,7 @@ def _fall_back(figure) -> None:
 def _no_word_on_glyphs():
     """Context without matplotlib's warnings of single glyphs."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `_fall_back` names what no font has
         yield
 
 
