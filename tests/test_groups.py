@@ -53,7 +53,9 @@ def test_a_single_bell_with_an_added_shift_by_hemisphere_finds_neither(hemispher
     model = sd.load_model("frequency-by-hemisphere")
     single = model.replace(dose=(sd.Dose(column="frequency_hz", shape="bell", priors={"peak": model.dose[0].priors["peak"]}),))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)  # two peaks, between which chains rarely move, are an honest answer, too
+        warnings.simplefilter(
+            "ignore", sd.ConvergenceWarning
+        )  # two peaks, between which chains rarely move, are an honest answer, too
         fit = sd.fit(single, hemispheres, seed=2, progress=False)
     assert sd.optimum(fit, "frequency_hz").verdict in ("not identified", "did not converge")
 

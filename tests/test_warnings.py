@@ -70,7 +70,9 @@ def test_a_command_uses_nothing_deprecated(saved, tmp_path):
 
 @pytest.mark.slow
 def test_a_fit_and_its_report_use_nothing_deprecated(saved, tmp_path):
-    done = run("fit", "sessions-by-phase", "synthetic_rpms_dose_finding", "--seed", "1", "--draws", "200", "-o", str(tmp_path / "fit"))
+    done = run(
+        "fit", "sessions-by-phase", "synthetic_rpms_dose_finding", "--seed", "1", "--draws", "200", "-o", str(tmp_path / "fit")
+    )
     assert done.returncode == 0, done.stderr
     done = run("report", saved, "-o", str(tmp_path / "report"), "--no-priors")
     assert done.returncode == 0, done.stderr
