@@ -1,7 +1,7 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from .parts import (
     check_spread,
 )
 from .priors import Prior
-from .validity import Spec, not_text
+from .validity import Several, Spec, not_text
 
 OF_TABLES = ("residual_sd", "pre_post_r", "sd_spread")
 """Priors that a model states, or leaves to their defaults, for what only some tables need."""
@@ -64,12 +64,12 @@ class Model(Spec):
     description: str = ""
     outcome_sd: float | None = Field(None, gt=0)
     intercept: Intercept | None = None
-    dose: tuple[Dose, ...] = ()
-    moderator: tuple[Moderator, ...] = ()
+    dose: Several[Dose] = ()
+    moderator: Several[Moderator] = ()
     between_study: Prior = BETWEEN_STUDY
     within_study: PriorOrFalse = WITHIN_STUDY
     likelihood: Literal["normal", "ordinal"] = "normal"
-    score_levels: tuple[float, ...] | None = None
+    score_levels: Several[float] | None = None
     residual_sd: Prior | None = None
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
@@ -87,7 +87,7 @@ class Model(Spec):
     _numbers = field_validator("outcome_sd", "student_t_df", mode="before")(not_text)
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         columns = [part.column for part in (*self.doses, *self.moderator)]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
@@ -228,7 +228,7 @@ class Model(Spec):
         level = Intercept(by=groups or None) if self.is_anchored else self.intercept
         return self.replace(intercept=level, dose=tuple(dose.freed() for dose in self.dose))
 
-    def replace(self, **fields) -> "Model":
+    def replace(self, **fields: Any) -> "Model":
         """A copy with some fields changed, checked again."""
         return Model(**{name: getattr(self, name) for name in type(self).model_fields} | fields)
 

@@ -69,7 +69,7 @@ def calibration(
             each.set(xlim=(0, 1), ylim=(-reach, reach), xlabel=words["rank"], ylabel="" if own else words["difference"])
             each.xaxis.set_major_locator(MaxNLocator(2))
             each.yaxis.set_major_locator(MaxNLocator(3))
-            look = {"color": style.RED, "fontweight": "bold"} if is_wrong else {}
+            look: style.Look = {"color": style.RED, "fontweight": "bold"} if is_wrong else {}
             each.set_title(_in_lines(each, words[name]), fontsize=style.SMALL, parse_math=False, **look)
         handles = [
             Line2D([], [], color=style.BLUE, linewidth=1.0, label=words["Ranks"]),

@@ -87,7 +87,7 @@ def checks(
             Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=words[TEXTS[2]]),
         ]
         if odd.any():
-            look = {"linestyle": "none", "marker": style.ODD, "markersize": 2.8, "color": style.RED}
+            look: style.Look = {"linestyle": "none", "marker": style.ODD, "markersize": 2.8, "color": style.RED}
             handles.append(Line2D([], [], **look, label=words["Outlying study"]))
         style.legend(axes, own, handles, "", 4)
         if found.fit_warning:

@@ -106,7 +106,13 @@ def _draw_pairs(ax, pairs, words: dict[str, str]) -> None:
     ax.plot(middle, y, "s", color=style.BLUE, markersize=4, zorder=4, label="_difference")
     ax.set_xlim(*style.limits([middle - ends, middle + ends], [-1.1 * CLEAR, 1.1 * CLEAR], reach=10))
     ax.set(ylim=(len(y) - 0.4, -0.6), yticks=[], xlabel=words["Difference in elpd, first less second"])
-    look = {"textcoords": "offset points", "va": "bottom", "fontsize": style.SMALL, "zorder": 5, "annotation_clip": False}
+    look: style.Look = {
+        "textcoords": "offset points",
+        "va": "bottom",
+        "fontsize": style.SMALL,
+        "zorder": 5,
+        "annotation_clip": False,
+    }
     for at, ((first, second), line) in zip(y, pairs.iterrows(), strict=True):
         numbers = f"{style.number(line['difference'], 1)} ({style.number(line['se'], 1)})"
         pair = style.filled(words["{first} less {second}"], first=words[str(first)], second=words[str(second)])

@@ -133,5 +133,11 @@ def _name_ends(ax, shown: tuple[panels.Panel, ...], names: list[str], own: bool)
     placed = style.apart(heights, [style.SMALL * 1.25 * (text.count("\n") + 1) for text in texts])
     for end, text, color, up in zip(ends, texts, style.PALETTE, placed - heights, strict=False):
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-        look = {"color": color, "fontsize": style.SMALL, "va": "center", "parse_math": False, "annotation_clip": False}
+        look: style.Look = {
+            "color": color,
+            "fontsize": style.SMALL,
+            "va": "center",
+            "parse_math": False,
+            "annotation_clip": False,
+        }
         ax.annotate(text, end, (14, up), textcoords="offset points", arrowprops=line, **look)

@@ -80,11 +80,11 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, prob: float = 0.95, l
     heading = _heading(rows, words)
     top = RULE - 0.3 - 0.62 * max(text.count("\n") + 1 for text in heading.texts.values())
     with style.house(own):
-        room = 72 * (style.DOUBLE if own else ax.get_position().width * ax.figure.get_figwidth())
+        room = 72 * (style.DOUBLE if ax is None else ax.get_position().width * ax.figure.bbox.width / ax.figure.dpi)
         lines = _fitted([heading, *lines, *(_line(each) for each in summary)], room)
         ends = _ends(lines)
         width = room - ends["label"] - ends["shrunken"]
-        ax = _new_axes(ends["label"], width, bottom - top, attrs) if own else _narrowed(ax, ends["label"], width)
+        ax = _new_axes(ends["label"], width, bottom - top, attrs) if ax is None else _narrowed(ax, ends["label"], width)
         core = [
             *rows[SHRUNKEN].quantile([0.1, 0.9]).to_numpy().ravel(),
             *(each[end] for each in summary for end in ("low", "high")),
@@ -102,7 +102,7 @@ def forest(table: pd.DataFrame, *, ax: Axes | None = None, prob: float = 0.95, l
     return ax
 
 
-def _words(table: pd.DataFrame, labels: dict | None, level: str) -> dict[str, str]:
+def _words(table: pd.DataFrame, labels: Mapping | None, level: str) -> dict[str, str]:
     attrs = table.attrs
     said = [attrs.get("warning"), *attrs.get("directions", ()), *(str(name) for name in table.get("group", pd.Series()).dropna())]
     said += [each["pooled"].get("label") for each in [attrs, *attrs.get("by_group", {}).values()] if each.get("pooled")]
@@ -224,7 +224,7 @@ def _write(ax, lines: list[Line], ends: dict[str, float]) -> None:
         for column, text in line.texts.items():
             side, at = ("right", (1, line.y)) if column in colors else ("left", (0, line.y))
             offset = (ends[column] if side == "right" else -ends[column], 2 if above else 0)
-            look = {
+            look: style.Look = {
                 "parse_math": False,
                 "ha": side,
                 "va": "bottom" if above else "center_baseline",
@@ -270,6 +270,6 @@ def _finish(ax, attrs: dict, words: dict[str, str], bottom: float) -> None:
     ax.tick_params(labelsize=style.SMALL)
     if directions := attrs.get("directions"):
         for text, x, side in ((f"← {words[directions[0]]}", -6, "right"), (f"{words[directions[1]]} →", 6, "left")):
-            look = {"textcoords": "offset points", "annotation_clip": False, "ha": side, "size": style.SMALL}
+            look: style.Look = {"textcoords": "offset points", "annotation_clip": False, "ha": side, "size": style.SMALL}
             ax.annotate(text, (0, bottom), (x, -21), **look)
     ax.set_xlabel(words["effect"], labelpad=14 if directions else 4)

@@ -71,7 +71,8 @@ def influence(
     verdicts = [] if dose is None else [*table["verdict"], *table["verdict_all"]]
     words = style.relabelled(words | {group: group for group in [group] if group}, labels, (*TEXTS, *verdicts, found.fit_warning))
     with style.house(own):
-        ax = row_axes(len(table)) if own else ax
+        if ax is None:
+            ax = row_axes(len(table))
         is_log = dose is not None and table["low"].min() > 0 and table["high"].max() >= 5 * table["low"].min()
         if dose is None:
             ax.axvspan(-1, 1, color=style.BAND, linewidth=0, zorder=0, label="_band")
@@ -82,7 +83,7 @@ def influence(
             if is_named:
                 at = found.tables["optima"].loc[(dose, group or ""), "best_dose"]
                 ax.axvline(at, color=style.GREY, linewidth=0.6, zorder=1, label="_all")
-            look = {"color": style.tint(0.45), "linewidth": 1.0, "zorder": 2, "label": "_interval"}
+            look: style.Look = {"color": style.tint(0.45), "linewidth": 1.0, "zorder": 2, "label": "_interval"}
             ax.hlines(table.index, table["low"], table["high"], **look)
             style.draw_caps(ax, table.index, table["low"], table["high"], style.tint(0.45))
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
@@ -130,5 +131,10 @@ def _of_dose(found, dose: str, group: str | None) -> pd.DataFrame:
 def _write_changes(ax, table: pd.DataFrame, words: dict[str, str]) -> None:
     """Verdicts that differ without a study, right of the Axes."""
     for line in table[table["changes"].astype(bool)].itertuples():
-        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "va": "center"}
+        look: style.Look = {
+            "xycoords": ("axes fraction", "data"),
+            "textcoords": "offset points",
+            "annotation_clip": False,
+            "va": "center",
+        }
         ax.annotate(words[line.verdict], (1, line.Index), (4, 0), fontsize=style.SMALL, color=style.RED, **look)

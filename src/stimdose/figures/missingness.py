@@ -60,8 +60,9 @@ def missingness(reported: pd.DataFrame, *, ax: Axes | None = None, labels: Mappi
     if not 0 < len(fields) <= MOST:
         raise FigureError(f"{len(fields)} fields that studies report are drawn of 1 to {MOST}: choose columns of the table")
     with style.house(own):
-        ax = _new_axes(*cells.shape, reported.index) if own else ax
-        look = {"cmap": ListedColormap([NO, YES]), "vmin": 0, "vmax": 1, "zorder": 1, "label": "_cells"}
+        if ax is None:
+            ax = _new_axes(*cells.shape, reported.index)
+        look: style.Look = {"cmap": ListedColormap([NO, YES]), "vmin": 0, "vmax": 1, "zorder": 1, "label": "_cells"}
         ax.pcolormesh(np.arange(-0.5, len(fields)), np.arange(-0.5, len(cells)), cells.astype(float), **look)
         ax.vlines(np.arange(len(fields) - 1) + 0.5, -0.5, len(cells) - 0.5, color="white", linewidth=0.8, zorder=2)
         if len(cells) <= RULED:

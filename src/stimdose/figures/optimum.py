@@ -141,7 +141,7 @@ def _draw_shares(ax, edges: np.ndarray, posterior: np.ndarray, prior: np.ndarray
         ax.stairs(shares, borders, color=style.GREY, linewidth=0.8, zorder=3, label="_prior")
     for end, x, side, inwards in ((0, edges[0], "left", 3), (-1, edges[-1], "right", 0)):
         if posterior[end] >= 0.01:
-            look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
+            look: style.Look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
             above = max(posterior[end], prior[end])
             ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (inwards, 1), textcoords="offset points", **look)
 
@@ -171,7 +171,7 @@ def _new_axes(count: int) -> np.ndarray:
     columns = style.in_a_row(count)
     rows = -(-count // columns)
     size = (style.SINGLE if count == 1 else style.DOUBLE, (4.8 if count == 1 else 4.1) * rows)
-    look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
+    look: style.Look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
     axes = plt.subplots(2 * rows, columns, **look)[1]
     for row in axes:
         for ax in row[1:]:

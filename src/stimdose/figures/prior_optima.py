@@ -74,7 +74,7 @@ def prior_optima(
     lines = [(group, name, best) for group in groups for name, best in optima.items() if group in best.verdicts]
     y = np.array([k + groups.index(group) * bool(group) + bool(group) for k, (group, _, _) in enumerate(lines)], float)
     with style.house(own):
-        if own:
+        if ax is None:
             ax = plt.subplots(figsize=(style.DOUBLE, 1.1 + ROW * (y[-1] + 1)), layout="constrained")[1]
         ends = np.concatenate([best.curves[column].values[[0, -1]] for best in optima.values()])
         ax.set_ylim(y[-1] + 0.7, -0.7)
@@ -96,7 +96,13 @@ def prior_optima(
         ax.set_yticks(y, [words[name] for _, name, _ in lines], fontsize=style.SMALL, parse_math=False)
         for group in filter(None, groups):
             first = next(at for at, line in zip(y, lines, strict=True) if line[0] == group)
-            look = {"textcoords": "offset points", "fontsize": style.SMALL, "fontweight": "bold", "ha": "right", "va": "center"}
+            look: style.Look = {
+                "textcoords": "offset points",
+                "fontsize": style.SMALL,
+                "fontweight": "bold",
+                "ha": "right",
+                "va": "center",
+            }
             ax.annotate(words[group], (0, first - 1), (-3, 0), ("axes fraction", "data"), annotation_clip=False, **look)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
@@ -121,7 +127,7 @@ def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str
     """Numbers and verdict right of the Axes, in columns under their headings."""
     first = words["Best dose [{prob}]"]
     wide = max(style.text_width(first, weight="bold"), *(style.text_width(text) for text, _ in texts)) + 10
-    look = {
+    look: style.Look = {
         "xycoords": ("axes fraction", "data"),
         "textcoords": "offset points",
         "annotation_clip": False,

@@ -21,8 +21,8 @@ REACH = 4.0
 """How far beyond the posterior, in spans of it, an axis follows the prior."""
 SMOOTH = (1.6, 1.0)
 """Of prior and posterior: priors are smooth, and a fit keeps few draws of them."""
-PRIOR = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 2))}
-POSTERIOR = {"color": style.BLUE, "linewidth": 1.2}
+PRIOR: style.Look = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 2))}
+POSTERIOR: style.Look = {"color": style.BLUE, "linewidth": 1.2}
 TEXTS = ("Prior", "Posterior", "Density")
 
 

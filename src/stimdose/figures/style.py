@@ -3,9 +3,10 @@
 import os
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -20,6 +21,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..errors import FigureError, StimdoseWarning
 
+type Look = dict[str, Any]
+"""How something is drawn: keywords of matplotlib."""
 PAPER = Path(__file__).with_name("paper.mplstyle")
 """The house style as a file of matplotlib."""
 HOUSE = mpl.rc_params_from_file(PAPER, use_default_template=False)
@@ -220,13 +223,13 @@ def given_axes(ax, count: int) -> np.ndarray:
     return np.ravel(ax)
 
 
-def relabelled(words: dict[str, str], labels: dict | None, texts=(), prob: str = "") -> dict[str, str]:
+def relabelled(words: Mapping, labels: Mapping | None, texts: Iterable[str] = (), prob: str = "") -> dict[str, str]:
     """The texts of a figure by name, with the caller's in place of some. FigureError for one that the figure does not have.
 
     words: the default by name. texts: those that are named by themselves, with numbers left open as "{rows}"; of these "{prob}", an
     interval's probability in words, is filled in here. Empty ones are left out.
     """
-    known = {text: text for text in texts if text} | words
+    known = {text: text for text in texts if text} | dict(words)
     if unknown := set(labels or ()) - set(known):
         raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(known)}")
     return {name: str(text).replace("{prob}", prob) for name, text in (known | dict(labels or {})).items()}
@@ -246,7 +249,7 @@ def rows_of(count: int, words: dict[str, str]) -> str:
 
 def legend(axes, own: bool, handles: list, title: str, columns: int) -> None:
     """Below our own figure, inside the last of the caller's Axes; its title says what is held fixed."""
-    look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
+    look: Look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
     if title:
         look |= {"title": wrap(title, 72 * axes[0].figure.get_figwidth() - 20), "title_fontsize": SMALL}
     if own:
@@ -265,7 +268,15 @@ def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
 def draw_caps(ax, at, low, high, color) -> None:
     """Small strokes at the ends of intervals, which show those of no length too."""
     at, low, high = (np.atleast_1d(each) for each in (at, low, high))
-    ends = {"marker": "|", "linestyle": "none", "markersize": 4, "color": color, "clip_on": False, "zorder": 3, "label": "_cap"}
+    ends: Look = {
+        "marker": "|",
+        "linestyle": "none",
+        "markersize": 4,
+        "color": color,
+        "clip_on": False,
+        "zorder": 3,
+        "label": "_cap",
+    }
     ax.plot(np.concatenate([low, high]), np.concatenate([at, at]), **ends)
 
 
@@ -286,7 +297,7 @@ def edge_marks(ax, x, y) -> list[float]:
         inset = (8 + 11 * row) / (box.height * to_points) * (top - bottom)
         heights.append(top - inset if above else bottom + inset)
         ax.plot(dose, heights[-1], "^" if above else "v", markersize=4, color=GREY, zorder=6, label="_outlier")
-        look = {"ha": "left" if side == 1 else "right", "va": "bottom", "fontsize": SMALL - 0.5, "color": GREY, "zorder": 6}
+        look: Look = {"ha": "left" if side == 1 else "right", "va": "bottom", "fontsize": SMALL - 0.5, "color": GREY, "zorder": 6}
         ax.annotate(text, (dose, heights[-1]), (4 * side, 1), textcoords="offset points", **look)
     return heights
 
@@ -323,7 +334,7 @@ def verdict_above(ax, heading: str, verdict: str, words: dict[str, str], note: s
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
     """Print a warning in red, bold and wrapped: across the top of our own figure (at y, if given), which grows with it; above the
     caller's Axes."""
-    look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
+    look: Look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
     if own:
         text = wrap(text, 72 * ax.figure.get_figwidth() - 20)
         ax.figure.set_figheight(ax.figure.get_figheight() + 1.2 * SMALL / 72 * (1 + len(text.split("\n"))))

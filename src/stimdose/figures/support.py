@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 SIDE = 1.6
 """Of a panel in a figure of its own, inches."""
-BUBBLE = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
+BUBBLE: style.Look = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
 TEXTS = ("Trials (area: rows)", "Most pulses possible, at the highest of the third dose", "{rows} row", "{rows} rows")
-LIMIT = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
+LIMIT: style.Look = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
 
 
 def support(
@@ -103,7 +103,12 @@ def _draw(ax, pairs: pd.DataFrame) -> None:
     """One bubble for each place, its area proportional to the rows there."""
     places = pairs.value_counts()
     x, y = (places.index.get_level_values(level) for level in (0, 1))
-    look = {"facecolor": BUBBLE["markerfacecolor"], "edgecolor": BUBBLE["markeredgecolor"], "linewidth": 0.5, "alpha": 0.8}
+    look: style.Look = {
+        "facecolor": BUBBLE["markerfacecolor"],
+        "edgecolor": BUBBLE["markeredgecolor"],
+        "linewidth": 0.5,
+        "alpha": 0.8,
+    }
     ax.scatter(x, y, 10 * places.to_numpy(), clip_on=False, zorder=3, label="_trials", **look)
 
 

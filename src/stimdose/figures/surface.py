@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 WIDTH = 5.0
 """Of a figure of its own, inches: one and a half columns."""
 COLOURS = mpl.colormaps["viridis"]
-FADE = {"facecolor": (1, 1, 1, 0.5), "edgecolor": style.GREY, "linewidth": 0}
+FADE: style.Look = {"facecolor": (1, 1, 1, 0.5), "edgecolor": style.GREY, "linewidth": 0}
 HATCH = "///"
-REGION = {"color": style.ORANGE, "linewidth": 1.6}
-RIDGE = {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2))}
+REGION: style.Look = {"color": style.ORANGE, "linewidth": 1.6}
+RIDGE: style.Look = {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2))}
 TEXTS = (
     "No trial near these doses",
     "Trials ({rows})",
@@ -39,7 +39,7 @@ TEXTS = (
     "Best {second} for each {first}",
     "{verdict} in {dose}",
 )
-TRIALS = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
+TRIALS: style.Look = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
 
 
 def surface(
@@ -89,7 +89,8 @@ def surface(
     x, y, mean = surface[first].values, surface[second].values, surface.mean(("chain", "draw")).transpose(first, second).values.T
     places = None if points is None else _places(points, first, second, logs)
     with style.house(own):
-        ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1] if own else ax
+        if ax is None:
+            ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
         for axis, doses in enumerate((x, y)):
             every = doses if places is None else np.concatenate([doses, places[:, axis]])
             style.dose_axis(ax, np.nanmin(every), np.nanmax(every), logs[axis], "xy"[axis])

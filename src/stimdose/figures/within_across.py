@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 0.75
 """Of the highest density; rows are 1 apart."""
-DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
+DELTA: style.Look = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
 COLOURS = {"within": style.BLUE, "across": style.ORANGE, "difference": style.GREY}
 TEXTS = ("Median, {prob} interval", "±{delta}, the smallest difference that matters")
 
@@ -67,7 +67,8 @@ def within_across(
     words = style.relabelled(words, labels, (*TEXTS, *panels.VERDICT[:1], slopes.verdict), level)
     core = np.concatenate([np.quantile(each, [0.001, 0.999]) for each in values.values()])
     with style.house(own):
-        ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1] if own else ax
+        if ax is None:
+            ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1]
         ax.set(xlim=style.limits(core, [-slopes.delta, slopes.delta]), ylim=(2.4, -1.0), xlabel=words["effect"])
         ax.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
         ax.vlines([-slopes.delta, slopes.delta], 2 - HEIGHT, 2, **DELTA, zorder=2.5, label="_delta")
