@@ -88,13 +88,13 @@ class Model(Spec):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        columns = [part.column for part in (*self.doses, *self.moderator)]
+        columns = [part.column for part in self.doses] + [part.column for part in self.moderator]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise ValueError(f"used more than once: {', '.join(twice)}")
         if not self.dose and self.intercept is None:
             raise ValueError("a model needs an intercept or a dose")
-        terms = [name for part in (*self.doses, *filter(None, [self.intercept])) for name in part.groups]
+        terms = [name for dose in self.doses for name in dose.groups] + list(self.intercept.groups if self.intercept else ())
         check_same_order(terms)
         groups = [column for name in terms for column in name.split(":")]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
@@ -292,7 +292,7 @@ class Model(Spec):
 
         own = ["between_study", "between_study_correlation", "within_study", *OF_TABLES]
         own += ["small_study_effect", "publication_probability"]
-        fields = {name: priors[name] for name in own if name in priors}
+        fields: dict[str, Any] = {name: priors[name] for name in own if name in priors}
         if (spread := f"between_study_between_{self.between_study_by}") in priors:
             fields["between_study_spread"] = priors[spread]
         if self.intercept:

@@ -31,7 +31,10 @@ def _prior_or_false(value: Any, validate: Any) -> Any:
     raise ValueError("it is a prior, or false to leave this level out")
 
 
-PriorOrFalse = Prior | Literal[False] if TYPE_CHECKING else Annotated[Prior, WrapValidator(_prior_or_false)]
+if TYPE_CHECKING:
+    PriorOrFalse = Prior | Literal[False]
+else:
+    PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 """The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 AS_DOSES, FAR = {"peak", "ed50", "plateau"}, 10.0

@@ -7,13 +7,13 @@ the start of the first train to the end of the last; the pause after that is no 
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .errors import StimdoseError
 
-AXES = ("burst", "carrier", "mean")
+AXES: tuple[Literal["burst", "carrier", "mean"], ...] = ("burst", "carrier", "mean")
 COLUMNS = tuple("frequency_hz pulses_per_session session_min sessions total_pulses train_s intertrain_s trains on_time_s".split())
 WHOLE = 0.02  # a computed number of trains or sessions this close to a whole one is whole: printed minutes are rounded
 
@@ -167,8 +167,8 @@ def frequency(protocol: Rtms | str, axis: str = "burst") -> float:
     if axis not in AXES:
         raise StimdoseError(f"the frequency of bursts is one of {', '.join(AXES)}, not {axis!r}")
     if isinstance(protocol, str):
-        if not standard_pattern(protocol):
+        if not (standard := standard_pattern(protocol)):
             raise StimdoseError(f"{protocol!r} has no standard pattern, as iTBS, cTBS and QPS have: give the protocol itself")
-        protocol = standard_pattern(protocol)[1]
+        protocol = standard[1]
     burst = getattr(protocol, "burst_frequency_hz", protocol.frequency_hz)
     return {"burst": burst, "carrier": protocol.frequency_hz, "mean": protocol.mean_rate_hz}[axis]

@@ -24,6 +24,8 @@ else:
 class _Readable(ModelMetaclass):
     """Calls of a class raise ModelError. Parts inside a spec are not called but validated, so their faults come together with its own."""
 
+    positional: tuple[str, ...]
+
     def __call__(cls, *args: Any, **fields: Any) -> Any:
         places = len(cls.positional)
         fields = dict(zip(cls.positional, args, strict=False)) | fields
@@ -54,7 +56,7 @@ def not_text(value: Any) -> Any:
     return value
 
 
-def _in_words(cls: type[Spec], item: Mapping[str, Any]) -> str:
+def _in_words(cls: Any, item: Mapping[str, Any]) -> str:
     where, (*inside, last) = ".".join(str(part) for part in item["loc"]), item["loc"] or ("",)
     if item["type"] == "extra_forbidden":
         known = cls.parts.get(inside[0], cls) if inside else cls

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -63,7 +64,7 @@ def comparison(found: "ModelComparison", *, ax: np.ndarray | None = None, labels
         _draw_studies(axes[0], differences, words)
         axes[0].set_xlabel(style.filled(words[TEXTS[0]], model=words[str(reference)]))
         _draw_pairs(axes[1], pairs, words)
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], linestyle="none", marker=marker, markersize=4, color=color, label=words[str(name)])
             for name, color, marker in zip(others, style.PALETTE, style.MARKERS, strict=False)
         ]

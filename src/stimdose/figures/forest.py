@@ -117,7 +117,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.astype(dict.fromkeys(REPORTED + SHRUNKEN, float)).reset_index(drop=True)
     if rows.empty:
         raise FigureError("the table of a forest plot has no rows")
-    faults = {}
+    faults: dict = {}
     for middle, low, high in (REPORTED, SHRUNKEN):
         missing = ~np.isfinite(rows[[middle, low, high]]).all(axis=1)
         enclosed = rows[middle].between(rows[low], rows[high]) & (rows[low] < rows[high])
@@ -139,7 +139,7 @@ def _cut(text: str, most: int) -> str:
 
 def _placed(rows: pd.DataFrame, attrs: dict, words: dict[str, str]) -> tuple[pd.DataFrame, list[Line], list[dict]]:
     """The rows by group with their heights `y`, their text with that of the group headings, and what sums up each group."""
-    lines, parts, summary, y = [], [], [], 0.0
+    lines, parts, summary, y = list[Line](), [], list[dict](), 0.0
     for name, part in rows.groupby("group", sort=False) if "group" in rows else [(None, rows)]:
         if name is not None:
             lines.append(Line(y, {"label": words[name]}, "bold"))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -97,7 +98,7 @@ def influence(
             heading = style.filled(words["{group}, with all trials"], group=words[group]) if group else words["With all trials"]
             style.verdict_above(ax, heading, table["verdict_all"].iloc[0], words)
             _write_changes(ax, table, words)
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], linestyle="none", marker=style.ODD, markersize=3.5, color=style.RED, label=words["Influential"])
         ]
         if dose is None:

@@ -171,7 +171,7 @@ def mean_limits(panels: list[Panel]) -> tuple[float, float]:
 
 def frame(ax, x_limits, y_limits, log: bool, zero: bool = True) -> None:
     """Axes of doses and effects, with a line at no effect."""
-    style.dose_axis(ax, *x_limits, log)
+    style.dose_axis(ax, x_limits[0], x_limits[1], log)
     ax.set_ylim(*y_limits)
     if zero:
         ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=2.5, label="_zero")

@@ -73,7 +73,7 @@ def priors(
             log, scaled = _is_dose(name), (before[name], after[name])
             scaled = [np.log(draws) for draws in scaled] if log else scaled
             is_positive = not log and min(draws.min() for draws in scaled) >= 0
-            low, high = _range(*scaled, is_positive)
+            low, high = _range(scaled[0], scaled[1], is_positive)
             each.set(xlabel=style.wrap(words[name], 1.1 * each.get_window_extent().width * 72 / each.figure.dpi))
             if log:
                 style.dose_axis(each, np.exp(low), np.exp(high), log)

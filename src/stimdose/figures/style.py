@@ -160,12 +160,13 @@ def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.nd
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     inside = decades[(decades >= low) & (decades <= high)]
     fewer = [decades, decades[::2], inside[:: max(len(inside) - 1, 1)]]
-    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]:
+    tried = [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]
+    for ticks, least in tried:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if len(ticks) >= least and fit(ticks):
             return ticks
     for count in (4, 3, 2, 1):
-        ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = np.asarray(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if fit(ticks):
             return ticks
@@ -186,7 +187,7 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
     if log:
         getattr(ax, f"set_{which}scale")("log")
         points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
-        axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
+        axis.set_major_locator(FixedLocator(list(log_ticks(low, high, points, which))))
     else:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=4))
     axis.set_minor_locator(NullLocator())
@@ -286,7 +287,7 @@ def edge_marks(ax, x, y) -> list[float]:
     x, y: shape (point,), axis units. Returns the height at which each point is marked.
     """
     (bottom, top), box = ax.get_ylim(), ax.get_window_extent()
-    to_points, heights, taken = 72 / ax.figure.dpi, [], set()
+    to_points, heights, taken = 72 / ax.figure.dpi, [], set[tuple]()
     for dose, value in zip(x, y, strict=True):
         text, above = number(value, 1), value > top
         start, width = (ax.transData.transform((dose, bottom))[0] - box.x0) * to_points, text_width(text) + 8
@@ -344,9 +345,10 @@ def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
         ax.annotate(text, (0, 1), above, xycoords="axes fraction", textcoords="offset points", va="bottom", **look)
 
 
-def tint(strength: float, color: str = BLUE) -> tuple[float, ...]:
+def tint(strength: float, color: str = BLUE) -> tuple[float, float, float]:
     """The colour mixed with white (strength 0 to 1): opaque, so that bands look alike wherever they overlap."""
-    return tuple(1 - strength * (1 - part) for part in to_rgb(color))
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(color))
+    return red, green, blue
 
 
 def _from_the_start(figure) -> None:
@@ -374,7 +376,7 @@ def save(figure: Figure | Axes | np.ndarray, path: str | Path, formats: Iterable
     FileNotFoundError if the folder does not exist; FigureError for an unknown format (nothing is then written).
     """
     path = Path(path)
-    figure = (figure if isinstance(figure, FigureBase) else np.ravel(figure)[0]).get_figure(root=True)
+    figure = (figure if isinstance(figure, FigureBase) else np.ravel(np.asarray(figure))[0]).get_figure(root=True)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save figure {path.name!r}: folder {path.parent} does not exist; create it first")
     formats = [formats] if isinstance(formats, str) else list(formats)

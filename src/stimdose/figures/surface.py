@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -96,7 +97,7 @@ def surface(
             style.dose_axis(ax, np.nanmin(every), np.nanmax(every), logs[axis], "xy"[axis])
         ax.set(xlabel=words[first], ylabel=words[second])
         _draw_effect(ax, x, y, mean, words["effect"])
-        handles = []
+        handles: list[Artist] = []
         if "visited" in surface.coords and not surface["visited"].all():
             _fade(ax, x, y, ~surface["visited"].transpose(first, second).values.T)
             handles.append(Patch(**FADE, hatch=HATCH, label=words["No trial near these doses"]))

@@ -97,7 +97,8 @@ def _draw(ax, row: int, draws: np.ndarray, prob: float, color: str) -> None:
     from scipy.stats import gaussian_kde
 
     low, middle, high = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2])
-    at = np.linspace(*ax.get_xlim(), 301)
+    left, right = ax.get_xlim()
+    at = np.linspace(left, right, 301)
     density = gaussian_kde(draws)(at)
     shape = row - HEIGHT * density / density.max()
     ax.fill_between(at, row, shape, color=style.tint(0.35, color), linewidth=0, zorder=2, label="_density")
