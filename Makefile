@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint check-wheel check-lowest check-newest gallery bench bench-smoke bench-brms clean
+.PHONY: demo test test-slow docs lint check-wheel check-lowest check-newest gallery bench bench-smoke bench-brms clean
 
 demo: .venv/ready
 	$(BIN)/stimdose demo -o demo-output
@@ -15,6 +15,10 @@ test: .venv/ready
 
 test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -s
+
+docs: .venv/ready
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m pytest -m page -n 2
 
 lint: .venv/ready
 	$(BIN)/ruff check .

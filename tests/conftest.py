@@ -1,6 +1,7 @@
 """Tables and one fitted model that tests share."""
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -98,6 +99,17 @@ def strata_fit() -> sd.Fit:
 @pytest.fixture(scope="session")
 def saved(bell_fit, tmp_path_factory):
     return str(bell_fit.save(tmp_path_factory.mktemp("fit") / "fit.nc"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The module that drives a browser, where there is one."""
+    import chromium
+
+    if chromium.executable() is None:
+        stop = pytest.fail if os.environ.get("STIMDOSE_BROWSER") == "required" else pytest.skip
+        stop("there is no Chromium on this machine: install it (Debian: apt-get install chromium), or name it in CHROMIUM")
+    return chromium
 
 
 @pytest.fixture

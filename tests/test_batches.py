@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import stimdose as sd
-from stimdose import batches
+from stimdose import batches, files
 
 HERE = Path(__file__).parent
 
@@ -138,7 +138,7 @@ def test_temporary_files_of_a_killed_process_are_no_results_and_go(markers, tmp_
     stale, recent = (tmp_path / f".{task.key}.json.{name}.tmp" for name in ("stale", "recent"))
     for path in (stale, recent):
         path.write_text('{"squ')
-    os.utime(stale, (time.time() - 2 * batches.STALE,) * 2)
+    os.utime(stale, (time.time() - 2 * files.STALE,) * 2)
     assert squares(run([task], tmp_path)) == [25]
     assert not stale.exists()
     assert recent.exists()  # it may be of a process that is writing

@@ -36,7 +36,7 @@ def test_scripts_are_short_and_pictures_small(name):
 @pytest.mark.parametrize(
     "name",
     [
-        name if name in ("missingness", "missingness_of_many", "support") else pytest.param(name, marks=pytest.mark.slow)
+        name if name in ("missingness", "missingness_of_many", "support") else pytest.param(name, marks=pytest.mark.page)
         for name in draw.ORDER
     ],
 )

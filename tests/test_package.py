@@ -20,16 +20,17 @@ import stimdose as sd
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(sd.__file__).parent
 ORDER = """
-    errors checklists columns scales protocol identities effects summaries doses tables audit arms estimates precision conversion
+    errors files folders checklists columns scales protocol identities effects summaries doses workbooks tables audit arms estimates precision
+    conversion
     covariance outcome_units trials participants protocol_classes reading completeness template shipped validity families priors
     shapes group_terms default_priors parts model specs roles named_priors evidence missing latents unknowns small_studies quadrature
     dose_points rows outcomes heterogeneity predictor selection ordinal grid machine algebra blocks integrate conditionals program
     encoding moving density starts nuts op pymc_model explicit engine posterior own_unknowns left_out chains importance diagnosis
-    results files storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
+    results storage batches settings simulation uniformity calibration sampling arguments dose_space curves categories derived
     caveats verdicts optima rescaling paths decisions leave_one_out stacking averaging log_densities reweighting study_scores
     estimands prior_influence prior_comparison model_comparison marginals model_odds surfaces joint_verdicts joint_optima ecology
-    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures outputs
-    manifest reports reruns demo terminal options questions scrutiny comparisons report_commands cli __main__
+    predictive funnels prior_checks without_study outliers influence checks assumptions theta_burst designs sentences figures manifest
+    outputs reports reruns demo terminal options questions scrutiny comparisons report_commands cli __main__
 """.split()
 PUBLIC = {
     *(

@@ -44,7 +44,7 @@ def same(path, table: pd.DataFrame) -> None:
 
 
 def written(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.glob("[!.]*")}
 
 
 def figure(name: str) -> set[str]:

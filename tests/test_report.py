@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -103,7 +102,7 @@ def elements(small_report) -> Elements:
 
 
 def test_a_report_writes_what_it_says(small_report, hostile_fit):
-    assert {path.name for path in small_report.iterdir()} == {
+    assert {path.name for path in small_report.glob("[!.]*")} == {
         *("report.html", "methods.md", "manifest.json", "table.json", "fit.nc", "figures", "tables"),
     }
     names = {path.stem for path in (small_report / "tables").glob("*.csv")}
@@ -508,18 +507,7 @@ ORDER = """(() => {
 })()"""
 
 
-def browser():
-    """The module that drives a browser, where there is one."""
-    import chromium
-
-    if chromium.executable() is None:
-        stop = pytest.fail if os.environ.get("STIMDOSE_BROWSER") == "required" else pytest.skip
-        stop("there is no Chromium on this machine: install it (Debian: apt-get install chromium), or name it in CHROMIUM")
-
-    return chromium
-
-
-def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
+def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path, chromium):
     """Figures show, tables sort, nothing is asked of the network, the console is silent, and the page fits a narrow screen and paper."""
 
     async def look(browser):
@@ -532,7 +520,7 @@ def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
         await browser.print(tmp_path / "report.pdf")
         return widths, orders, narrow, browser.events
 
-    widths, orders, narrow, events = browser().with_page(look)
+    widths, orders, narrow, events = chromium.with_page(look)
     assert len(widths) >= 8
     assert min(widths) > 100
     highs = sorted(hostile_fit.prior_table()["high"])
@@ -548,7 +536,7 @@ def test_a_browser_shows_the_report(small_report, hostile_fit, tmp_path):
     assert 8 <= pages <= 40
 
 
-def test_columns_of_text_are_sorted_by_the_number_they_begin_with_and_empty_cells_come_last(tmp_path):
+def test_columns_of_text_are_sorted_by_the_number_they_begin_with_and_empty_cells_come_last(tmp_path, chromium):
     ascending = ["−2.5 [−3, −1]", "-1", "0.25", "0.5", "5–10", "13a", "13b", "≥ 21", "1,200", "Abe", "研究"]
     shuffled = [*ascending[::2], "", *ascending[1::2], None]
     table = Table("text", pd.DataFrame({"dose": shuffled}), "Text")
@@ -561,4 +549,4 @@ def test_columns_of_text_are_sorted_by_the_number_they_begin_with_and_empty_cell
         clicked = f"document.querySelector('thead button').click(), {rows}"
         return [await shown.run(clicked) for _ in range(2)]
 
-    assert browser().with_page(look) == [[*ascending, "–", "–"], [*ascending[::-1], "–", "–"]]
+    assert chromium.with_page(look) == [[*ascending, "–", "–"], [*ascending[::-1], "–", "–"]]

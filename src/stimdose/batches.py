@@ -25,10 +25,8 @@ from rich.live import Live
 from rich.text import Text
 
 from .errors import BatchError, Failure, FitError, StimdoseError
-from .files import replacing
+from .files import stale_in, write_bytes
 
-STALE = 3600
-"""Seconds after which a temporary file is of a process that was killed: writing one takes milliseconds."""
 LINE_EVERY, LOG_EVERY = 0.2, 60.0
 """Seconds between two states of the line of progress: on a terminal, where it is drawn anew, and in a log, where it is added."""
 WORKERS = 64
@@ -271,10 +269,9 @@ class _Folder:
             self.names = set(os.listdir(folder))
         except OSError as error:
             raise FitError(f"cannot use the folder {folder}: {error}") from None
-        for stale in folder.glob(f".*{suffix}.*.tmp"):
-            with suppress(OSError):  # another process may have finished with it
-                if time.time() - stale.stat().st_mtime > STALE:
-                    stale.unlink()
+        for stale in stale_in(folder, f".*{suffix}.*.tmp"):
+            with suppress(OSError):  # another process may have been faster
+                stale.unlink()
 
     def path(self, key: str) -> Path:
         return self.folder / f"{key}{self.suffix}"
@@ -291,8 +288,7 @@ class _Folder:
         return True
 
     def put(self, key: str, content: bytes) -> None:
-        with replacing(self.path(key)) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(self.path(key), content)
 
     def get(self, key: str) -> Any:
         return self.load(self.path(key))

@@ -43,7 +43,7 @@ def main() -> None:
             console(stderr=True).print("Stopped before it was done. Every file that exists is whole.")
         raise
     except StimdoseError as error:
-        _say_error(str(error))
+        _say_error("\n".join([str(error), *getattr(error, "__notes__", ())]))
         raise SystemExit(1) from None
     except OSError as error:
         _say_error(f"{error.filename or 'a file'}: {error.strerror or error}; is the disk full, or the file in use elsewhere?")
@@ -202,6 +202,7 @@ def template(
     every: Annotated[bool, typer.Option("--all", help="every column of the vocabulary, not only the usual ones")] = False,
 ) -> None:
     """Write an empty trials table to fill in; in Excel with drop-down lists, the data dictionary and an example."""
+    from .files import write_bytes
     from .template import template_csv, template_workbook
 
     if out and out.suffix.lower() not in ((".csv",) if csv else (".xlsx", ".csv")):
@@ -213,14 +214,9 @@ def template(
     if not out:
         sys.stdout.buffer.write(content)
         return
-    try:
-        with out.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise StimdoseError(f"{out} exists already, and may hold your data; choose another name") from None
-    except OSError as error:
-        raise StimdoseError(f"cannot write {out}: {error}") from None
-    say_written([out])
+    if out.exists():
+        raise StimdoseError(f"{out} exists already, and may hold your data; choose another name")
+    say_written([write_bytes(out, content)])
 
 
 @app.command(epilog="Example: stimdose datasets rtms_pain")

@@ -100,16 +100,19 @@ def from_quantiles(family: str, points: tuple[tuple[float, float], ...], nu: flo
         raise ValueError(f"values of a {family} prior are {where}, got {', '.join(f'{value:g}' for value in values)}")
     if len(p) < len(free):
         raise ValueError(f"a {family} prior takes at least {len(free)} quantiles, got {len(p)}")
-    score = _standard_quantile(family, p, nu)
-    if len(free) == 1:
-        scale = float(np.exp(np.mean(np.log(values) - np.log(score))))
-        found, at = {free[0]: scale}, values / scale
-    else:
-        own = {"normal": np.positive, "correlation": np.arctanh}.get(family, np.log)(values)
-        apart = score - score.mean()
-        sigma = float(apart @ own / (apart @ apart))
-        mu = float(own.mean() - sigma * score.mean())
-        found, at = {"mu": mu, "sigma": sigma} | ({} if nu is None else {"nu": nu}), (own - mu) / sigma
+    with np.errstate(all="ignore"):
+        score = _standard_quantile(family, p, nu)
+        if len(free) == 1:
+            scale = float(np.exp(np.mean(np.log(values) - np.log(score))))
+            found, at = {free[0]: scale}, values / scale
+        else:
+            own = {"normal": np.positive, "correlation": np.arctanh}.get(family, np.log)(values)
+            apart = score - score.mean()
+            sigma = float(apart @ own / (apart @ apart))
+            mu = float(own.mean() - sigma * score.mean())
+            found, at = {"mu": mu, "sigma": sigma} | ({} if nu is None else {"nu": nu}), (own - mu) / sigma
+    if not (np.isfinite([*found.values()]).all() and found[free[-1]] > 0):
+        raise ValueError(f"no {family} prior has these quantiles: they are too large, too small, or too close to each other")
     _check_misfit(family, p, values, _standard_cdf(family, at, nu))
     return found
 

@@ -14,7 +14,7 @@ import xarray as xr
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from .errors import FitError
-from .files import write_text
+from .files import sha256, write_text
 from .model import Model
 from .sampling import Fit, Request
 from .settings import checked_seed, checked_settings, sources
@@ -92,7 +92,7 @@ def write_table(trials: Trials, folder: Path) -> Path:
 
 def write_manifest(fit: Fit, folder: Path, report: dict, tables: list[Path], others: Iterable[Path] = ()) -> Path:
     """Write `manifest.json` of a report whose tables are written, `write_table` included. others: of its files, those whose names
-    depend on the fit, so that `remove_report` knows them."""
+    depend on the fit, so that `report_in` knows them."""
     attrs, check = fit.tree.attrs, fit.diagnosis
     content = {
         "format": FORMAT,
@@ -153,7 +153,7 @@ def read_manifest(path: str | Path) -> Manifest:
             content["tables"],
             path,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # of JSON, pandas and the spec: each means that this is not what was written
         raise FitError(f"{path} was edited, or is damaged: {error}") from None
 
 
@@ -162,7 +162,7 @@ def _content(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FitError(f"cannot read the manifest {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FitError(f"{path} is not a manifest, or is cut off: {error}") from None
     form = content.get("format") if isinstance(content, dict) else None
     if not str(form).startswith("stimdose manifest"):
@@ -177,34 +177,24 @@ def _content(path: Path) -> dict:
 
 
 def report_in(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files of the report that a folder holds, by name, as its manifest tells; nothing where there is none. Raises FitError
-    for a manifest that cannot be read."""
+    """SHA-256 of the files of the report that a folder holds, by name, as its manifest tells, and of the manifest; nothing where there is
+    none. Raises FitError for a manifest that cannot be read."""
     if not (folder / NAME).exists():
         return {}
     try:
         content = _content(folder / NAME)
     except FitError as error:
         raise FitError(f"the folder holds another report, whose files are not known, so name another folder: {error}") from None
-    return content["tables"] | content["files"]
+    return content["tables"] | content["files"] | {NAME: sha256(folder / NAME)}
 
 
-def check_room(folder: Path) -> None:
-    """Raise FitError for a folder in which a new report would lose something: an unreadable manifest, or a methods text that is not as a
-    report wrote it."""
+def check_room(folder: Path) -> dict[str, str]:
+    """`report_in`, of what a new report takes the place of. Raises FitError for a folder in which it would lose something: an unreadable
+    manifest, or a methods text that is not as a report wrote it."""
     text, known = folder / METHODS, report_in(folder)
     if text.is_file() and sha256(text) != known.get(METHODS):
         raise FitError(f"{text} was edited, and would be lost: move it, or name another folder for the report")
-
-
-def remove_report(folder: Path) -> None:
-    """Remove the report that a folder holds, as far as its manifest tells: files that were changed since stay. A figure or a table of an
-    earlier fit, left beside those of a new one, would be taken for its own."""
-    names = report_in(folder)
-    (folder / NAME).unlink(missing_ok=True)  # what is left if this is stopped is no report
-    for name, known in names.items():
-        file = folder / name
-        if file.resolve().is_relative_to(folder.resolve()) and file.is_file() and sha256(file) == known:
-            file.unlink()
+    return known
 
 
 def started(fit: Fit) -> str:
@@ -226,11 +216,6 @@ def posterior_sha256(fit: Fit) -> str:
         found.update(str(name).encode())
         found.update(np.ascontiguousarray(draws.to_numpy()).tobytes())
     return found.hexdigest()
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def differences(before: Path, after: Path) -> tuple[float, str]:

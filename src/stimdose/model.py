@@ -19,6 +19,7 @@ from .default_priors import (
     WITHIN_STUDY,
 )
 from .errors import ModelError, nearest
+from .files import write_text
 from .group_terms import check_same_order, shown_by
 from .parts import (
     RESERVED_NAMES,
@@ -313,14 +314,14 @@ class Model(Spec):
         return tomli_w.dumps(self.as_dict())
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        write_text(Path(path), self.to_toml())
 
 
 def _plain(part) -> dict:
     found = {}
-    for name in type(part).model_fields:
+    for name, field in type(part).model_fields.items():
         value = getattr(part, name)
-        if value is None or value == "" or value == () or value == {}:
+        if value is None or (value in ("", (), {}) and not field.is_required()):
             continue
         if isinstance(value, Prior):
             value = value.as_dict()
@@ -341,14 +342,15 @@ def prior_table(model: Model) -> pd.DataFrame:
 
 def as_table(priors: dict[str, Prior]) -> pd.DataFrame:
     """Priors by name as `prior_table` shows them."""
-    rows = [
-        {
-            "parameter": name,
-            "prior": str(prior),
-            "low": prior.distribution.ppf(0.025),
-            "high": prior.distribution.ppf(0.975),
-            "why": prior.why,
-        }
-        for name, prior in priors.items()
-    ]
+    with np.errstate(over="ignore"):  # of a prior so wide that an end is infinite
+        rows = [
+            {
+                "parameter": name,
+                "prior": str(prior),
+                "low": prior.distribution.ppf(0.025),
+                "high": prior.distribution.ppf(0.975),
+                "why": prior.why,
+            }
+            for name, prior in priors.items()
+        ]
     return pd.DataFrame(rows).set_index("parameter")

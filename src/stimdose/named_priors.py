@@ -1,6 +1,5 @@
 """Sets of priors by role: one set for every model, as a value with a TOML form."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,9 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from . import shipped
 from .errors import ModelError, nearest
+from .files import write_text
 from .model import OF_TABLES, Model
 from .priors import Prior
 from .roles import DOSE_ROLES, EFFECT_ROLES, ROLES, roles
+from .specs import entries, text_of
 
 
 class Widened(BaseModel):
@@ -63,7 +64,7 @@ class PriorSet(BaseModel):
     measures: tuple[str, ...] = ()
     priors: dict[str, Annotated[Prior | Widened, BeforeValidator(_entry)]] = {}
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -108,7 +109,7 @@ class PriorSet(BaseModel):
         return tomli_w.dumps(fields | {"priors": {name: entry.as_dict() for name, entry in self.priors.items()}})
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        write_text(Path(path), self.to_toml())
 
 
 def _paths() -> dict[str, Path]:
@@ -140,9 +141,4 @@ def load_prior_set(name_or_path: str | Path) -> PriorSet:
                 f"there are {', '.join(paths)}, or give the path of a .toml file"
             )
         path = paths[str(name_or_path)]
-    try:
-        return PriorSet(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read the prior set {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ModelError(f"{path} is not valid TOML: {error}") from None
+    return PriorSet(**entries(text_of(path, "the prior set"), str(path)))

@@ -1,8 +1,12 @@
 """A fit as a folder of files: the saved fit, tables as CSV, figures as PDF and PNG."""
 
+import inspect
+import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,9 @@ from .dose_space import Support, support
 from .ecology import WithinAcross
 from .errors import StimdoseError
 from .files import write_text
+from .folders import BOOK, filling
 from .joint_optima import JointOptimum, joint_optimum
+from .manifest import posterior_sha256
 from .model_comparison import ModelComparison
 from .model_odds import BayesFactors
 from .optima import Optimum, optimum
@@ -31,6 +37,8 @@ from .trials import Trials
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
+UNFINISHED = "unfinished-fit.nc"
+"""A fit whose tables or figures could not be written."""
 
 
 def make_folder(path: str | Path) -> Path:
@@ -44,19 +52,51 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise StimdoseError(f"cannot create the folder {folder}: {error.strerror}") from None
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for place in (folder, folder / BOOK) if (folder / BOOK).is_dir() else (folder,):
+            tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
         raise StimdoseError(f"cannot write to the folder {folder}: {error.strerror}") from None
     return folder
 
 
+def together(write: Callable[..., list[Path]]) -> Callable[..., list[Path]]:
+    """A function whose files come into its `folder` when all are written, see `filling`."""
+    signature = inspect.signature(write)
+
+    @wraps(write)
+    def run(*arguments, **more) -> list[Path]:
+        given = signature.bind(*arguments, **more)
+        folder = given.arguments["folder"]
+        with filling(folder) as stage:
+            given.arguments["folder"] = stage
+            written = write(*given.args, **given.kwargs)
+        return [folder / path.relative_to(stage) for path in written]
+
+    return run
+
+
 def write_fit(
     fit: Fit, folder: Path, *, delta: float | None = None
 ) -> tuple[list[Path], dict[str, Optimum], dict[str, JointOptimum]]:
-    """Write a fit and everything that is usually printed of it. Returns the paths, the optimum of every dose, and the joint optimum
-    of every two doses that are multiplied."""
-    written = [fit.save(folder / "fit.nc")]
+    """Write a fit and everything that is usually printed of it, in place of an earlier fit and what was written of that. Returns the paths,
+    the optimum of every dose, and the joint optimum of every two doses that are multiplied.
+
+    If anything cannot be computed or written, the earlier fit stays, and this one is kept as `unfinished-fit.nc`.
+    """
+    with filling(folder, fit=posterior_sha256(fit)) as stage:
+        saved = fit.save(stage / "fit.nc")
+        try:
+            written, optima, joint = _write_answers(fit, stage, delta)
+        except BaseException as error:
+            with filling(folder) as beside:
+                os.replace(saved, beside / UNFINISHED)
+            error.add_note(f"The fit itself is kept as {folder / UNFINISHED}")
+            raise
+    return [folder / path.relative_to(stage) for path in [saved, *written]], optima, joint
+
+
+def _write_answers(fit: Fit, folder: Path, delta: float | None) -> tuple[list[Path], dict[str, Optimum], dict[str, JointOptimum]]:
+    written = []
     tables = {"parameters": fit.summary(), "priors": fit.prior_table(), "effects": study_effects(fit)}
     tables["audit"] = fit.trials.audit().set_index("row")
     if len(imputed := fit.imputed()):
@@ -83,6 +123,7 @@ def write_fit(
     return written, optima, joint
 
 
+@together
 def write_audit(trials: Trials, folder: Path) -> list[Path]:
     """Write what was done to a table on reading, and what its studies report."""
     tables = {"audit": trials.audit().set_index("row"), "completeness": completeness(trials).set_index("group")}
@@ -90,6 +131,7 @@ def write_audit(trials: Trials, folder: Path) -> list[Path]:
     return [_write_table(table, folder, name) for name, table in tables.items()]
 
 
+@together
 def write_curve(fit: Fit, column: str, folder: Path, *, by: str | None = None, over=None, at: dict | None = None) -> list[Path]:
     """Write one dose-response curve as CSV, PDF and PNG."""
     mean, new = (curve(fit, column, by=by, kind=kind, over=over, at=at) for kind in ("mean", "new study"))
@@ -99,6 +141,7 @@ def write_curve(fit: Fit, column: str, folder: Path, *, by: str | None = None, o
     return [path, *_write_figure(axes, folder, f"dose-response-{column}")]
 
 
+@together
 def write_categories(chances: xr.DataArray, folder: Path) -> list[Path]:
     """Write the probability of each level along a dose, mean and interval, as CSV."""
     column = chances.attrs["dose"]
@@ -114,12 +157,18 @@ def trials_shown(fit: Fit, column: str, *, by: str | None = None, at: dict | Non
     return found
 
 
-def write_optimum(best: Optimum, folder: Path, points: pd.DataFrame, name: str = "optimum") -> list[Path]:
-    """Write the table of a best dose, and the figure of it under its curve with the trials as `points`."""
+@together
+def write_optimum(
+    best: Optimum, folder: Path, points: pd.DataFrame, name: str = "optimum", *, chances: bool = False
+) -> list[Path]:
+    """Write the table of a best dose, and the figure of it under its curve with the trials as `points`. chances: what `write_chances`
+    writes comes with it."""
     name = f"{name}-{best.column}"
-    return [_write_table(best.table(), folder, name), *_write_figure(figures.optimum(best, points=points), folder, name)]
+    written = [_write_table(best.table(), folder, name), *_write_figure(figures.optimum(best, points=points), folder, name)]
+    return written + (write_chances(best, folder) if chances else [])
 
 
+@together
 def write_chances(best: Optimum, folder: Path) -> list[Path]:
     """Write how probable each dose is to be near the best and, where a benefit is stated, to have it; and the expected loss."""
     chances = {"near_best": best.near_best(), "expected_loss": best.expected_loss()}
@@ -132,6 +181,7 @@ def write_chances(best: Optimum, folder: Path) -> list[Path]:
     return written + [path for name, axes in drawn.items() for path in _write_figure(axes, folder, f"{name}-{best.column}")]
 
 
+@together
 def write_paths(found: OptimaByPath, folder: Path) -> list[Path]:
     """Write the best dose along each path, and the curves along them side by side."""
     axes = figures.curve_families({name: best.curves for name, best in found.optima.items()})
@@ -139,12 +189,14 @@ def write_paths(found: OptimaByPath, folder: Path) -> list[Path]:
     return [path, *_write_figure(axes, folder, f"curves-by-path-{found.column}")]
 
 
+@together
 def write_contrast(found: Contrast, folder: Path) -> list[Path]:
     """Write a contrast between two protocols, which name the files."""
     name = f"contrast-{found.label}"
     return [_write_table(found.table(), folder, name), *_write_figure(figures.contrasts(found), folder, name)]
 
 
+@together
 def write_prior_comparison(found: PriorComparison, folder: Path) -> list[Path]:
     """Write what moves with the priors: tables, and for each dose the curves and the best doses under every set."""
     tables = {"priors-verdicts": found.table(), "priors-effects": found.effects(), "priors-changes": found.changes()}
@@ -159,6 +211,7 @@ def write_prior_comparison(found: PriorComparison, folder: Path) -> list[Path]:
     return written
 
 
+@together
 def write_model_comparison(found: ModelComparison, odds: BayesFactors | None, folder: Path) -> list[Path]:
     """Write how models compare: tables, the differences in elpd, and the best doses in every model."""
     tables = {"models-elpd": found.elpd, "models-by-study": found.by_study, "models-pairs": found.pairs}
@@ -172,6 +225,7 @@ def write_model_comparison(found: ModelComparison, odds: BayesFactors | None, fo
     return written
 
 
+@together
 def write_surface(best: JointOptimum, folder: Path, trials: Trials) -> list[Path]:
     """Write the effect over two doses (mean, 95 % interval, whether trials were near, whether in the 95 % region of the best
     combination), the best combination, and the figure of both."""
@@ -187,6 +241,7 @@ def write_surface(best: JointOptimum, folder: Path, trials: Trials) -> list[Path
     ]
 
 
+@together
 def write_support(found: Support, folder: Path, trials: Trials) -> list[Path]:
     """Write which doses trials tried together: one line per dose, one per pair that goes together, one per pair of parameters that
     cannot be separated; and the figure of all pairs of doses of which numbers are printed."""
@@ -201,6 +256,7 @@ def write_support(found: Support, folder: Path, trials: Trials) -> list[Path]:
     return written + _write_figure(figures.support(found, trials.table), folder, "support")
 
 
+@together
 def write_within_across(found: WithinAcross, folder: Path) -> list[Path]:
     """Write the slopes within and across trials, their figure, and the fit that they come from."""
     name = f"within-across-{found.column}"
@@ -208,6 +264,7 @@ def write_within_across(found: WithinAcross, folder: Path) -> list[Path]:
     return [*written, found.fit.save(folder / f"{_plain(name)}.nc")]
 
 
+@together
 def write_average(
     average: Average, best: Optimum, table: pd.DataFrame, folder: Path, *, over: tuple[float, float] | None = None
 ) -> list[Path]:
@@ -224,6 +281,7 @@ def write_average(
     ]
 
 
+@together
 def write_check(found: Check, folder: Path) -> list[Path]:
     """Write every table of a check, and the figures: rows against what others predict, and the answers without each study."""
     written = [_write_table(table, folder, f"check-{name}") for name, table in found.tables.items()]

@@ -110,9 +110,10 @@ class Dose(Spec):
                 raise ValueError(
                     f"{self.column!r} is not a dose of the vocabulary: state its `reference` dose, at which priors are stated"
                 )
-            self._set(reference=known.reference)
+            self._set(reference=float(known.reference))
         if self.usual is None:
-            self._set(usual=known.usual if known else (self.reference / 10, self.reference * 5))
+            usual = known.usual if known else (self.reference / 10, self.reference * 5)
+            self._set(usual=tuple(map(float, usual)))  # as a file gives them: the text of a model is part of the key of its fits
         if not 0 < self.usual[0] < self.usual[1]:
             raise ValueError(f"usual is the range of doses in use, (low, high) with 0 < low < high, not {self.usual}")
         check_groupings(self.by)

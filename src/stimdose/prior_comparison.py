@@ -267,7 +267,9 @@ def compare_priors(
     if not isinstance(spec, Model):
         raise StimdoseError(f"what is compared is a Model with its trials, or a Fit, not {model!r}")
     if (base is None) == (trials is None):
-        raise StimdoseError("state the trials of a model" if base is None else "a fit has its own trials: leave them out")
+        raise StimdoseError(
+            "state the trials of a model" if base is None else "a fit has its own trials: after it come only sets=[...]"
+        )
     if reference not in (OWN, *named):
         raise StimdoseError(f"the reference is one of the sets {', '.join((OWN, *named))}, not {reference!r}")
     changes = {name: priors_of(one, spec) for name, one in named.items()}

@@ -129,10 +129,10 @@ def optimum(
     warn_of(found, is_told=True)
     show_upright(best.table(), f"Best {dose}; held: {best.curves.attrs['held'] or 'nothing'}", "optimum")
     if folder:
-        from .outputs import trials_shown, write_chances, write_optimum
+        from .outputs import trials_shown, write_optimum
 
         shown = trials_shown(found, dose, by=by, at=held)
-        say_written(write_optimum(best, folder, shown) + write_chances(best, folder))
+        say_written(write_optimum(best, folder, shown, chances=True))
 
 
 @questions.command(

@@ -1,5 +1,6 @@
 """read_trials: from a table as extracted to checked `Trials`, with everything that is computed on the way in the audit."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from .errors import TrialsError, nearest
 from .participants import fill_changes, fill_estimand
 from .protocol_classes import fill_classes
 from .scales import scale_of
-from .tables import Faults, cell_of, read_table, typed
+from .tables import Broken, Faults, cell_of, read_table, typed
 from .trials import REQUIRED, Missing, Trials, count, find_gaps
 
 Axis = Literal["burst", "carrier", "mean"]
@@ -35,6 +36,9 @@ KEY = (
     *DOSES,
 )
 """Two rows that agree in all of these are the same row twice."""
+
+FORMULA = re.compile(r"[=@]|[+-](?![\d.,\s]*$)")
+"""Text that spreadsheets take for a formula; numbers with a sign are none."""
 
 
 def read_trials(
@@ -71,7 +75,7 @@ def read_trials(
     spread_statements(cells, ledger)  # first: what a paper states holds for its other rows, and constants fill the rest
     _fill(cells, constants, ledger)
     fill_estimand(cells, ledger)
-    remarks = _names_to_doubt(cells)
+    remarks = [*_names_to_doubt(cells), *_formulas_to_doubt(cells)]
     _check_columns(cells, faults, required=("study",) if missing == "keep" else REQUIRED)
     table = typed(cells, faults)
     _derive_phase(table, phase_limits_days, ledger)
@@ -142,6 +146,19 @@ def _names_to_doubt(cells: pd.DataFrame) -> list[str]:
     for name in cells.columns.difference([*COLUMNS, "row"], sort=False):
         if close := nearest(name, [known for known in COLUMNS if known not in cells], cutoff=0.85):
             notes.append(f"column {name!r} is not in the vocabulary and passes through unchecked{close}")
+    return notes
+
+
+def _formulas_to_doubt(cells: pd.DataFrame) -> list[str]:
+    """A remark on each column of words in which a spreadsheet that opens our CSV files would see formulas."""
+    notes = []
+    for name in [name for name in cells.columns.drop("row") if name not in COLUMNS or not COLUMNS[name].is_numeric]:
+        texts = cells[name].map(lambda cell: isinstance(cell, str) and not isinstance(cell, Broken) and bool(FORMULA.match(cell)))
+        if rows := list(cells["row"][texts.astype(bool)]):
+            notes.append(
+                f"column {name!r} begins like a formula in {count(len(rows), 'row', 'rows')} (the first is row {rows[0]}): it is read and "
+                "written as text; where a spreadsheet opens CSV files written from this table, import the column as text"
+            )
     return notes
 
 

@@ -20,7 +20,7 @@ from .batches import Results
 from .diagnosis import Diagnosis, r_hats
 from .doses import dose_text
 from .engine import sample
-from .errors import ConvergenceWarning, FitError, ModelError, nearest
+from .errors import ConvergenceWarning, FitError, nearest
 from .grid import curve_draws, held_values, observed_range
 from .model import Model, as_table
 from .predictor import all_priors
@@ -369,9 +369,17 @@ def load_fit(path: str | Path) -> Fit:
     tree, trials = read_tree(path)
     try:
         model = model_from_toml(tree.attrs["model"])
+        _check_draws(tree["posterior"])
         return Fit(model, trials, tree, diagnose_tree(model, _rows_of(model, trials, tree), tree))
-    except (KeyError, ModelError) as error:
-        raise FitError(f"{path} does not hold what its model needs: {error}") from None
+    except Exception as error:  # whatever names, dimensions and types that are not those of a fit lead to
+        raise FitError(f"{path} does not hold what its model needs: {error}") from error
+
+
+def _check_draws(posterior: xr.DataTree) -> None:
+    """Raise ValueError for what cannot be draws."""
+    for name, draws in posterior.data_vars.items():
+        if draws.dims[:2] != ("chain", "draw") or draws.dtype.kind != "f" or not np.isfinite(draws.to_numpy()).all():
+            raise ValueError(f"{name} are not draws")
 
 
 def _rows_of(model: Model, trials: Trials, tree: xr.DataTree) -> Rows:

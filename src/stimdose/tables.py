@@ -3,10 +3,10 @@
 import csv
 import datetime
 import io
+import os
 import re
 import unicodedata
-import warnings
-import zipfile
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,27 +16,17 @@ import pandas as pd
 from .columns import COLUMNS, RESERVED
 from .doses import is_number, parse_dose, parse_number, parse_p, serial_trap, with_decimal_point
 from .errors import Problem, TrialsError
+from .workbooks import Broken, Percent, read_workbook
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "<NA>", "NaT")
 SEPARATORS = ",;\t"
-INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"))
-"""Spaces without width and marks of direction: two names that differ in these look the same."""
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+"""Spaces without width and marks of direction: two names that differ in these look the same, or stand in another order than they are read."""
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+"""Characters that are none of text: files and figures cannot hold some of them, and terminals obey others."""
 
 LARGEST_SMALL_DOSE = 400
 """A dose column whose usual range ends below this does not hold tens of thousands: there, these are dates."""
-
-
-class Broken(str):
-    """A cell that cannot be read, as text, with the rule it breaks; it becomes a fault of its row."""
-
-    def __new__(cls, text: object, rule: str):
-        cell = super().__new__(cls, text)
-        cell.rule = rule
-        return cell
-
-
-class Percent(float):
-    """A number that a spreadsheet shows as a percentage: stored 0.9, shown 90%."""
 
 
 def read_table(source: str | Path | pd.DataFrame, sheet: int | str = 0, decimal: str = ".") -> pd.DataFrame:
@@ -89,7 +79,7 @@ def _names(header: list, lines: list) -> list[str]:
 
 
 def _faults_of_form(header: list, names: list[str], lines: list) -> list[Problem]:
-    rules = {name: "this column stands more than once" for name in names if name and names.count(name) > 1}
+    rules = {name: "this column stands more than once" for name, times in Counter(names).items() if name and times > 1}
     ours = "stimdose adds a column of this name; rename yours, or read the table as extracted"
     rules |= dict.fromkeys((name for name in names if name in RESERVED), ours)
     rules |= {name: cell.rule for name, cell in zip(names, header, strict=True) if isinstance(cell, Broken)}
@@ -133,12 +123,12 @@ def _with_decimal_point(value: object) -> object:
 
 def _read_file(path: Path, sheet: int | str) -> tuple[list, list[tuple[int, list]]]:
     """Header, and the lines below it, each with its number in the file."""
-    if not path.is_file():
-        raise TrialsError(f"{path} is a folder, not a table" if path.is_dir() else f"there is no file {path}", [])
+    if not os.path.isfile(path):  # and not Path.is_file, which some names break
+        raise TrialsError(f"{path} is a folder, not a table" if os.path.isdir(path) else f"there is no file {path}", [])
     if path.suffix.lower() in (".xls", ".xlsb", ".ods"):
         raise TrialsError(f"{path} cannot be read as a table: save it as .xlsx or as CSV", [])
     try:
-        lines = _read_excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_text(path)
+        lines = read_workbook(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_text(path)
     except TrialsError:
         raise
     except Exception as error:  # the readers raise many kinds; each means that this is not a table
@@ -189,61 +179,6 @@ def _fit_of_header(text: str, separator: str) -> tuple[int, int]:
     return sum(str(cell_of(name)) in COLUMNS for name in header), len(header)
 
 
-def _read_excel(path: Path, sheet: int | str) -> list[tuple[int, list]]:
-    import openpyxl
-
-    with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # about formats and drop-down lists, which hold no data
-        book = openpyxl.load_workbook(file, data_only=True, read_only=True)
-        names = [page.title for page in book.worksheets]
-        if sheet not in names and sheet not in range(len(names)):
-            raise TrialsError(f"{path} has no sheet {sheet!r}; there are {', '.join(names)}", [])
-        name = sheet if sheet in names else names[sheet]
-        page = openpyxl.load_workbook(file)[name] if _has_formulas_or_merges(file) else None
-        book[name].reset_dimensions()  # some programs write wrong ones
-        lines = [
-            [_stored(cell, page, row, column) for column, cell in enumerate(cells, start=1)]
-            for row, cells in enumerate(book[name].iter_rows(), start=1)
-        ]
-    if page:
-        _break_merged(lines, page)
-    return list(enumerate(lines, start=1))
-
-
-def _has_formulas_or_merges(file) -> bool:
-    """Only these need the file read a second time, in full, which is slow."""
-    with zipfile.ZipFile(file) as parts:
-        return any(re.search(rb"<(?:\w+:)?(?:f|mergeCell)\b", parts.read(name)) for name in parts.namelist())
-
-
-def _stored(cell, page, row: int, column: int) -> object:
-    """The stored value of a cell; `page`, where there is one, holds the formulas."""
-    if cell.data_type == "e":
-        return Broken(cell.value, "is an error of the spreadsheet: mend its formula, or empty the cell")
-    if page and cell.value is None and cell.data_type != "str" and (formula := page.cell(row, column)).data_type == "f":
-        rule = "holds a formula without a stored value: open and save the file in the spreadsheet, or paste values"
-        return Broken(formula.value, rule)
-    if isinstance(cell.value, (int, float)) and not isinstance(cell.value, bool) and "%" in cell.number_format:
-        return Percent(cell.value)
-    return cell.value
-
-
-def _break_merged(lines: list[list], page) -> None:
-    """Whether the one value of merged cells is meant for each of them cannot be known."""
-    width = max(map(len, lines), default=0)
-    for merged in page.merged_cells.ranges:
-        first, *others = [
-            (row, column)
-            for row in range(merged.min_row, min(merged.max_row, len(lines)) + 1)
-            for column in range(merged.min_col, min(merged.max_col, width) + 1)
-        ] or [None]
-        if first and page.cell(*first).value is not None:
-            rule = f"lies under the merged cells {merged.coord}: unmerge them, and fill in each cell"
-            for row, column in others:
-                lines[row - 1] += [None] * (column - len(lines[row - 1]))
-                lines[row - 1][column - 1] = Broken("", rule)
-
-
 def cell_of(value: object) -> object:
     """A cell as text, alike for a CSV file, a spreadsheet and a frame; None if empty; a date stays one."""
     if isinstance(value, Broken):
@@ -259,6 +194,8 @@ def cell_of(value: object) -> object:
     if isinstance(value, (datetime.date, datetime.time)) and value is not pd.NaT:
         return value
     text = unicodedata.normalize("NFC", str(value).translate(INVISIBLE)).strip()
+    if odd := CONTROL.search(text):
+        return Broken(CONTROL.sub("\ufffd", text), f"holds the control character U+{ord(odd[0]):04X}: delete it")
     return None if value is None or text in MISSING_WORDS else text
 
 

@@ -26,7 +26,7 @@ class _Readable(ModelMetaclass):
 
     positional: tuple[str, ...]
 
-    def __call__(cls, *args: Any, **fields: Any) -> Any:
+    def __call__(cls, /, *args: Any, **fields: Any) -> Any:
         places = len(cls.positional)
         fields = dict(zip(cls.positional, args, strict=False)) | fields
         try:

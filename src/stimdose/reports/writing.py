@@ -10,7 +10,8 @@ from .. import figures
 from ..arguments import checked
 from ..errors import StimdoseError
 from ..files import write_text
-from ..manifest import METHODS, check_room, remove_report, write_manifest, write_table
+from ..folders import filling
+from ..manifest import METHODS, check_room, posterior_sha256, write_manifest, write_table
 from ..outputs import make_folder
 from ..sampling import Fit
 from . import answers, checklists, data, methods, model, page, robustness, tables
@@ -67,8 +68,13 @@ def report(
 
 def write(found: Findings, folder: Path) -> Path:
     """Write all files of a report, in place of those of an earlier one."""
+    with filling(folder, lambda: check_room(folder), fit=posterior_sha256(found.fit)) as stage:
+        html = _write(found, stage)
+    return folder / html.name
+
+
+def _write(found: Findings, folder: Path) -> Path:
     sections = with_file_names([make(found) for make in SECTIONS])
-    remove_report(folder)
     blocks = [block for section in sections for block in section.blocks]
     drawn = {block.name: _draw(block, make_folder(folder / "figures")) for block in blocks if isinstance(block, Figure)}
     images = {name: next(path for path in paths if path.suffix == f".{SHOWN}") for name, paths in drawn.items()}

@@ -1,0 +1,7 @@
+library(metafor)
+dat <- escalc(measure = "RR", ai = tpos, bi = tneg, ci = cpos, di = cneg, data = dat.bcg, slab = paste(author, year))
+res <- rma(yi, vi, data = dat)
+round(c(mean = coef(res)[[1]], se = res$se, tau = sqrt(res$tau2)), 2)
+print(predict(res), digits = 2)
+round(range(leave1out(res)$estimate), 2)
+write.csv(data.frame(study = paste(dat$author, dat$year), signif(dat[c("yi", "vi")], 5)), "bcg.csv", row.names = FALSE, quote = FALSE)
