@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow docs lint gallery bench bench-smoke bench-brms clean
+.PHONY: demo test test-slow docs lint check-wheel check-lowest check-newest gallery bench bench-smoke bench-brms clean
 
 demo: .venv/ready
 	$(BIN)/stimdose demo -o demo-output
@@ -23,6 +23,19 @@ docs: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The demo and the tests of the installed package, each in an environment of its own; LOWEST and NEWEST say which Python.
+LOWEST ?= python3.12
+NEWEST ?= python3.13
+
+check-wheel: .venv/ready
+	$(BIN)/python tests/environments.py wheel
+
+check-lowest: .venv/ready
+	$(BIN)/python tests/environments.py lowest --python $(LOWEST)
+
+check-newest: .venv/ready
+	$(BIN)/python tests/environments.py newest --python $(NEWEST)
 
 gallery: .venv/ready
 	$(BIN)/python docs/gallery/draw.py

@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trials.csv"
         table.to_csv(path, index=False)
-        command = [sys.executable, "-W", "ignore", "-c", FIT, str(path)]
+        command = [sys.executable, "-W", "ignore::UserWarning", "-c", FIT, str(path)]  # its convergence is shown below
         runs = 1 if asked.smoke else asked.runs
         seconds = [timed(subprocess.run, command, env=environment, check=True)[1] for _ in range(runs)]
     ess = fit.diagnosis.table[["ess_bulk", "ess_tail"]].min(axis=1)

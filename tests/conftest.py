@@ -16,6 +16,21 @@ from stimdose import cli
 
 matplotlib.use("Agg")
 
+CHECKOUT = Path(__file__).parents[1] / "src" / "stimdose"
+
+
+def pytest_configure():
+    """Tests of a checkout test that checkout; those of an sdist without sources, the installed package. No other runs in their place."""
+    found = Path(sd.__file__).resolve().parent
+    if CHECKOUT.is_dir() and found != CHECKOUT.resolve():
+        pytest.exit(f"these tests are of {CHECKOUT}, and Python finds {found}: pip install -e .", returncode=4)
+    if not CHECKOUT.is_dir() and not (found / "models").is_dir():  # where a wheel puts them
+        pytest.exit(f"these tests are of an installed wheel, and Python finds {found}", returncode=4)
+
+
+def pytest_report_header() -> str:
+    return f"stimdose: {Path(sd.__file__).parent}"
+
 
 def make_table(studies: int = 20, seed: int = 3) -> pd.DataFrame:
     """Trials with one or two rows, from a bell at 12 Hz and a gain with sessions; simulated here, not by the package."""

@@ -35,7 +35,7 @@ def test_replaced_effects_say_whether_the_shape_or_a_number_is_wrong(trials):
     assert [(problem.row, problem.value) for problem in caught.value.problems] == [(rows[0], "nan"), (rows[1], "inf")]
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # the fit is short: its file is the question
 def test_a_damaged_fit_of_a_batch_is_named_once(bell_fit, tmp_path):
     request = bell_fit.request(seed=1, draws=50, chains=1, most_draws=0)
     path = tmp_path / f"{request.key}.npz"

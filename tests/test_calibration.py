@@ -285,7 +285,7 @@ def test_a_mistake_in_the_density_is_seen(mistake, at, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # the example of the page is short
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     text = (Path(__file__).parents[1] / "docs" / "calibration.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)

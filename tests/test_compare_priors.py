@@ -272,7 +272,7 @@ def test_conflict_is_the_prior_predictive_tail(bcg_fit):
         priors = {"intercept": sd.Prior("normal", mu=m, sigma=s), "between_study": sd.Prior("halfnormal", sigma=1e-3)}
         model = bcg_fit.model.with_priors(priors)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", sd.ConvergenceWarning)
+            warnings.simplefilter("ignore", sd.ConvergenceWarning)  # the fit is short: its prior predictive is the question
             fit = sd.fit(model, read(bcg(), "logRR"), seed=1, draws=100, tune=200, progress=False)
         w = 1 / bcg()["variance"]
         mean = (w * bcg()["effect"]).sum() / w.sum()

@@ -78,7 +78,7 @@ def test_the_error_of_the_new_effect_follows_from_the_people(bell_fit):
     assert again.simulations.equals(found.simulations)
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # refits are short: their rows are the question
 def test_a_refit_has_the_new_trial(bell_fit):
     trials = designs._with_trial(bell_fit, AT | {"frequency_hz": 12.0, "sessions": 15.0}, 0.9, 0.2)
     table = trials.table
@@ -117,7 +117,7 @@ def test_all_that_is_wrong_is_said_at_once(bell_fit):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # refits are short: results count those that fail
 def test_reweighting_and_refitting_agree(bell_fit):
     how = {"se": 0.15, "at": AT, "simulations": 40, "seed": 3}
     weighed, fitted = (

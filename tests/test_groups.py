@@ -52,8 +52,10 @@ def test_two_hemispheres_have_two_best_frequencies(by_hemisphere):
 def test_a_single_bell_with_an_added_shift_by_hemisphere_finds_neither(hemispheres):
     model = sd.load_model("frequency-by-hemisphere")
     single = model.replace(dose=(sd.Dose(column="frequency_hz", shape="bell", priors={"peak": model.dose[0].priors["peak"]}),))
-    with warnings.catch_warnings():  # two peaks, between which chains rarely move, are an honest answer, too
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", sd.ConvergenceWarning
+        )  # two peaks, between which chains rarely move, are an honest answer, too
         fit = sd.fit(single, hemispheres, seed=2, progress=False)
     assert sd.optimum(fit, "frequency_hz").verdict in ("not identified", "did not converge")
 

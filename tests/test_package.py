@@ -1,11 +1,14 @@
 """The package as a whole: public names, the direction of imports, installation, the map."""
 
 import ast
-import importlib
+import datetime
+import importlib.metadata
 import os
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 import types
 import zipfile
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 import stimdose as sd
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "stimdose"
+SOURCE = Path(sd.__file__).parent
 ORDER = """
     errors files folders checklists columns scales protocol identities effects summaries doses workbooks tables audit arms estimates precision
     conversion
@@ -213,6 +216,7 @@ assert len(stimdose.load_dataset("stroke_therapy_hours")) == 303
 """
 
 
+@pytest.mark.skipif(not (ROOT / "src").is_dir(), reason="builds a wheel of the checkout, and there is none")
 def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
@@ -233,6 +237,16 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
 @pytest.mark.parametrize("name", sd.models().index)
 def test_shipped_models_are_named_as_their_files(name):
     assert (ROOT / "models" / f"{name}.toml").is_file()
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"^([\w-]+): *\"?([^\n\">]+)", citation, re.MULTILINE))
+    assert stated["version"] == project["version"] == sd.__version__ == importlib.metadata.version("stimdose")
+    assert f"## {sd.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert (stated["license"], stated["type"], stated["cff-version"]) == (project["license"], "software", "1.2.0")
+    assert datetime.date.fromisoformat(stated["date-released"])
 
 
 def test_dependencies_are_pinned_by_name_and_version_only():

@@ -42,7 +42,7 @@ def simulate(column: str, doses: np.ndarray, mean: np.ndarray, rng: np.random.Ge
 def fit_quietly(model: sd.Model, trials: sd.Trials, seed: int) -> sd.Fit:
     """Whether it converged is counted, not raised."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)
+        warnings.simplefilter("ignore", sd.ConvergenceWarning)  # whether it converged is counted
         return sd.fit(model, trials, seed=seed)
 
 

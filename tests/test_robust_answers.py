@@ -36,7 +36,7 @@ def test_it_is_checked(robust_fit):
     assert bool(found.fit_warning) == (not robust_fit.diagnosis.converged)
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # of short fits: results carry it
 def test_its_priors_are_compared(robust_fit):
     found = sd.compare_priors(robust_fit, sets=["sceptical"], seed=2, draws=250, tune=300, chains=2, most_draws=0)
     assert list(found.fits) == ["reference", "sceptical"]

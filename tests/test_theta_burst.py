@@ -99,7 +99,7 @@ def test_an_axis_is_a_fit_of_the_table_read_so(found):
     np.testing.assert_array_equal(carrier, sd.curve(own, "frequency_hz", grid=carrier["frequency_hz"]))
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # fits are short: that they are named is tested
 def test_frequencies_that_are_printed_stay_and_are_named_as_are_fits_that_did_not_converge():
     printed = table(0.5)
     printed.loc[3, "frequency_hz"] = 5

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ from .trials import Trials
 class Rule(NamedTuple):
     """Whether a value will do, and in words what will."""
 
-    holds: Callable[[object], bool]
+    holds: Callable[[Any], bool]
     words: str
 
     def or_none(self) -> "Rule":
@@ -69,7 +69,7 @@ def _instance(kind, words: str) -> Rule:
 def whole_from(least: int) -> Rule:
     """The rule of whole numbers."""
     return Rule(
-        lambda value: isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least,
+        lambda value: isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least),
         f"a whole number from {least}",
     )
 

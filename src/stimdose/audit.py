@@ -30,8 +30,9 @@ class Conversion(NamedTuple):
 class Ledger:
     """Collects the conversions of one table of cells."""
 
-    def __init__(self, cells: pd.DataFrame):
-        self.cells, self.lines = cells, []
+    def __init__(self, cells: pd.DataFrame) -> None:
+        self.cells = cells
+        self.lines: list[Conversion] = []
         self._read: dict[str, list] = {}  # columns of cells as lists: a frame gives single cells slowly
 
     def add(self, where, column: str, computed, formula: str, *, printed=(), assumption: str = "", source: str = "") -> None:

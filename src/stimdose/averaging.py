@@ -70,7 +70,7 @@ class Average:
         Raises StimdoseError where the models differ in their groups, or one lacks the dose.
         """
         self._check(column, by, at)
-        parts = []
+        parts: list[xr.DataArray] = []
         for fit in self.fits.values():
             source = "posterior" if group == "freed" and group not in fit.tree else group
             grid = parts[0][column].values if parts and not isinstance(at, xr.Dataset) else grid

@@ -84,7 +84,7 @@ class Calibration:
         by itself, `low` and `high` (position,)."""
         position = self.ranks["position"].transpose("simulation", "quantity").values
         points, (low, high) = uniformity.points_of(len(position)), uniformity.band(len(position), prob)
-        parts = {"difference": (("position", "quantity"), uniformity.ecdf(position) - points[:, None])}
+        parts: dict = {"difference": (("position", "quantity"), uniformity.ecdf(position) - points[:, None])}
         parts |= {"low": ("position", low - points), "high": ("position", high - points)}
         coords = {"position": points, "quantity": self.ranks["quantity"].values}
         return xr.Dataset(parts, coords, {"prob": prob, "simulations": len(position)})
@@ -254,7 +254,7 @@ def _rank(truth: float, draws: np.ndarray, rng: np.random.Generator) -> int:
 def quantities(model: Model, rows: Rows, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What is ranked but for the log-likelihood, (draws,) by name: population parameters, the best dose of every dose and group over the
     observed range, and the effect there."""
-    found = {}
+    found: dict = {}
     for name, draws in population(dataset(model, rows, values, (1, len(values["between_study"]))), model).items():
         found |= _by_level(str(name), draws.values[0], [draws[dim].values for dim in draws.dims[2:]])
     for dose in model.doses:
@@ -308,6 +308,6 @@ def _load(path: Path) -> dict:
 def _joined(found: list[dict]) -> xr.Dataset:
     """The results of all simulations."""
     both, one = ("rank", "position", "truth", "mean", "sd"), ("r_hat", "ess", "divergences", "draws")
-    parts = {name: (("simulation", "quantity"), np.array([each[name] for each in found])) for name in both}
+    parts: dict = {name: (("simulation", "quantity"), np.array([each[name] for each in found])) for name in both}
     parts |= {name: ("simulation", np.array([each[name] for each in found])) for name in one}
     return xr.Dataset(parts, {"simulation": np.arange(len(found)), "quantity": found[0]["quantity"]})

@@ -290,7 +290,7 @@ def shapes(
     if faults:
         raise StimdoseError("\n  - ".join(["priors of a shape:", *faults]) if len(faults) > 1 else faults[0])
     part = Dose(column=dose, shape=name)
-    say(f"{name}: {part.basis.when}\n\n{inspect.cleandoc(SHAPES[name].__doc__)}\n")
+    say(f"{name}: {part.basis.when}\n\n{inspect.getdoc(SHAPES[name])}\n")
     facts = {"zero at dose zero": part.basis.zero_at_zero, "can have its best dose inside a range": part.basis.can_peak}
     say("\n".join(f"{fact}: {'yes' if holds else 'no'}" for fact, holds in facts.items()))
     unit = COLUMNS[dose].unit

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,13 +104,25 @@ def compare_priors(
     from .prior_comparison import compare_priors as compare
 
     folder, asked = opt.folder(out), [name for item in sets or ["weak,sceptical"] for name in item.split(",")]
-    reading = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
+    reading: dict[str, Any] = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
     given = _fit_or_model(model, trials, outcome_sd, set_, where, **reading)
-    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
+    settings: dict[str, Any] = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "target_accept": target_accept,
+        "missing": missing,
+    }
     settings = settings if len(given) == 2 else {}
     warnings.simplefilter("ignore", ConvergenceWarning)  # the explanation says it
-    stated = {"reference": reference or OWN, "delta": delta, "seed": seed, "reweight": not refit, "progress": not quiet}
-    found = compare(*given, sets=asked, **stated, **settings)
+    stated: dict[str, Any] = {
+        "reference": reference or OWN,
+        "delta": delta,
+        "seed": seed,
+        "reweight": not refit,
+        "progress": not quiet,
+    }
+    found = compare(given[0], given[1] if len(given) == 2 else None, asked, **stated, **settings)
     say(found.explanation)
     warn_of(*found.fits.values(), is_told=True)
     _show_best(found.table(), "set")
@@ -157,7 +169,7 @@ def compare_models(
     from .model_comparison import compare_models as compare
 
     folder = opt.folder(out)
-    reading = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
+    reading: dict[str, Any] = {"unit": unit, "missing": missing, "delta": delta, "decimal": decimal, "sheet": sheet}
     given = {}
     for name in models:
         of = trials if Path(name).suffix != ".nc" else None
@@ -166,7 +178,13 @@ def compare_models(
         given[name if label in given else label] = (spec, *table)
     table = next((rest[0] for _, *rest in given.values() if rest), None)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the explanation says it
-    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "missing": missing}
+    settings: dict[str, Any] = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "target_accept": target_accept,
+        "missing": missing,
+    }
     specs = {name: spec for name, (spec, *_) in given.items()}
     found = compare(specs, table, delta=delta, seed=seed, progress=not quiet, **settings)
     odds = None

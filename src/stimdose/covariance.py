@@ -134,7 +134,7 @@ def blocks(table: pd.DataFrame, start: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     table: sorted by study, study s at rows start[s]:start[s + 1]. A study whose rows are independent has none.
     """
-    links, sizes, found = Links(table), np.diff(start), {}
+    links, sizes, found = Links(table), np.diff(start), dict[int, np.ndarray]()
     for at in links.sets:
         study = int(np.searchsorted(start, at[0], side="right")) - 1
         inside = at - start[study]

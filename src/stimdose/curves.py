@@ -84,7 +84,8 @@ def curve(
         if over is not None or grid is not None:
             raise StimdoseError(f"a path brings its own doses of {column}: leave out over and grid")
         grid = along
-    grid = dose_grid(*(observed if over is None else map(float, over)), size) if grid is None else np.asarray(grid, float)
+    low, high = observed if over is None else map(float, over)
+    grid = dose_grid(low, high, size) if grid is None else np.asarray(grid, float)
     doses = {column: grid} | {name: at[name] for name in at if name in [dose.column for dose in model.doses]}
     if wrong := [name for name, value in doses.items() if np.shape(value) not in ((), grid.shape)]:
         raise StimdoseError(f"{', '.join(wrong)} must be a number, or as many as the {len(grid)} doses of {column}")
@@ -94,7 +95,7 @@ def curve(
     new_study = NewStudy.drawn(model, rows, len(values["between_study"]), [seed, 4]) if kind == "new study" else None
     draws = curve_draws(model, rows, values, column, grid, by, held, new_study)
     source = fit.tree[group]
-    coords = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | (
+    coords: dict = {"chain": source["chain"].values, "draw": source["draw"].values, column: grid} | (
         {by: rows.levels[by]} if by else {}
     )
     coords["visited"] = (column, visited(fit, doses))

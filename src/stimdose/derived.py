@@ -3,6 +3,8 @@
 All functions take draws (chain, draw, dose[, group]), as `curve` gives them, whose attribute `dose` names the dose.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -32,7 +34,8 @@ def best_of(curves: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     curves = curves.transpose(*DRAWS, column, *([by] if by else []))
     stacked = curves.values.reshape(curves.sizes["chain"] * curves.sizes["draw"], curves.sizes[column], -1)
     like = curves.isel({column: 0}, drop=True)
-    return tuple(like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
+    dose, value = (like.copy(data=found.reshape(like.shape)) for found in best_dose(curves[column].values, stacked))
+    return dose, value
 
 
 def near_best(curves: xr.DataArray, delta: float) -> xr.DataArray:
@@ -46,7 +49,8 @@ def effective_dose(curves: xr.DataArray, share: float) -> xr.DataArray:
     gain, because their best dose is the low end."""
     column = curves.attrs["dose"]
     first, best = curves.isel({column: 0}, drop=True), curves.max(column)
-    return first_dose_reaching(curves, np.minimum(first + share * (best - first), best)).where(best > first)
+    level: Any = np.minimum(first + share * (best - first), best)  # a DataArray, as these are
+    return first_dose_reaching(curves, level).where(best > first)
 
 
 def first_dose_reaching(curves: xr.DataArray, level: xr.DataArray | float) -> xr.DataArray:

@@ -163,7 +163,7 @@ def design(
 
 def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: int, method: str) -> pd.DataFrame:
     """The candidates: dose, n, se (NaN where it follows from n). Raises StimdoseError with all that is wrong."""
-    faults = []
+    faults: list[str] = []
     if (n is None) == (se is None):
         faults.append("state either n, the people per arm, or se, the standard error of the new effect")
     if n is not None and fit.trials.measure != "SMD":
@@ -175,7 +175,7 @@ def _checked(fit: Fit, column: str, doses, n, se, at, prob: float, simulations: 
         lists[name] = values = [given] if isinstance(given, Real) else list(given) if isinstance(given, Iterable) else [given]
         lowest = 2 if name == "n" else 0
         if not values or not all(
-            isinstance(v, Real) and np.isfinite(v) and v >= lowest and (v > 0 or name == "doses") for v in values
+            isinstance(v, Real) and lowest <= float(v) < np.inf and (float(v) > 0 or name == "doses") for v in values
         ):
             faults.append(f"{name}: one or more {'whole numbers from 2' if name == 'n' else 'numbers above 0'}, not {given!r}")
     if fit.model.selection:

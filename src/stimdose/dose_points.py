@@ -81,7 +81,8 @@ def spread_of(column: str, table: pd.DataFrame) -> np.ndarray:
 def spread_ends(low: np.ndarray, high: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest dose (rows,) at which the effect of each row is evaluated."""
     ends = [(_over_people(mean, sd)[0][[0, -1]] if sd else (mean, top)) for mean, top, sd in zip(low, high, spread, strict=True)]
-    return tuple(np.array(ends, float).reshape(-1, 2).T)
+    low, high = np.array(ends, float).reshape(-1, 2).T
+    return low, high
 
 
 def _over_interval(log_low: float, log_high: float, prior: Prior) -> tuple[np.ndarray, np.ndarray]:

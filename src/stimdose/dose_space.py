@@ -4,7 +4,7 @@ Doses are compared by their logarithms, so that units change nothing.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,7 +218,7 @@ def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) ->
         remarks.append(
             f"{rows_in_words(complete)} print all of {_and(inflation.index)}, too few to say what follows from them together"
         )
-    is_fit = isinstance(source, Fit)
+    fit = source if isinstance(source, Fit) else None
     return Support(
         region,
         r,
@@ -227,9 +227,9 @@ def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) ->
         condition,
         complete,
         pairs,
-        _inseparable(source, entangled) if is_fit else pd.DataFrame(columns=PARAMETERS),
+        _inseparable(fit, entangled) if fit else pd.DataFrame(columns=PARAMETERS),
         tuple((own, rival.column) for own in _own(source) for rival in confounders(source, own) if not rival.in_model),
-        f"Warning: the fit {source.diagnosis.message}." if is_fit and not source.diagnosis.converged else "",
+        f"Warning: the fit {fit.diagnosis.message}." if fit and not fit.diagnosis.converged else "",
         tuple(remarks),
     )
 
@@ -255,7 +255,7 @@ def _parameters(fit: Fit, group: str) -> dict[tuple[str, str], np.ndarray]:
     """Draws (draws,) of the parameters of every dose, of the population and of its groups, by dose and name; of non-linear ones the
     logarithms."""
     values, found = fit.values(group), {}
-    own = [
+    own: list[tuple[str, str, Callable, tuple[str, ...]]] = [
         (part.column, name, np.asarray, part.groups) for part in fit.model.dose for name in part.coefficients if part.basis.named
     ]
     own += [(dose.column, name, np.log, dose.nonlinear_groups) for dose in fit.model.doses for name in dose.nonlinear]

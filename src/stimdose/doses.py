@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+from typing import Any
 
 _NUMBER = r"((?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)"
 _SIGNED = re.compile(rf"[+-]?{_NUMBER}", re.ASCII | re.IGNORECASE)
@@ -133,7 +134,7 @@ def _date(cell: object) -> tuple[int, int, int | None] | None:
     match = next(filter(None, (pattern.fullmatch(_plain(cell)) for pattern in _DATES)), None)
     if match is None:
         return None
-    found = {"year": None} | match.groupdict()
+    found: dict[str, Any] = {"year": None} | match.groupdict()
     month = _MONTHS.get(found["month"].lower()) or int(found["month"])
     return int(found["day"]) % 100, month, found["year"] and int(found["year"])  # Dec-2015 as Dec-15
 

@@ -1,6 +1,7 @@
 """The dose slope within trials beside the slope across trials: do they differ (ecological bias)?"""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -124,7 +125,7 @@ def within_across(
     *,
     delta: float | None = None,
     difference: Prior = DIFFERENCE,
-    missing: str = "error",
+    missing: Literal["error", "drop"] = "error",
     seed: int | None = None,
     **settings,
 ) -> WithinAcross:

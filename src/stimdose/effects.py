@@ -6,11 +6,16 @@ correlation of two measurements of the same people. Ranges are not checked: a mi
 defined, gives NaN in its row and leaves the others alone. ValueError is raised for an unknown option only.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.special import gammaln, stdtrit
 
+type Numbers = Any
+"""A number, or an array or Series of numbers, row by row."""
 
-def _positive(x):
+
+def _positive(x: Numbers) -> Numbers:
     """x where it is above zero, else NaN."""
     return x * np.where(np.asarray(x) > 0, 1.0, np.nan)
 
@@ -18,12 +23,12 @@ def _positive(x):
 # Variances of one arm, the terms that comparisons with a shared control have in common
 
 
-def mean_variance(sd, n):
+def mean_variance(sd: Numbers, n: Numbers) -> Numbers:
     """Sampling variance sd^2 / n of a mean, in squared units of the outcome."""
     return sd**2 / n
 
 
-def log_mean_variance(mean, sd, n):
+def log_mean_variance(mean: Numbers, sd: Numbers, n: Numbers) -> Numbers:
     """Sampling variance sd^2 / (n mean^2) of the logarithm of a mean; NaN unless the mean is above zero.
 
     Delta method: Hedges, Gurevitch and Curtis 1999.
@@ -31,17 +36,17 @@ def log_mean_variance(mean, sd, n):
     return mean_variance(sd / _positive(mean), n)
 
 
-def log_odds_variance(events, n):
+def log_odds_variance(events: Numbers, n: Numbers) -> Numbers:
     """Sampling variance 1/events + 1/(n - events) of log odds (Woolf 1955); NaN where a cell is zero: correct the cells first."""
     return 1 / _positive(events) + 1 / _positive(n - events)
 
 
-def log_risk_variance(events, n):
+def log_risk_variance(events: Numbers, n: Numbers) -> Numbers:
     """Sampling variance 1/events - 1/n of a log risk (Katz and colleagues 1978); NaN without events: correct the cells first."""
     return 1 / _positive(events) - 1 / n
 
 
-def difference(effect_1, variance_1, effect_2, variance_2):
+def difference(effect_1: Numbers, variance_1: Numbers, effect_2: Numbers, variance_2: Numbers) -> tuple[Numbers, Numbers]:
     """Effect 1 minus effect 2 of independent groups, and the sum of their variances.
 
     With a within-group change of each arm (`mean_change`, `standardised_mean_change`, `log_ratio_of_means_change`) this is the
@@ -54,12 +59,14 @@ def difference(effect_1, variance_1, effect_2, variance_2):
 # Two groups, continuous outcome
 
 
-def mean_difference(mean_1, sd_1, n_1, mean_2, sd_2, n_2):
+def mean_difference(
+    mean_1: Numbers, sd_1: Numbers, n_1: Numbers, mean_2: Numbers, sd_2: Numbers, n_2: Numbers
+) -> tuple[Numbers, Numbers]:
     """Mean of group 1 minus mean of group 2, and its variance sd1^2/n1 + sd2^2/n2 (variances not pooled)."""
     return difference(mean_1, mean_variance(sd_1, n_1), mean_2, mean_variance(sd_2, n_2))
 
 
-def hedges_correction(degrees_of_freedom):
+def hedges_correction(degrees_of_freedom: Numbers) -> Numbers:
     """Exact small-sample correction J(m) = Gamma(m/2) / (sqrt(m/2) Gamma((m-1)/2)) of a standardised difference (Hedges 1981).
 
     NaN unless m is above 1: with fewer people the expected value of a standardised difference does not exist.
@@ -69,12 +76,12 @@ def hedges_correction(degrees_of_freedom):
     return np.exp(gammaln(m / 2) - gammaln((m - 1) / 2)) / np.sqrt(m / 2)
 
 
-def pooled_sd(sd_1, n_1, sd_2, n_2):
+def pooled_sd(sd_1: Numbers, n_1: Numbers, sd_2: Numbers, n_2: Numbers) -> Numbers:
     """SD within groups, sqrt(((n1 - 1) sd1^2 + (n2 - 1) sd2^2) / (n1 + n2 - 2))."""
     return np.sqrt(((n_1 - 1) * sd_1**2 + (n_2 - 1) * sd_2**2) / (n_1 + n_2 - 2))
 
 
-def smd_variance(effect, n_1, n_2):
+def smd_variance(effect: Numbers, n_1: Numbers, n_2: Numbers) -> Numbers:
     """Large-sample variance 1/n1 + 1/n2 + effect^2 / (2 (n1 + n2)) of a standardised mean difference, at any effect.
 
     Hedges and Olkin 1985. The effect may be the estimate of the trial, or one known from elsewhere.
@@ -82,7 +89,9 @@ def smd_variance(effect, n_1, n_2):
     return 1 / n_1 + 1 / n_2 + effect**2 / (2 * (n_1 + n_2))
 
 
-def standardised_mean_difference(mean_1, sd_1, n_1, mean_2, sd_2, n_2, variance="large-sample"):
+def standardised_mean_difference(
+    mean_1: Numbers, sd_1: Numbers, n_1: Numbers, mean_2: Numbers, sd_2: Numbers, n_2: Numbers, variance: str = "large-sample"
+) -> tuple[Numbers, Numbers]:
     """Hedges g = J(m) (mean1 - mean2) / pooled SD with m = n1 + n2 - 2, in standard deviations, and its variance:
 
     - "large-sample": `smd_variance` at g (Hedges and Olkin 1985);
@@ -107,7 +116,9 @@ def standardised_mean_difference(mean_1, sd_1, n_1, mean_2, sd_2, n_2, variance=
     raise ValueError(f"variance must be 'large-sample', 'unbiased' or 'average', not {variance!r}")
 
 
-def log_ratio_of_means(mean_1, sd_1, n_1, mean_2, sd_2, n_2):
+def log_ratio_of_means(
+    mean_1: Numbers, sd_1: Numbers, n_1: Numbers, mean_2: Numbers, sd_2: Numbers, n_2: Numbers
+) -> tuple[Numbers, Numbers]:
     """log(mean1 / mean2), and its variance sd1^2/(n1 mean1^2) + sd2^2/(n2 mean2^2); NaN unless both means are above zero.
 
     Hedges, Gurevitch and Curtis 1999: first order, without the small-sample terms of Lajeunesse 2015 that metafor adds since
@@ -124,7 +135,9 @@ def log_ratio_of_means(mean_1, sd_1, n_1, mean_2, sd_2, n_2):
 # Two groups, counts of events
 
 
-def continuity_corrected(events_1, n_1, events_2, n_2):
+def continuity_corrected(
+    events_1: Numbers, n_1: Numbers, events_2: Numbers, n_2: Numbers
+) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """(events1, n1, events2, n2) with 0.5 added to all four cells of a row in which any cell is zero, and to no other row.
 
     The cells are events and people without one, so each n of such a row grows by 1. Gart and Zweifel 1967.
@@ -134,7 +147,7 @@ def continuity_corrected(events_1, n_1, events_2, n_2):
     return events_1 + half, n_1 + 2 * half, events_2 + half, n_2 + 2 * half
 
 
-def log_odds_ratio(events_1, n_1, events_2, n_2):
+def log_odds_ratio(events_1: Numbers, n_1: Numbers, events_2: Numbers, n_2: Numbers) -> tuple[Numbers, Numbers]:
     """log of (odds of an event in group 1 / odds in group 2), and the sum of 1/cell over the four cells (Woolf 1955).
 
     Rows with a zero cell go through `continuity_corrected`. So do rows in which neither arm, or everybody, has an event: their
@@ -150,7 +163,7 @@ def log_odds_ratio(events_1, n_1, events_2, n_2):
     )
 
 
-def log_risk_ratio(events_1, n_1, events_2, n_2):
+def log_risk_ratio(events_1: Numbers, n_1: Numbers, events_2: Numbers, n_2: Numbers) -> tuple[Numbers, Numbers]:
     """log of (risk of an event in group 1 / risk in group 2), and its variance 1/events1 - 1/n1 + 1/events2 - 1/n2.
 
     Katz and colleagues 1978. Rows with a zero cell go through `continuity_corrected`. So do rows in which nobody has an event
@@ -169,13 +182,13 @@ def log_risk_ratio(events_1, n_1, events_2, n_2):
 # One group, before and after
 
 
-def change_sd(sd_before, sd_after, r):
+def change_sd(sd_before: Numbers, sd_after: Numbers, r: Numbers) -> Numbers:
     """SD of the change, sqrt(sd_before^2 + sd_after^2 - 2 r sd_before sd_after) (Cochrane Handbook 6.5.2.8)."""
     # the same sum, written so that it cannot round below zero at r = 1
     return np.sqrt((sd_after - sd_before) ** 2 + 2 * (1 - r) * sd_before * sd_after)
 
 
-def change_correlation(sd_before, sd_after, sd_change):
+def change_correlation(sd_before: Numbers, sd_after: Numbers, sd_change: Numbers) -> Numbers:
     """Correlation behind three printed SDs, (sd_before^2 + sd_after^2 - sd_change^2) / (2 sd_before sd_after).
 
     Cochrane Handbook 6.5.2.8. Outside -1 to 1 the three SDs cannot belong together.
@@ -183,7 +196,9 @@ def change_correlation(sd_before, sd_after, sd_change):
     return (sd_before**2 + sd_after**2 - sd_change**2) / (2 * sd_before * sd_after)
 
 
-def mean_change(mean_before, sd_before, mean_after, sd_after, n, r):
+def mean_change(
+    mean_before: Numbers, sd_before: Numbers, mean_after: Numbers, sd_after: Numbers, n: Numbers, r: Numbers
+) -> tuple[Numbers, Numbers]:
     """mean_after - mean_before in units of the outcome, and its variance change_sd^2 / n.
 
     MC of metafor, which takes the measurement after as its group 1.
@@ -191,7 +206,7 @@ def mean_change(mean_before, sd_before, mean_after, sd_after, n, r):
     return mean_after - mean_before, mean_variance(change_sd(sd_before, sd_after, r), n)
 
 
-def standardised_change(change, sd, n, r=None):
+def standardised_change(change: Numbers, sd: Numbers, n: Numbers, r: Numbers | None = None) -> tuple[Numbers, Numbers]:
     """g = J(n - 1) change / sd from a printed mean change, in standard deviations, and its large-sample variance.
 
     Without r, sd is the SD of the change and the variance 1/n + g^2/(2n) (Gibbons, Hedeker and Davis 1993). With r, sd is the
@@ -202,7 +217,15 @@ def standardised_change(change, sd, n, r=None):
     return g, (1 if r is None else 2 * (1 - r)) / n + g**2 / (2 * n)
 
 
-def standardised_mean_change(mean_before, sd_before, mean_after, sd_after, n, r, standardiser="change"):
+def standardised_mean_change(
+    mean_before: Numbers,
+    sd_before: Numbers,
+    mean_after: Numbers,
+    sd_after: Numbers,
+    n: Numbers,
+    r: Numbers,
+    standardiser: str = "change",
+) -> tuple[Numbers, Numbers]:
     """`standardised_change` of mean_after - mean_before, in SDs of the change ("change") or SDs at baseline ("baseline").
 
     r belongs to the sample: with one borrowed from elsewhere SMCC carries its error in the effect too, SMCR in the variance only.
@@ -216,7 +239,9 @@ def standardised_mean_change(mean_before, sd_before, mean_after, sd_after, n, r,
     raise ValueError(f"standardiser must be 'change' or 'baseline', not {standardiser!r}")
 
 
-def log_ratio_of_means_change(mean_before, sd_before, mean_after, sd_after, n, r):
+def log_ratio_of_means_change(
+    mean_before: Numbers, sd_before: Numbers, mean_after: Numbers, sd_after: Numbers, n: Numbers, r: Numbers
+) -> tuple[Numbers, Numbers]:
     """log(mean_after / mean_before), and its variance (b^2 + a^2 - 2 r b a) / n with b, a = sd / mean before and after.
 
     Lajeunesse 2011, first order; ROMC of metafor before its version 5. NaN unless both means are above zero.
@@ -228,7 +253,9 @@ def log_ratio_of_means_change(mean_before, sd_before, mean_after, sd_after, n, r
 # Crossover: the same n people under both conditions
 
 
-def paired_difference(mean_1, sd_1, mean_2, sd_2, n, r):
+def paired_difference(
+    mean_1: Numbers, sd_1: Numbers, mean_2: Numbers, sd_2: Numbers, n: Numbers, r: Numbers
+) -> tuple[Numbers, Numbers]:
     """mean_1 - mean_2 of the same n people, and its variance (sd1^2 + sd2^2 - 2 r sd1 sd2) / n.
 
     Cochrane Handbook 23.2.7 (16.4.6 in version 5.1). No allowance for an effect of the period.
@@ -236,7 +263,9 @@ def paired_difference(mean_1, sd_1, mean_2, sd_2, n, r):
     return mean_change(mean_2, sd_2, mean_1, sd_1, n, r)
 
 
-def standardised_paired_difference(mean_1, sd_1, mean_2, sd_2, n, r):
+def standardised_paired_difference(
+    mean_1: Numbers, sd_1: Numbers, mean_2: Numbers, sd_2: Numbers, n: Numbers, r: Numbers
+) -> tuple[Numbers, Numbers]:
     """d = (mean_1 - mean_2) / sqrt((sd1^2 + sd2^2) / 2) of the same n people, and its variance (1/n + d^2/(2n)) 2 (1 - r).
 
     Exactly as in Cochrane Handbook 23.2.7 (16.4.6 in version 5.1), hence without a small-sample correction. The second term,
@@ -250,7 +279,7 @@ def standardised_paired_difference(mean_1, sd_1, mean_2, sd_2, n, r):
 # Clusters, intervals
 
 
-def design_effect(cluster_size, icc):
+def design_effect(cluster_size: Numbers, icc: Numbers) -> Numbers:
     """How many times larger clusters make a variance, 1 + (cluster_size - 1) icc.
 
     cluster_size is the mean number of people in a cluster, icc their intracluster correlation. Cochrane Handbook 23.1.4.
@@ -258,7 +287,7 @@ def design_effect(cluster_size, icc):
     return 1 + (cluster_size - 1) * icc
 
 
-def effective_n(n, cluster_size, icc):
+def effective_n(n: Numbers, cluster_size: Numbers, icc: Numbers) -> Numbers:
     """People that carry the same information without clustering, n / `design_effect`. Events shrink by the same factor.
 
     Cochrane Handbook 23.1.4.
@@ -266,13 +295,13 @@ def effective_n(n, cluster_size, icc):
     return n / design_effect(cluster_size, icc)
 
 
-def critical_value(outside, degrees_of_freedom=np.inf):
+def critical_value(outside: Numbers, degrees_of_freedom: Numbers = np.inf) -> Numbers:
     """The number that |t| exceeds with probability `outside`; of the normal distribution unless degrees of freedom are given."""
     above, m = np.asarray(outside, float) / 2, np.asarray(degrees_of_freedom, float)
     return np.where((above == 0) & (m > 0), np.inf, 0 - stdtrit(m, above))[()]  # stdtrit has the wrong sign at 0
 
 
-def se_from_interval(low, high, level=0.95, degrees_of_freedom=np.inf):
+def se_from_interval(low: Numbers, high: Numbers, level: Numbers = 0.95, degrees_of_freedom: Numbers = np.inf) -> Numbers:
     """Standard error (high - low) / (2 critical value) behind a symmetric confidence interval of the given level.
 
     Normal, or t with the degrees of freedom given (Cochrane Handbook 6.3.1 and 6.5.2.3).
@@ -280,7 +309,7 @@ def se_from_interval(low, high, level=0.95, degrees_of_freedom=np.inf):
     return (high - low) / (2 * critical_value(1 - np.asarray(level, float), degrees_of_freedom))
 
 
-def interval_from_se(effect, se, level=0.95):
+def interval_from_se(effect: Numbers, se: Numbers, level: Numbers = 0.95) -> tuple[Numbers, Numbers]:
     """Normal confidence limits (low, high) of an effect."""
     half = critical_value(1 - np.asarray(level, float)) * np.asarray(se)
     return effect - half, effect + half

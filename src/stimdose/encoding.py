@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class _Registers:
         self.combined: dict[str, np.ndarray] = {}
 
     def sample(
-        self, name: str, family: str, first: float = 0.0, second: float = 1.0, third: float = 0.0, size: int | None = None
+        self, name: str, family: str, first: float = 0.0, second: float = 1.0, third: float = 0.0, *, size: int | None = None
     ) -> np.ndarray:
         """Registers (size,) of a sampled variable, or its one register ()."""
         begin = len(self.priors)
@@ -70,7 +71,7 @@ class _Registers:
         self.sampled[name] = np.array(begin) if size is None else np.arange(begin, begin + size)
         return self.sampled[name]
 
-    def group(self, bases: np.ndarray, spread: int, normals: np.ndarray) -> np.ndarray:
+    def group(self, bases: np.ndarray, spread: Any, normals: np.ndarray) -> np.ndarray:
         """Registers of parameters by group, base * exp(spread * normal)."""
         begin = len(self.priors) + len(self.products)
         self.products += [(base, spread, normal) for base, normal in zip(bases, normals, strict=True)]
@@ -159,7 +160,8 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     moving = [system[k] for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: NOWHERE}
     study, numbers, by = study_effects(model, rows), np.empty(0, int), model.between_study_by
-    spread, slopes = [slots.get(name) for _, name in study.values()], [place[column_of] for column_of, _ in study.values()]
+    slopes = [place[column_of] for column_of, _ in study.values()]
+    spread: list[Any] = [slots.get(name) for _, name in study.values()]
     own_spread, levels, of_levels = numbers, Levels(numbers, numbers, numbers), []
     if rows.has_levels:
         levels = Levels(
@@ -205,10 +207,10 @@ def _likelihood(model: Model, rows: Rows, registers: _Registers, log_doses: dict
     return likelihood, _moving(doses, rows, registers, log_doses, columns, row_group), levels
 
 
-def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+def _sources(model: Model, doses: list[str]) -> dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]]:
     """Of every coefficient whose column moves, by posterior variable: dose and column, the same of the dose that multiplies it, and the
     groupings over which it varies."""
-    found = {}
+    found: dict[str, tuple[tuple[int | None, ...], tuple[str, ...]]] = {}
     for part in (part for part in model.dose if part.column in doses):
         own, other = doses.index(part.column), doses.index(part.times.column) if part.times else NOWHERE
         for name, (j, k) in part.columns.items():

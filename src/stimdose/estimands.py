@@ -46,7 +46,7 @@ class Estimand:
     @cached_property
     def log_best(self) -> xr.DataArray:
         """Draws of the logarithm of the best dose; of the dose itself where the range starts at 0."""
-        return np.log(self.optimum.dose) if self.is_log else self.optimum.dose
+        return self.optimum.dose.copy(data=np.log(self.optimum.dose)) if self.is_log else self.optimum.dose
 
 
 def reference_doses(fit: Fit, column: str) -> np.ndarray:

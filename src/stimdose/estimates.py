@@ -263,10 +263,11 @@ def shortfall(table: pd.DataFrame, arms: pd.DataFrame) -> pd.Series:
         ]
         if score in ("change", "final"):
             fitting = [route for route in fitting if route.score in (None, score)]
-        missing = [[name for name in route.inputs if pd.isna(arms[name].iloc[k])] for route in fitting]
+        missing: list[list[str]] = [[name for name in route.inputs if pd.isna(arms[name].iloc[k])] for route in fitting]
         given = ", ".join(name for name in printed if pd.notna(table[name].iloc[k]))
         kind = f"{measure} of {score} scores" if score in ("change", "final") else measure
-        wanting = f", for want of {', '.join(min(missing, key=len))}" if missing and min(missing, key=len) else ""
+        least = min(missing, key=len, default=[])
+        wanting = f", for want of {', '.join(least)}" if least else ""
         words.iloc[k] = f"is empty: the arms print {given}, which does not give {kind} in a {design} row{wanting}"
     return words
 

@@ -23,7 +23,7 @@ def observed_range(rows: Rows, column: str) -> tuple[float, float]:
     found = np.concatenate(bounds)
     if not len(found) and rows.imputation:  # nothing is printed, and the prior was stated
         (prior,) = (part.prior for part in rows.imputation.parts if part.column == column)
-        return tuple(map(float, prior.distribution.ppf([0.025, 0.975])))
+        return float(prior.distribution.ppf(0.025)), float(prior.distribution.ppf(0.975))
     return (float(found.min()), float(found.max())) if len(found) else (float(points.values.min()), float(points.values.max()))
 
 

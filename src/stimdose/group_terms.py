@@ -3,7 +3,9 @@
 import itertools
 from collections.abc import Iterable
 
-By = str | tuple[str, ...] | None
+from .validity import Several
+
+By = str | Several[str] | None
 """Columns whose groups have parameters of their own, each a deviation that is added: "phase"; ("phase", "site"); "phase:site", every
 combination of the two; "phase*site", short for ("phase", "site", "phase:site"), as in R."""
 
@@ -29,7 +31,7 @@ def check_groupings(by: By) -> None:
 
 def check_same_order(names: Iterable[str]) -> None:
     """Raises ValueError for combinations of the same columns in another order, which would be two groupings of the same groups."""
-    seen = {}
+    seen: dict[frozenset, str] = {}
     for name in names:
         if (first := seen.setdefault(frozenset(name.split(":")), name)) != name:
             raise ValueError(f"{first} and {name} are the same groups: name them in one order")

@@ -83,7 +83,7 @@ class _Doses:
     """The doses of a table, filled by rules. The bits of `rests` say on which printed columns, or assumption, a value rests."""
 
     def __init__(self, table: pd.DataFrame):
-        faults = []
+        faults: list[str] = []
 
         def read(name: str) -> np.ndarray:
             cells = table.get(name, pd.Series(np.nan, table.index))
@@ -138,9 +138,11 @@ class _Doses:
 
     def assume_standards(self, axis: str) -> None:
         """Fill iTBS, cTBS and QPS by their standard patterns; lengths only where no other train or pause is printed."""
-        for name in filter(standard_pattern, set(self.modality)):
+        for name in set(self.modality):
+            if not (known := standard_pattern(name)):
+                continue
             rows = standard = self.modality == name
-            self.assumption[rows], pattern = standard_pattern(name)
+            self.assumption[rows], pattern = known
             timing = (pattern.train_s, pattern.interval_s, pattern.trains, pattern.on_time_s)
             for column, value in zip(("train_s", "intertrain_s", "trains", "on_time_s"), timing, strict=True):
                 standard = standard & (~self.printed[column] | (self.values[column] == value))
@@ -208,13 +210,14 @@ def contradictions(table: pd.DataFrame, tolerance: float = TOLERANCE, tbs_freque
     if not 0 <= tolerance < np.inf:
         raise StimdoseError(f"the tolerance is a share such as 0.05, not {tolerance!r}")
     doses = _Doses(table).close()
-    values, found = doses.values, [[] for _ in range(len(table))]
+    values = doses.values
+    found: list[list[Contradiction]] = [[] for _ in range(len(table))]
 
-    def report(bad: np.ndarray, rests: np.ndarray, message: Callable[[int], str]) -> None:
-        for i in np.flatnonzero(bad):
+    def report(bad: np.ndarray, rests: np.ndarray, message: str | Callable[[int], str]) -> None:
+        for i in map(int, np.flatnonzero(bad)):
             columns = tuple(name for name, bit in BIT.items() if rests[i] & bit)
             if not any(set(columns) <= set(fault.columns) for fault in found[i]):  # one fault, one report
-                found[i].append(Contradiction(int(i), columns, message(i)))
+                found[i].append(Contradiction(i, columns, message if isinstance(message, str) else message(i)))
 
     @np.errstate(all="ignore")
     def compare(column: str, rests: np.ndarray, rows: np.ndarray | bool, low: np.ndarray, high: np.ndarray, what: str) -> None:
@@ -233,10 +236,11 @@ def contradictions(table: pd.DataFrame, tolerance: float = TOLERANCE, tbs_freque
     for name, bit in BIT.items():
         compare(name, doses.rests[name] | bit, True, doses.low[name], doses.high[name], "its printed interval")
     for name in filter(standard_pattern, set(doses.modality)):
-        hertz = {axis: frequency(standard_pattern(name)[1], axis) for axis in AXES}
-        near = {axis: np.abs(values["frequency_hz"] / hertz[axis] - 1) <= tolerance for axis in AXES}
+        hertz: dict[str, float] = {axis: frequency(name, axis) for axis in AXES}
+        near: dict[str, np.ndarray] = {axis: np.abs(values["frequency_hz"] / hertz[axis] - 1) <= tolerance for axis in AXES}
         for axis in AXES:
             text = f"frequency_hz is {hertz[axis]:g}, the {axis} frequency of {name}, but the axis is {tbs_frequency}"
             bad = (doses.modality == name) & near[axis] & ~near[tbs_frequency]
-            report(bad, doses.rests["frequency_hz"], lambda i, text=text, own=hertz[tbs_frequency]: f"{text}: {own:g} Hz")
+            text += f": {hertz[tbs_frequency]:g} Hz"
+            report(bad, doses.rests["frequency_hz"], text)
     return [fault for row in found for fault in row]

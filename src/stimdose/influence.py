@@ -87,8 +87,8 @@ def answers(fit: Fit, column: str, delta: float) -> Answers:
     """What a fit says of a dose, in each of the groups that it varies over."""
     by = fit.model.shown_by(column)
     groups = ("posterior", "prior", *(["freed"] if "freed" in fit.tree else []))
-    curves = [curve(fit, column, by=by, size=SIZE, group=group) for group in groups]
-    return Answers(fit, column, by, *curves[:2], curves[2] if len(curves) > 2 else None, confounders(fit, column), delta)
+    whole, prior, *freed = (curve(fit, column, by=by, size=SIZE, group=group) for group in groups)
+    return Answers(fit, column, by, whole, prior, freed[0] if freed else None, confounders(fit, column), delta)
 
 
 def mean_change(fit: Fit, number: int, means: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:

@@ -97,7 +97,7 @@ class JointOptimum:
         """The best dose of one when the other is held, at={"frequency_hz": 10}: an `Optimum` with a verdict of its own, from the
         surface, which is interpolated between doses of the grid."""
         if len(at) != 1:
-            raise StimdoseError(f"one dose is held, and the other follows: give one of {', '.join(self.doses)}")
+            raise StimdoseError(f"one dose is held, and the other follows: give one of {', '.join(map(str, self.doses))}")
         ((held, dose),) = at.items()
         other, grid = self._other(held), self.surface[held].values
         if not arguments.is_number(dose):
@@ -175,8 +175,8 @@ class JointOptimum:
 
     def _other(self, name: str) -> str:
         if name not in list(self.doses):
-            raise StimdoseError(f"the surface is of {' and '.join(self.doses)}, not of {name!r}")
-        return next(other for other in self.doses if other != name)
+            raise StimdoseError(f"the surface is of {' and '.join(map(str, self.doses))}, not of {name!r}")
+        return next(str(other) for other in self.doses if other != name)
 
 
 @checked(**RULES, size=arguments.SIZES)

@@ -96,7 +96,8 @@ def _tried_ends(tried: np.ndarray, axis: int, best_other: np.ndarray) -> tuple[t
     middle = np.searchsorted(np.cumsum(best_other), best_other.sum() / 2)
     line = wide[abs(wide - middle).argmin()]
     ends = [(int(line), int(end[line])) for end in (first, last)]
-    return tuple(end if axis == 1 else end[::-1] for end in ends)
+    first, second = ends if axis == 1 else (end[::-1] for end in ends)
+    return first, second
 
 
 def _confounded(word: str, rivals: dict[str, tuple[Confounder, ...]]) -> list[str]:

@@ -170,7 +170,7 @@ def _content(path: Path) -> dict:
     if form != FORMAT:
         raise FitError(f"{path} is a {form}, and this version of stimdose reads {FORMAT}: use the version that wrote it")
     try:
-        return TypeAdapter(_Content).validate_python(content, strict=True)
+        return dict(TypeAdapter(_Content).validate_python(content, strict=True))
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     raise FitError("\n  - ".join([f"{path} was edited, or is damaged:", *faults]))

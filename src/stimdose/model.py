@@ -1,7 +1,7 @@
 """Model: the spec of a dose-response model, a frozen value with a TOML form."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from .parts import (
     check_spread,
 )
 from .priors import Prior
-from .validity import Spec, not_text
+from .validity import Several, Spec, not_text
 
 OF_TABLES = ("residual_sd", "pre_post_r", "sd_spread")
 """Priors that a model states, or leaves to their defaults, for what only some tables need."""
@@ -65,12 +65,12 @@ class Model(Spec):
     description: str = ""
     outcome_sd: float | None = Field(None, gt=0)
     intercept: Intercept | None = None
-    dose: tuple[Dose, ...] = ()
-    moderator: tuple[Moderator, ...] = ()
+    dose: Several[Dose] = ()
+    moderator: Several[Moderator] = ()
     between_study: Prior = BETWEEN_STUDY
     within_study: PriorOrFalse = WITHIN_STUDY
     likelihood: Literal["normal", "ordinal"] = "normal"
-    score_levels: tuple[float, ...] | None = None
+    score_levels: Several[float] | None = None
     residual_sd: Prior | None = None
     pre_post_r: Prior | None = None
     sd_spread: Prior | None = None
@@ -88,14 +88,14 @@ class Model(Spec):
     _numbers = field_validator("outcome_sd", "student_t_df", mode="before")(not_text)
 
     @model_validator(mode="after")
-    def _complete(self):
-        columns = [part.column for part in (*self.doses, *self.moderator)]
+    def _complete(self) -> Self:
+        columns = [part.column for part in self.doses] + [part.column for part in self.moderator]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise ValueError(f"used more than once: {', '.join(twice)}")
         if not self.dose and self.intercept is None:
             raise ValueError("a model needs an intercept or a dose")
-        terms = [name for part in (*self.doses, *filter(None, [self.intercept])) for name in part.groups]
+        terms = [name for dose in self.doses for name in dose.groups] + list(self.intercept.groups if self.intercept else ())
         check_same_order(terms)
         groups = [column for name in terms for column in name.split(":")]
         groups += [moderator.column for moderator in self.moderator if not moderator.is_numeric]
@@ -229,7 +229,7 @@ class Model(Spec):
         level = Intercept(by=groups or None) if self.is_anchored else self.intercept
         return self.replace(intercept=level, dose=tuple(dose.freed() for dose in self.dose))
 
-    def replace(self, **fields) -> "Model":
+    def replace(self, **fields: Any) -> "Model":
         """A copy with some fields changed, checked again."""
         return Model(**{name: getattr(self, name) for name in type(self).model_fields} | fields)
 
@@ -293,7 +293,7 @@ class Model(Spec):
 
         own = ["between_study", "between_study_correlation", "within_study", *OF_TABLES]
         own += ["small_study_effect", "publication_probability"]
-        fields = {name: priors[name] for name in own if name in priors}
+        fields: dict[str, Any] = {name: priors[name] for name in own if name in priors}
         if (spread := f"between_study_between_{self.between_study_by}") in priors:
             fields["between_study_spread"] = priors[spread]
         if self.intercept:

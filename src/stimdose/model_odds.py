@@ -99,7 +99,7 @@ def bayes_factors(
     require_same_data(named, "compared")
     for fit in named.values():
         require_density(fit)
-    evidence = {}
+    evidence: dict[str, dict[float, MarginalLikelihood]] = {}
     for name, fit in named.items():
         evidence[name] = {}
         for factor in sorted({1.0, *map(float, factors)}):

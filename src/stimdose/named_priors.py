@@ -1,7 +1,7 @@
 """Sets of priors by role: one set for every model, as a value with a TOML form."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import tomli_w
@@ -34,7 +34,7 @@ class Widened(BaseModel):
         return {"widen": self.widen} | ({"why": self.why} if self.why else {})
 
 
-def _entry(value):
+def _entry(value: Any) -> Any:
     if isinstance(value, dict):
         try:
             return Widened(**value) if "widen" in value else Prior(**value)
@@ -64,7 +64,7 @@ class PriorSet(BaseModel):
     measures: tuple[str, ...] = ()
     priors: dict[str, Annotated[Prior | Widened, BeforeValidator(_entry)]] = {}
 
-    def __init__(self, /, **fields):
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:

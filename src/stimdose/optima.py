@@ -196,7 +196,7 @@ class Optimum:
                     "r_hat": check["r_hat"],
                     "ess": check["ess_bulk"],
                     "unconverged": ", ".join(
-                        name for name in self.draws if {f"{name}{label}", f"{name}{label} exists"} & failing
+                        str(name) for name in self.draws if {f"{name}{label}", f"{name}{label} exists"} & failing
                     ),
                     "divergences": self.diagnosis.divergences,
                 }

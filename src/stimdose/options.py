@@ -5,12 +5,16 @@ import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .errors import StimdoseError
 from .terminal import as_json
+
+if TYPE_CHECKING:
+    from .trials import Trials
+
 
 TrialsName = Annotated[
     str, typer.Argument(metavar="TRIALS", help="a CSV or Excel file, or the name of a shipped table (see `stimdose datasets`)")
@@ -97,7 +101,7 @@ def answers(command: Callable) -> Callable:
     wanted = Annotated[bool, typer.Option("--json", help="print one JSON object, for scripts, in place of text")]
     last = inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=wanted)
     signature = inspect.signature(command)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), last])
+    vars(run)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), last])
     run.__annotations__ = command.__annotations__ | {"json": wanted}
     del run.__wrapped__  # typer would read its signature in place of this one
     return run
@@ -127,7 +131,7 @@ def fixed(items: list[str]) -> dict[str, float | str | None]:
     return {name: number(value) if value else None for name, value in found.items()}
 
 
-def ranges(items: list[str] | None) -> dict[str, tuple[float, float]]:
+def ranges(items: list[str] | None) -> dict[str, Any]:
     """Lowest and highest dose by name, of "name=low:high" items. Raises StimdoseError for anything else."""
     found = {name: tuple(map(number, value.split(":"))) for name, value in pairs(items, "dose=low:high").items()}
     if wrong := [name for name, ends in found.items() if len(ends) != 2 or not all(isinstance(end, float) for end in ends)]:
@@ -135,7 +139,7 @@ def ranges(items: list[str] | None) -> dict[str, tuple[float, float]]:
     return found
 
 
-def cuts(items: list[str] | None) -> dict[str, list[float]]:
+def cuts(items: list[str] | None) -> dict[str, Any]:
     """Where ranges of doses end by name, of "name=5:15" items. Raises StimdoseError for anything else."""
     found = {name: [number(end) for end in value.split(":")] for name, value in pairs(items, "dose=end:end").items()}
     if wrong := [name for name, ends in found.items() if not all(isinstance(end, float) for end in ends)]:
@@ -160,12 +164,15 @@ def folder(out: Path | None) -> Path | None:
     return make_folder(out)
 
 
-def read_table(source: str, constants: list[str] | None, where: list[str] | None, missing: str, **reading: str | None):
+def read_table(
+    source: str, constants: list[str] | None, where: list[str] | None, missing: Literal["error", "drop", "keep"], **reading: Any
+) -> "Trials":
     """The trials that a file, or the name of a shipped table, stands for."""
     from . import shipped
     from .reading import read_trials
 
-    given, wanted = pairs(constants), pairs(where)
+    given: dict[str, Any] = dict(pairs(constants))
+    wanted = pairs(where)
     given |= {name: value for name, value in reading.items() if value is not None}
     path = Path(source)
     is_shipped = not path.is_file() and source in shipped.datasets().index  # whatever folder has that name: results may
@@ -185,7 +192,7 @@ def model_and_table(
     where: list[str] | None,
     *,
     unit: list[str] | None = None,
-    missing: str,
+    missing: Literal["error", "drop", "impute"],
     allow_mixed: list[str] | None = None,
     delta: float | None,
     **reading: str | None,

@@ -1,6 +1,7 @@
 """Effects of several outcomes in one unit: so many points of each, as its minimal important difference."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,8 @@ def _entry(outcome: str, entries: Mapping):
     return entries.get(outcome, entries.get(scale.name) if scale else None)
 
 
-def _is_positive(value) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and 0 < value < np.inf
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(0 < value < np.inf)
 
 
 def _what_there_is(scale: Scale | None, published: tuple[Difference, ...], choice: str | None, fits: list[Difference]) -> str:

@@ -36,7 +36,7 @@ class Moments(NamedTuple):
         """C (draws, k, k) of the rows of a study."""
         own = slice(*rows.start[study : study + 2])
         size = own.stop - own.start
-        block = rows.correlation[slice(*rows.block[study : study + 2])] if len(rows.correlation) else []
+        block = rows.correlation[slice(*rows.block[study : study + 2])] if len(rows.correlation) else np.empty(0)
         correlation = block.reshape(size, size) if len(block) else np.eye(size)
         sd = np.sqrt(self.variance[:, own])
         total = correlation * sd[:, :, None] * sd[:, None, :] + self.within[..., None, own] * np.eye(size)

@@ -151,8 +151,9 @@ def write_categories(chances: xr.DataArray, folder: Path) -> list[Path]:
 def trials_shown(fit: Fit, column: str, *, by: str | None = None, at: dict | None = None) -> pd.DataFrame:
     """The trials beside a curve, as `points`: those of the groups that it is held at."""
     found = points(fit, column, by=by)
-    for name in [name for name in at or {} if name in fit.rows.levels]:
-        found = found[fit.rows.table.loc[found.index, name].map(str) == at[name]]
+    for name, level in (at or {}).items():
+        if name in fit.rows.levels:
+            found = found[fit.rows.table.loc[found.index, name].map(str) == level]
     return found
 
 

@@ -5,6 +5,7 @@ Given the parameters that studies share, these are independent of all other stud
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import gammaincinv, ndtr, ndtri
@@ -89,7 +90,7 @@ class OwnUnknowns:
         """All unknown standard deviations (draws, k), those of the study given the others: each follows the mean of those before it, which
         knows the typical one to within spread / sqrt(count)."""
         unknowns, spread = self.rows.unknowns, values["sd_spread"]
-        logs, known = np.log(values["sd_true"]), np.ones(len(unknowns.sd_rows), bool)
+        logs, known = np.log(values["sd_true"]), np.ones(len(unknowns.sd_rows), np.bool)
         known[self.sds] = False
         for k, z in zip(self.sds, score, strict=True):
             group = unknowns.sd_group[k]
@@ -104,7 +105,7 @@ def own_unknowns(model: Model, rows: Rows, s: int) -> OwnUnknowns:
     """The unknowns of the study number `s`."""
     first, last = rows.start[s : s + 2]
     is_own = lambda row: (row >= first) & (row < last)
-    intervals, latents, weights = {}, (), {}
+    intervals, latents, weights = {}, (), dict[str, Any]()
     if rows.imputation:
         latents, weights = _own_latents(rows, is_own)
     else:

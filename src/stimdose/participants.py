@@ -6,6 +6,7 @@ There is no sampling error: what people differ by is a parameter of the model, `
 arm estimates by its mean change within the group, so that both inform one curve.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,7 +145,7 @@ def _not_people(table: pd.DataFrame) -> str:
     )
 
 
-def score_levels(table: pd.DataFrame, stated: tuple[float, ...] | None) -> tuple[float, ...]:
+def score_levels(table: pd.DataFrame, stated: Sequence[float] | None) -> tuple[float, ...]:
     """The levels of the scores of participants, ascending: the stated ones, else all that are seen before or after.
 
     Raises ModelError, with all that is wrong, for a table that is not one of such scores.
@@ -168,7 +169,7 @@ def score_levels(table: pd.DataFrame, stated: tuple[float, ...] | None) -> tuple
     return tuple(stated or map(float, seen))
 
 
-def scores_of(table: pd.DataFrame, levels: tuple[float, ...]) -> Scores:
+def scores_of(table: pd.DataFrame, levels: Sequence[float]) -> Scores:
     """Scores of a table that `score_levels` has passed."""
     higher = table["direction"].iloc[0] == "higher"
     ordered = np.array(sorted(levels, reverse=higher))

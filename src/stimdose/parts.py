@@ -2,7 +2,7 @@
 
 import itertools
 from functools import cached_property
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, WrapValidator, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from .errors import nearest
 from .group_terms import By, check_groupings, groupings
 from .priors import Prior
 from .shapes import SHAPES, Shape
-from .validity import Spec, not_text
+from .validity import Several, Spec, not_text
 
 RESERVED_NAMES = {"study", "row", "chain", "draw", "bound", "group"}
 """Names of dimensions: no group, dose or moderator can be called so."""
@@ -23,7 +23,7 @@ def check_spread(spread: Prior) -> None:
         raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
 
 
-def _prior_or_false(value, validate):
+def _prior_or_false(value: Any, validate: Any) -> Any:
     if isinstance(value, Prior | dict):
         return validate(value)
     if value is False:
@@ -31,7 +31,10 @@ def _prior_or_false(value, validate):
     raise ValueError("it is a prior, or false to leave this level out")
 
 
-PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
+if TYPE_CHECKING:
+    PriorOrFalse = Prior | Literal[False]
+else:
+    PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
 """The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 AS_DOSES, FAR = {"peak", "ed50", "plateau"}, 10.0
@@ -48,7 +51,7 @@ class Intercept(Spec):
     spread: Prior = defaults.SPREAD
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         check_spread(self.spread)
         check_groupings(self.by)
         return self
@@ -84,19 +87,19 @@ class Dose(Spec):
     by_study: bool = True
     reference: float | None = Field(None, gt=0)
     usual: tuple[float, float] | None = None
-    knots: int | tuple[float, ...] | None = None
-    powers: tuple[float, ...] | None = None
+    knots: int | Several[float] | None = None
+    powers: Several[float] | None = None
     waves: int | None = None
     between: tuple[float, float] | None = None
     fixed: dict[str, float] = {}
     times: "Dose | None" = None
-    alone: tuple[str, ...] = ()
+    alone: Several[str] = ()
     priors: dict[str, Prior] = {}
 
     _numbers = field_validator("reference", "usual", "knots", "powers", "waves", "between", "fixed", mode="before")(not_text)
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         if self.shape not in SHAPES:
             raise ValueError(f"unknown shape {self.shape!r}{nearest(self.shape, SHAPES)}; shapes are {', '.join(SHAPES)}")
         known = COLUMNS.get(self.column)
@@ -122,7 +125,7 @@ class Dose(Spec):
         self._check_priors()
         return self
 
-    def _set(self, **fields) -> None:
+    def _set(self, **fields: Any) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         for name in ("basis", "columns"):
@@ -342,7 +345,7 @@ class Dose(Spec):
             fields["times"] = self.times.placed(doses)
         return self._with(**fields) if fields else self  # checked again, because options may contradict the table
 
-    def _with(self, **fields) -> "Dose":
+    def _with(self, **fields: Any) -> "Dose":
         return Dose.model_validate({name: getattr(self, name) for name in self.model_fields_set} | fields)
 
 
@@ -367,7 +370,7 @@ class Moderator(Spec):
     _numbers = field_validator("center", "per", mode="before")(not_text)
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         numeric = any(value is not None for value in (self.prior, self.center, self.per))
         if numeric and self.spread is not None:
             raise ValueError(f"{self.column!r}: `spread` is for a column of words, `prior`, `center` and `per` for a numeric one")

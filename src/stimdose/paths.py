@@ -5,6 +5,7 @@ Along a path one of the three moves, and what is not fixed follows, so that ever
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,8 +54,8 @@ def protocol_path(
 
     Raises StimdoseError where a path cannot be made, and says what to state.
     """
-    fixed = _checked(column, fixed, duty)
-    doses = {name: _usual(source, name) if dose is None else float(dose) for name, dose in fixed.items()}
+    held_at = _checked(column, fixed, duty)
+    doses: dict[str, Any] = {name: _usual(source, name) if dose is None else float(dose) for name, dose in held_at.items()}
     free = [name for name in (*TIED, DUTY_CYCLE) if name != column and name not in doses]
     remarks = []
     if len(free) == 2:
@@ -79,7 +80,7 @@ def protocol_path(
         doses[follower] = np.minimum(doses[follower], 1.0)  # the end of the grid may miss the limit by a rounding error
     elif isinstance(source, Fit):
         remarks += _lacking(source, column, follower)
-    held = ", ".join(f"{name} fixed at {short(doses[name])}" for name in fixed)
+    held = ", ".join(f"{name} fixed at {short(doses[name])}" for name in held_at)
     how = "duty follows" if follower == DUTY_CYCLE else f"{follower} follows (duty {short(doses[DUTY_CYCLE])})"
     variables = {name: (column, value) if np.ndim(value) else value for name, value in doses.items()}
     return xr.Dataset(
@@ -168,7 +169,7 @@ def _unvisited(best: Optimum) -> list[str]:
     ]
 
 
-def _solved(name: str, doses: Mapping) -> np.ndarray | float:
+def _solved(name: str, doses: Mapping) -> Any:
     """The one of the three doses and the duty cycle that follows from the others: pulses = Hz x 60 x minutes x duty cycle."""
     product = 60.0
     for factor in (*TIED, DUTY_CYCLE):

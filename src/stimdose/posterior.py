@@ -118,7 +118,8 @@ def _over_weights(model: Model, rows: Rows, values: dict, given: tuple) -> np.nd
     residual, columns, spread, errors = given
     draws, q = spread.shape
     shape, rate = weight_prior(model)
-    log_weight = np.linspace(*np.log(gammaincinv(shape, [1e-8, 1 - 1e-12]) / rate), WEIGHTS)
+    low, high = np.log(gammaincinv(shape, [1e-8, 1 - 1e-12]) / rate)
+    log_weight = np.linspace(low, high, WEIGHTS)
     log_prior = shape * log_weight - rate * np.exp(log_weight)
     log_prior -= np.logaddexp.reduce(log_prior)
     none, slopes, total = np.zeros((draws, q - 1)), np.arange(-1, q - 1), np.full((draws, len(rows.studies)), -np.inf)

@@ -6,7 +6,7 @@ PyTensor variables or to arrays of draws (draws, ...) with group dimensions last
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Term:
     groups; else it is positive, and groups differ by a factor.
     """
 
-    column: object
+    column: Any
     name: str | None
     is_gaussian: bool = True
     groupings: tuple[Grouping, ...] = ()
@@ -236,9 +236,9 @@ class Coefficient:
     population column has the coefficient 0, and is there for what varies by study.
     """
 
-    column: object
-    mean: object
-    sd: object
+    column: Any
+    mean: Any
+    sd: Any
     name: str
     group: int | None = None
 
@@ -276,7 +276,7 @@ def combined(indices: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return found, of_row.ravel()
 
 
-def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficient], dict[str | None, object], object]:
+def study_system(model: Model, rows: Rows, values: dict) -> tuple[list[Coefficient], dict[str | None, Any], Any]:
     """What the kernel is told of the effects of studies (see `integrate`): further columns of X, those of levels, with the coefficient 0; the
     spread of every effect by the column that it multiplies, None for ones; and, where studies differ in the first, their `study_spread` as
     a factor (..., studies) on 1, else None."""

@@ -157,7 +157,7 @@ class PriorComparison:
     def _about_verdicts(self) -> list[str]:
         lines, verdicts = [], best_table(self.estimands, "set")["verdict"]
         for (column, group), part in verdicts.groupby(["dose", "group"], sort=False):
-            what, by_word = f"{column}{f', {group}' if group else ''}", {}
+            what, by_word = f"{column}{f', {group}' if group else ''}", dict[str, list[str]]()
             for (name, *_), word in part.items():
                 by_word.setdefault(word, []).append(str(name))
             if len(by_word) == 1:

@@ -126,7 +126,7 @@ def power_scaling(fit: Fit, quantities: dict[str, xr.DataArray] | None = None) -
     }
     tree = xr.DataTree.from_dict(groups)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.filterwarnings("ignore", ".*(tail draws|Pareto)", UserWarning)  # of few draws, of which the fit itself warns
         found = {name: az.psense(tree, group=name) for name in ("prior", "likelihood")}
     records = []
     for name in shown:

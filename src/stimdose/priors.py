@@ -1,7 +1,7 @@
 """Prior: a family, its parameters, and why."""
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -14,7 +14,7 @@ Family = Literal["normal", "halfnormal", "halfcauchy", "lognormal", "logt", "cor
 _LOG_SCALE = ("lognormal", "logt")
 
 
-def _points(quantiles):
+def _points(quantiles: Any) -> tuple[tuple[float, float], ...] | None:
     """Quantiles by probability, or pairs of the two, in their order; in TOML the probabilities are words."""
     if quantiles is None:
         return None
@@ -28,7 +28,7 @@ def _points(quantiles):
     return tuple(pairs)
 
 
-def _known(family):
+def _known(family: Any) -> Any:
     if isinstance(family, str) and family not in PARAMETERS:
         raise ValueError(f"unknown family {family!r}{nearest(family, PARAMETERS)}; families are {', '.join(PARAMETERS)}")
     return family
@@ -60,12 +60,16 @@ class Prior(Spec):
     why: str = ""
 
     positional: ClassVar = ("family",)
+    if TYPE_CHECKING:
+
+        def __init__(self, family: Family, **fields: Any) -> None: ...
+
     _numbers = field_validator("mu", "sigma", "scale", "nu", "lower", "alpha", "beta", "interval", "prob", mode="before")(
         not_text
     )
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         needed = set(PARAMETERS[self.family])
         given = {name for name in ("mu", "sigma", "scale", "nu", "alpha", "beta") if getattr(self, name) is not None}
         if self.is_elicited:
@@ -120,7 +124,7 @@ class Prior(Spec):
         return self.family not in ("normal", "correlation", "beta")
 
     @cached_property
-    def distribution(self):
+    def distribution(self) -> Any:
         """The prior as a frozen scipy distribution."""
         return frozen(self.family, self.parameters)
 
@@ -151,7 +155,7 @@ class Prior(Spec):
         """A correlation, cut at its lower end."""
         return Prior(self.family, **(self.parameters | {"lower": max(lower, self.parameters.get("lower", -1.0))}), why=self.why)
 
-    def variable(self, name: str, parameters: dict):
+    def variable(self, name: str, parameters: dict) -> Any:
         """A random variable of the current PyMC model with this family, and `parameters` in place of the prior's own numbers."""
         import pymc as pm
 

@@ -7,22 +7,23 @@ the start of the first train to the end of the last; the pause after that is no 
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 
 from .errors import StimdoseError
 
-AXES = ("burst", "carrier", "mean")
+AXES: tuple[Literal["burst", "carrier", "mean"], ...] = ("burst", "carrier", "mean")
 COLUMNS = tuple("frequency_hz pulses_per_session session_min sessions total_pulses train_s intertrain_s trains on_time_s".split())
 WHOLE = 0.02  # a computed number of trains or sessions this close to a whole one is whole: printed minutes are rounded
 
 
-def session_length(train_s, interval_s, trains):
+def session_length(train_s: Any, interval_s: Any, trains: Any) -> Any:
     """Seconds of a session: trains x train_s + (trains - 1) x interval_s."""
     return trains * train_s + (trains - 1) * interval_s
 
 
-def whole_trains(session_s, train_s, interval_s):
+def whole_trains(session_s: Any, train_s: Any, interval_s: Any) -> Any:
     """Trains that fit in a session; the same number whether or not session_s counts the pause after the last train."""
     return np.floor((session_s + interval_s) / (train_s + interval_s) + WHOLE)
 
@@ -39,7 +40,7 @@ class Rtms:
     interval_s: float = 0.0
     trains: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         faults = [f"{n} = {x} is not above 0" for n, x in values.items() if n != "interval_s" and not 0 < x < np.inf]
         faults += [f"{n} = {values[n]} is not whole" for n in ("trains", "pulses_per_burst") if values.get(n, 1) % 1]
@@ -50,7 +51,7 @@ class Rtms:
             raise StimdoseError(f"no such {type(self).__name__} can be given; correct: {'; '.join(faults)}")
 
     @classmethod
-    def lasting(cls, minutes: float, **train) -> "Rtms":
+    def lasting(cls, minutes: float, **train: Any) -> "Rtms":
         """As many whole trains as fit: Rpms.lasting(20, frequency_hz=20, train_s=3, interval_s=2) is 3 s on, 2 s off for 20 min."""
         one = cls(**train)
         return replace(one, trains=int(whole_trains(60 * minutes, one.train_s, one.interval_s)))
@@ -166,8 +167,8 @@ def frequency(protocol: Rtms | str, axis: str = "burst") -> float:
     if axis not in AXES:
         raise StimdoseError(f"the frequency of bursts is one of {', '.join(AXES)}, not {axis!r}")
     if isinstance(protocol, str):
-        if not standard_pattern(protocol):
+        if not (standard := standard_pattern(protocol)):
             raise StimdoseError(f"{protocol!r} has no standard pattern, as iTBS, cTBS and QPS have: give the protocol itself")
-        protocol = standard_pattern(protocol)[1]
+        protocol = standard[1]
     burst = getattr(protocol, "burst_frequency_hz", protocol.frequency_hz)
     return {"burst": burst, "carrier": protocol.frequency_hz, "mean": protocol.mean_rate_hz}[axis]

@@ -1,6 +1,7 @@
 """read_trials: from a table as extracted to checked `Trials`, with everything that is computed on the way in the audit."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -112,7 +113,7 @@ def _check_choices(missing, smd_variance, tbs_frequency, phase_limits_days) -> N
         raise TrialsError(f"phase_limits_days is two days in order, such as {PHASE_LIMITS_DAYS}, not {phase_limits_days!r}", [])
 
 
-def _fill(cells: pd.DataFrame, constants: dict[str, object], ledger: Ledger) -> None:
+def _fill(cells: pd.DataFrame, constants: Mapping[str, object], ledger: Ledger) -> None:
     """Write the constants into the empty cells of their columns. Raises TrialsError with one fault for each that is none of its column."""
     for name, value in constants.items():
         if name not in COLUMNS:
@@ -236,7 +237,7 @@ def _check_duplicates(table: pd.DataFrame, faults: Faults) -> None:
     key = [name for name in (*KEY, *bounds) if name in table]
     unnamed = table["design"].eq(PARTICIPANT) & (table["participant"].isna() if "participant" in table else True)
     read = table[table["study"].notna() & ~unnamed & ~faults.rows(key)]
-    first = {}
+    first: dict = {}
     for k, group in read.groupby(key, dropna=False, sort=False).ngroup().items():
         if group in first:
             same = f"repeats row {table['row'][first[group]]}: same study, outcome, arm, time point, people and doses"

@@ -1,6 +1,7 @@
 """Answers of fits whose effects are in units of several outcomes, back in points of one."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -36,7 +37,12 @@ def in_points[Answer: (xr.DataArray, Optimum)](fit: Fit, answer: Answer, outcome
         draws = draws.assign(effect_at_best=draws["effect_at_best"] * points)
         benefit = None if answer.benefit is None else answer.benefit * points
         verdicts = {outcome: answer.verdicts[outcome]} if answer.by == "outcome" else answer.verdicts
-        own = {"draws": draws, "curves": curves, "prior_dose": _of(answer.prior_dose, outcome), "verdicts": verdicts}
+        own: dict[str, Any] = {
+            "draws": draws,
+            "curves": curves,
+            "prior_dose": _of(answer.prior_dose, outcome),
+            "verdicts": verdicts,
+        }
         return replace(answer, **own, delta=answer.delta * points, benefit=benefit)
     if isinstance(answer, xr.DataArray):
         return _times(_of(answer, outcome), points, label)

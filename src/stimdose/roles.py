@@ -57,7 +57,7 @@ DOSE_ROLES = {f"{column}_{name}" for column, known in COLUMNS.items() if known.k
 
 def roles(model: Model) -> dict[str, tuple[str, ...]]:
     """The roles of every prior of a model by posterior variable name, the more specific ones first."""
-    found = {
+    found: dict[str, tuple[str, ...]] = {
         "between_study": ("between_study",),
         f"between_study_between_{model.between_study_by}": ("factor_between_groups",),
         "between_study_correlation": ("between_study_correlation",),

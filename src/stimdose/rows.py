@@ -1,5 +1,6 @@
 """Model + Trials -> the arrays of the likelihood: rows sorted by study, doses as points, groups as indices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,7 +80,7 @@ def needed_columns(model: Model) -> tuple[str, ...]:
 
 def group_columns(model: Model) -> list[str]:
     """The groupings of the model: columns, and combinations of columns ("a:b")."""
-    found = [name for part in (*filter(None, [model.intercept]), *model.doses) for name in part.groups]
+    found = [*(model.intercept.groups if model.intercept else ()), *(name for dose in model.doses for name in dose.groups)]
     found += [moderator.column for moderator in model.moderator if not moderator.is_numeric]
     return list(dict.fromkeys(found + ([model.between_study_by] if model.between_study_by else [])))
 
@@ -206,7 +207,10 @@ def _placed(model: Model, trials: Trials, bounds: dict[str, np.ndarray]) -> Mode
         model = model.replace(dose=tuple(placed))
     problems = []
     for dose in model.doses:
-        (low, high), (least, most) = spread_ends(*bounds[dose.column], spread_of(dose.column, trials.table)), dose.basis.domain
+        (low, high), (least, most) = (
+            spread_ends(*bounds[dose.column], spread_of(dose.column, trials.table)),
+            dose.basis.domain,
+        )
         outside = (low < least) & ((low == high) | np.isfinite(most)) | ~(high <= most) & np.isfinite(most)
         rows = trials.table.loc[outside, "row"]
         problems += [
@@ -303,7 +307,7 @@ def rows_of(model: Model, trials: Trials, imputed: bool = False) -> Rows:
         block=block,
         imputation=imputation,
         unknowns=unknowns,
-        scores=scores_of(table, model.score_levels) if model.likelihood == "ordinal" else None,
+        scores=scores_of(table, model.score_levels or ()) if model.likelihood == "ordinal" else None,
     )
 
 
@@ -342,7 +346,7 @@ def left_to_model(rows: Rows) -> tuple[Conversion, ...]:
     return tuple(found)
 
 
-def _several(study: np.ndarray, bounds: np.ndarray, key: np.ndarray | None = None) -> bool:
+def _several(study: np.ndarray, bounds: Iterable[np.ndarray], key: np.ndarray | None = None) -> bool:
     """Whether any study has several values; what is not printed as a number differs between those who do not share it (key)."""
     low, high = bounds
     latent = np.full(len(study), -1) if key is None else np.where(low == high, -1, key)

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ class Fit:
         unknown |= {"sd": ("sd_true", self.rows.unknowns.sd_rows)} if self.rows.unknowns else {}
         for column, (name, rows) in unknown.items():
             bounds = np.array(Trials(table).bounds(column)) if column != "sd" else np.full((2, len(table)), np.nan)
-            r_hat = r_hats(self.tree["posterior"][name]) if len(rows) else []
+            r_hat = r_hats(self.tree["posterior"].to_dataset()[name]) if len(rows) else np.empty(0)
             for k, row in enumerate(rows):
                 add(row, column, dose_text(*bounds[:, row]), posterior[name][:, k], prior[name][:, k], r_hat[k])
         if self.rows.unknowns and len(self.rows.unknowns.r_rows):
@@ -265,7 +266,7 @@ class Request:
     trials: Trials
     seed: int
     settings: dict
-    geometry: object = None
+    geometry: Any = None
     is_prepared: bool = True
 
     @property

@@ -88,5 +88,5 @@ def directions(outcomes: Iterable) -> list[str | None]:
     A table that states another direction may be right: its signs may have been turned, or the name mean another scale.
     """
     outcomes = list(outcomes)
-    found = {name: scale_of(name) for name in dict.fromkeys(outcomes)}
-    return [found[name].direction if found[name] else None for name in outcomes]
+    found = {name: scale.direction if (scale := scale_of(name)) else None for name in dict.fromkeys(outcomes)}
+    return [found[name] for name in outcomes]

@@ -158,7 +158,7 @@ def about_single_studies(found: Check, column: str, group: str = "") -> str:
 
 def about_best_combination(best: JointOptimum, prob: float = 0.95) -> str:
     """A paragraph on the best combination of two doses, by its verdicts."""
-    unit, names = unit_of(best.surface), " and ".join(map(name_words, best.doses))
+    unit, names = unit_of(best.surface), " and ".join(name_words(str(name)) for name in best.doses)
     if best.fit_warning or best.verdict == "did not converge":
         return JOINT["did not converge"].format(name=names)
     table, found = best.table(prob), []
@@ -204,7 +204,8 @@ def about_slopes(found: WithinAcross) -> str:
     """The slope of a dose within trials beside that across trials."""
     table = found.table()
     unit = found.draws.attrs.get("effect_unit", "")
-    slopes = [f"{name} trials, {estimate(*table.loc[name, ['mean', 'low', 'high']], unit)}" for name in ("within", "across")]
+    rows = {name: table.loc[name] for name in ("within", "across")}
+    slopes = [f"{name} trials, {estimate(row['mean'], row['low'], row['high'], unit)}" for name, row in rows.items()]
     what = f"The effect of {dose_words(found.column, found.reference)} is, {'; '.join(slopes)} (95 % intervals)."
     return ECOLOGY[found.verdict] + ("" if found.verdict == "did not converge" else f" {what}")
 

@@ -1,12 +1,12 @@
 """Settings of the sampler, and what a fit depends on besides its model and table."""
 
 import hashlib
+import secrets
 from functools import cache
 from importlib import metadata
 from numbers import Integral, Real
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from .errors import FitError
 
@@ -24,7 +24,7 @@ REFIT = {
 
 def checked_seed(seed: int | None) -> int:
     """The seed, or one by chance. Raises FitError if it is none."""
-    seed = int(np.random.SeedSequence().entropy % 2**31) if seed is None else seed
+    seed = secrets.randbelow(2**31) if seed is None else seed
     if not _is_whole(seed, 0) or seed >= 2**63:
         raise FitError(f"the seed is a whole number from 0, not {seed!r}")
     return int(seed)
@@ -40,14 +40,14 @@ def checked_settings(settings: dict) -> dict:
         if not (_is_whole(settings[name], LEAST[name]) or (name == "cores" and settings[name] is None)):
             raise FitError(f"{name} is a whole number from {LEAST[name]}, not {settings[name]!r}")
     accept = settings["target_accept"]
-    if not (isinstance(accept, Real) and 0 < accept < 1):
+    if not (isinstance(accept, Real) and 0 < float(accept) < 1):
         raise FitError(f"target_accept is a number between 0 and 1, not {accept!r}")
     whole = {name: int(settings[name]) for name in LEAST.keys() & settings.keys() if settings[name] is not None}
     return settings | whole | {"target_accept": float(accept)}
 
 
-def _is_whole(value, least: int) -> bool:
-    return isinstance(value, Integral) and value >= least
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and int(value) >= least
 
 
 @cache

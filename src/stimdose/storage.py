@@ -10,6 +10,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,8 @@ def _read_netcdf(content: bytes) -> xr.DataTree:
 def write_arrays(path: str | Path, tree: xr.DataTree, trials: Trials) -> Path:
     """What `write_tree` writes, as a zip file of arrays (npz): ten times as fast, for batches of thousands of fits."""
     tree = _with_table(tree, trials)
-    arrays, groups = {}, {}
+    arrays: dict[str, Any] = {}
+    groups: dict[str, Any] = {}
     for group in tree.children:
         found = tree[group].to_dataset()
         groups[group] = {"attrs": found.attrs, "dims": {str(name): list(v.dims) for name, v in found.variables.items()}}

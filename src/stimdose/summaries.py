@@ -4,12 +4,14 @@ All functions take scalars or arrays, row by row; a pandas Series stays one. NaN
 cannot be had from the rest of its row is NaN. A number that is given and cannot be right raises ValueError, whatever its row.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
-from .effects import critical_value, se_from_interval
+from .effects import Numbers, critical_value, se_from_interval
 
 
-def _refuse(wrong, rule):
+def _refuse(wrong: Numbers, rule: str) -> None:
     if np.any(wrong):
         raise ValueError(rule)
 
@@ -17,7 +19,7 @@ def _refuse(wrong, rule):
 # From standard errors, intervals and tests
 
 
-def sd_from_se(se, n):
+def sd_from_se(se: Numbers, n: Numbers) -> Numbers:
     """SD = se sqrt(n) of a group from the standard error of its mean (Cochrane Handbook 6.5.2.2).
 
     ValueError: se below zero, n not above zero.
@@ -27,7 +29,7 @@ def sd_from_se(se, n):
     return se * np.sqrt(n)
 
 
-def sd_from_interval(low, high, n, level=0.95, distribution="t"):
+def sd_from_interval(low: Numbers, high: Numbers, n: Numbers, level: Numbers = 0.95, distribution: str = "t") -> Numbers:
     """SD = sqrt(n) (high - low) / (2 critical value) of a group from a confidence interval of its mean.
 
     The critical value is that of t with n - 1 degrees of freedom, or of the normal distribution (distribution="normal"), which
@@ -43,7 +45,7 @@ def sd_from_interval(low, high, n, level=0.95, distribution="t"):
     return sd_from_se(se_from_interval(low, high, level, n - 1 if distribution == "t" else np.inf), n)
 
 
-def se_from_t(effect, t):
+def se_from_t(effect: Numbers, t: Numbers) -> Numbers:
     """Standard error |effect / t| behind an effect and its t (or z) statistic (Cochrane Handbook 6.5.2.3).
 
     The sign of t is ignored, because papers differ in what they subtract from what. ValueError: effect or t is zero, which
@@ -53,7 +55,7 @@ def se_from_t(effect, t):
     return abs(effect / t)
 
 
-def se_from_p(effect, p, degrees_of_freedom=np.inf):
+def se_from_p(effect: Numbers, p: Numbers, degrees_of_freedom: Numbers = np.inf) -> Numbers:
     """Standard error |effect| / critical value behind an effect and its two-sided p value.
 
     The critical value is that of t with the degrees of freedom given (n1 + n2 - 2 for two groups), else of the normal
@@ -63,7 +65,7 @@ def se_from_p(effect, p, degrees_of_freedom=np.inf):
     return se_from_t(effect, critical_value(p, degrees_of_freedom))
 
 
-def pooled_sd_from_se(se, n_1, n_2):
+def pooled_sd_from_se(se: Numbers, n_1: Numbers, n_2: Numbers) -> Numbers:
     """SD = se / sqrt(1/n1 + 1/n2), common to two groups, from the standard error of their difference in means.
 
     Cochrane Handbook 6.5.2.3. ValueError: se below zero, n not above zero.
@@ -96,7 +98,9 @@ SDS = {
 """Weights of the SD from the range and the SD from the quartiles."""
 
 
-def scenario(median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum=np.nan):
+def scenario(
+    median: Numbers, q1: Numbers = np.nan, q3: Numbers = np.nan, minimum: Numbers = np.nan, maximum: Numbers = np.nan
+) -> Numbers:
     """Which numbers there are to estimate from, by row: "five numbers", "median and range", "median and quartiles", or "".
 
     The fullest that is complete: half a range or one quartile does not count. An array of str of the shape of the arguments, or one str.
@@ -110,7 +114,15 @@ def scenario(median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum=np.nan):
     return np.select([quartiles & ends, ends, quartiles], [FIVE, RANGE, QUARTILES], "")[()]
 
 
-def mean_from_quantiles(n, median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum=np.nan, method="luo"):
+def mean_from_quantiles(
+    n: Numbers,
+    median: Numbers,
+    q1: Numbers = np.nan,
+    q3: Numbers = np.nan,
+    minimum: Numbers = np.nan,
+    maximum: Numbers = np.nan,
+    method: str = "luo",
+) -> Numbers:
     """Mean of a group of n, in units of the outcome, from its median and its quartiles, its range, or both.
 
     With a = minimum, b = maximum, and the numbers of each row as `scenario` says:
@@ -134,7 +146,15 @@ def mean_from_quantiles(n, median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum
     )
 
 
-def sd_from_quantiles(n, median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum=np.nan, method="wan"):
+def sd_from_quantiles(
+    n: Numbers,
+    median: Numbers,
+    q1: Numbers = np.nan,
+    q3: Numbers = np.nan,
+    minimum: Numbers = np.nan,
+    maximum: Numbers = np.nan,
+    method: str = "wan",
+) -> Numbers:
     """SD of a group of n, in units of the outcome, from the numbers that `mean_from_quantiles` takes.
 
     With a = minimum, b = maximum, z the normal quantile, and the numbers of each row as `scenario` says:
@@ -162,7 +182,9 @@ def sd_from_quantiles(n, median, q1=np.nan, q3=np.nan, minimum=np.nan, maximum=n
     return zero + on_ends * _or_zero(from_ends, on_ends) + on_quartiles * _or_zero(from_quartiles, on_quartiles)
 
 
-def _checked(n, median, q1, q3, minimum, maximum, method, methods):
+def _checked(
+    n: Numbers, median: Numbers, q1: Numbers, q3: Numbers, minimum: Numbers, maximum: Numbers, method: str, methods: Iterable[str]
+) -> Numbers:
     """The scenario of each row, once the arguments are found to be possible."""
     if method not in methods:
         raise ValueError(f"method must be one of {', '.join(map(repr, methods))}, not {method!r}")
@@ -173,17 +195,17 @@ def _checked(n, median, q1, q3, minimum, maximum, method, methods):
     return scenario(median, q1, q3, minimum, maximum)
 
 
-def _weights(known, by_scenario):
+def _weights(known: Numbers, by_scenario: dict[str, tuple]) -> Iterator[np.ndarray]:
     """The two weights of each row, NaN where the method has none for its scenario."""
     rows = [np.asarray(known) == name for name in by_scenario]
     return (np.select(rows, weights, np.nan) for weights in zip(*by_scenario.values(), strict=True))
 
 
-def _or_zero(x, weight):
+def _or_zero(x: Numbers, weight: Numbers) -> Numbers:
     """x, or zero where its weight is zero, so that a number not given does not make the sum NaN."""
     return np.where(weight == 0, 0, x)
 
 
-def _normal_width(below):
+def _normal_width(below: Numbers) -> Numbers:
     """Distance, in SDs, between a normal quantile with probability `below` and its mirror image."""
     return 2 * critical_value(2 * (1 - below))

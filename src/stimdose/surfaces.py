@@ -1,6 +1,6 @@
 """The effect over two doses at once as labelled arrays, and the best combination of every draw."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -65,12 +65,10 @@ def surface(
     model, rows = fit.group_model(group), fit.rows
     held_values(model, rows, second, None, at)
     held = held_values(model, rows, first, None, at)
-    axes = {
-        name: np.asarray(grid[name], float)
-        if name in grid
-        else dose_grid(*map(float, over.get(name, observed_range(rows, name))), count)
-        for name, count in zip((first, second), size, strict=True)
-    }
+    axes = {}
+    for name, count in zip((first, second), size, strict=True):
+        low, high = map(float, over.get(name, observed_range(rows, name)))
+        axes[name] = np.asarray(grid[name], float) if name in grid else dose_grid(low, high, count)
     mesh = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij"), strict=True))
 
     source = fit.tree[group].to_dataset()
@@ -83,7 +81,7 @@ def surface(
 
     levels = {name: level for name, level in at.items() if name in rows.levels}
     stated = {dose.column: np.asarray(at[dose.column]) for dose in model.doses if dose.column in at}
-    coords = {"chain": source["chain"].values, "draw": source["draw"].values, **axes}
+    coords: dict = {"chain": source["chain"].values, "draw": source["draw"].values, **axes}
     coords["visited"] = ((first, second), visited(fit.trials.subset(**levels), mesh | stated))
     attrs = {
         "doses": [first, second],
@@ -131,7 +129,7 @@ def smoothed(counts: np.ndarray) -> np.ndarray:
     """
     found = counts.copy()
     middle, ends = slice(1, -1), (0, -1)
-    parts = [(middle, middle), *((end, middle) for end in ends), *((middle, end) for end in ends)]
+    parts: list[Any] = [(middle, middle), *((end, middle) for end in ends), *((middle, end) for end in ends)]
     for part in parts:
         found[part] = _smoothed(counts[part])
     return found
@@ -165,4 +163,5 @@ def flat(surface: xr.DataArray) -> np.ndarray:
 
 def best_cells(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where on the grid every draw (draws, first, second) is highest."""
-    return np.unravel_index(values.reshape(len(values), -1).argmax(axis=1), values.shape[1:])
+    first, second = np.unravel_index(values.reshape(len(values), -1).argmax(axis=1), values.shape[1:])
+    return first, second

@@ -5,6 +5,7 @@ import json
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import typer
 
@@ -23,7 +24,7 @@ def as_json():
     """Context in which nothing is printed on standard output but, at its end, one JSON object: "text" (sentences, in order), "tables"
     (name: list of rows; null for what is empty or infinite), "notes" on the table, "files" (paths written), "warnings", and "error" (null,
     or what was wrong)."""
-    document = {"text": [], "tables": {}, "notes": [], "files": [], "warnings": [], "error": None}
+    document: dict[str, Any] = {"text": [], "tables": {}, "notes": [], "files": [], "warnings": [], "error": None}
     token = _document.set(document)
     try:
         yield
@@ -166,7 +167,7 @@ def say_written(paths) -> None:
 
 def grouped(problems) -> list[str]:
     """One line for each column and rule that problems name, with the rows they name."""
-    kinds = {}
+    kinds: dict = {}
     for problem in problems:
         kinds.setdefault((problem.column, problem.rule), []).append(problem.row)
     return [f"{column}: {rule}{_rows(rows)}" if column else f"{rule}{_rows(rows)}" for (column, rule), rows in kinds.items()]

@@ -8,7 +8,9 @@ A row that lacks one of these has effect and variance as functions of it (`colum
 unknown SD, what was observed is the raw difference, so that the density of the effect is multiplied by 1 / SD.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,7 +139,7 @@ def unknowns_of(model: Model, table: pd.DataFrame) -> Unknowns | None:
     """
     if "lacks" not in table or not table["lacks"].isin(["r", "sd"]).any():
         return None
-    numbers = lambda name, at: table[name].to_numpy(float)[at] if name in table else np.empty(0)
+    numbers: Callable[[str, Any], Any] = lambda name, at: table[name].to_numpy(float)[at] if name in table else np.empty(0)
     r_rows, sd_rows = (np.flatnonzero(table["lacks"] == what) for what in ("r", "sd"))
     outcome = _outcomes(table)
     levels = tuple(pd.unique(outcome[sd_rows]))

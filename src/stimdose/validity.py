@@ -1,16 +1,32 @@
 """What is wrong with the parts of a model spec, in sentences: a `ModelError` in place of pydantic's ValidationError."""
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ModelError, nearest
 
+if TYPE_CHECKING:  # type checkers want names for these
+    from pydantic._internal._model_construction import ModelMetaclass
 
-class _Readable(type(BaseModel)):
+    Several = Sequence
+else:
+    ModelMetaclass = type(BaseModel)
+
+    class Several:
+        """A field that takes any sequence, and holds a tuple."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return tuple[item, ...]
+
+
+class _Readable(ModelMetaclass):
     """Calls of a class raise ModelError. Parts inside a spec are not called but validated, so their faults come together with its own."""
 
-    def __call__(cls, /, *args, **fields):
+    positional: tuple[str, ...]
+
+    def __call__(cls, /, *args: Any, **fields: Any) -> Any:
         places = len(cls.positional)
         fields = dict(zip(cls.positional, args, strict=False)) | fields
         try:
@@ -32,7 +48,7 @@ class Spec(BaseModel, metaclass=_Readable):
     positional: ClassVar[tuple[str, ...]] = ()
 
 
-def not_text(value):
+def not_text(value: Any) -> Any:
     """A validator of fields that hold numbers: "5" and True are none."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else [value]
     if any(isinstance(item, str | bool) for item in items):
@@ -40,7 +56,7 @@ def not_text(value):
     return value
 
 
-def _in_words(cls: type[Spec], item: dict) -> str:
+def _in_words(cls: Any, item: Mapping[str, Any]) -> str:
     where, (*inside, last) = ".".join(str(part) for part in item["loc"]), item["loc"] or ("",)
     if item["type"] == "extra_forbidden":
         known = cls.parts.get(inside[0], cls) if inside else cls

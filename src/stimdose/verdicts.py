@@ -1,6 +1,7 @@
 """The verdict on draws of a dose-response curve: do they tell a best dose, and is the answer the trials' own?"""
 
 import json
+from collections.abc import Set
 
 import numpy as np
 import xarray as xr
@@ -42,7 +43,7 @@ def judge(
     prior: xr.DataArray,
     freed: xr.DataArray | None = None,
     rivals: tuple[Confounder, ...] = (),
-    failing: set[str] = frozenset(),
+    failing: Set[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
     """The verdict of every group, and remarks on why one was held back.
 
@@ -59,7 +60,7 @@ def weigh(
     by_prior: dict[str, str],
     free: dict[str, str],
     rivals: tuple[Confounder, ...] = (),
-    failing: set[str] = frozenset(),
+    failing: Set[str] = frozenset(),
 ) -> tuple[dict[str, str], list[str]]:
     """`judge`, from the verdicts on the draws themselves: those found, those of the prior, and those of the freed model (the ones found,
     where there is none)."""
@@ -83,7 +84,7 @@ def verdicts(curves: xr.DataArray, delta: float, certainty: float = CERTAINTY) -
     """The verdict on the draws themselves, by group. certainty: the probability from which one is given."""
     seen = observed(curves)
     parts = split(curves, *best_of(curves), by=group_of(curves))
-    return {group: verdict(*part, delta, seen[group], certainty) for group, part in parts.items()}
+    return {group: verdict(curve, dose, best, delta, seen[group], certainty) for group, (curve, dose, best) in parts.items()}
 
 
 def verdict(

@@ -1,6 +1,8 @@
 """Simulation-based calibration: how far the ECDF of ranks is from that of uniform ones."""
 
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -9,12 +11,18 @@ from matplotlib.ticker import MaxNLocator
 
 from . import panels, style
 
+if TYPE_CHECKING:
+    from ..calibration import Calibration
+
+
 COLUMNS, HEIGHT, REST = 3, 1.05, 0.9
 """Panels in a row of a figure of its own, the height of each, and that of verdict and legend, inches."""
 TEXTS = ("Ranks", "{prob} of uniform ranks stay inside, each quantity by itself")
 
 
-def calibration(found, *, prob=0.95, ax=None, labels=None):
+def calibration(
+    found: "Calibration", *, prob: float = 0.95, ax: np.ndarray | None = None, labels: Mapping[str, str] | None = None
+) -> np.ndarray:
     """Draw, for every quantity, the ECDF of its ranks less that of uniform ranks, with the simultaneous band of uniform ones.
 
     A line that is above zero on the left has too many small ranks: the posterior lies too high. A line that starts above and ends below
@@ -61,7 +69,7 @@ def calibration(found, *, prob=0.95, ax=None, labels=None):
             each.set(xlim=(0, 1), ylim=(-reach, reach), xlabel=words["rank"], ylabel="" if own else words["difference"])
             each.xaxis.set_major_locator(MaxNLocator(2))
             each.yaxis.set_major_locator(MaxNLocator(3))
-            look = {"color": style.RED, "fontweight": "bold"} if is_wrong else {}
+            look: style.Look = {"color": style.RED, "fontweight": "bold"} if is_wrong else {}
             each.set_title(_in_lines(each, words[name]), fontsize=style.SMALL, parse_math=False, **look)
         handles = [
             Line2D([], [], color=style.BLUE, linewidth=1.0, label=words["Ranks"]),

@@ -1,10 +1,18 @@
 """Whether trials come out as the model predicts."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.lines import Line2D
 
 from . import style
 from .study_rows import height_of, name_rows
+
+if TYPE_CHECKING:
+    from ..checks import Check
+
 
 ALPHA = 0.05
 TEXTS = (
@@ -16,7 +24,9 @@ TEXTS = (
 )
 
 
-def checks(found, *, ax=None, prob=0.95, labels=None):
+def checks(
+    found: "Check", *, ax: np.ndarray | None = None, prob: float = 0.95, labels: Mapping[str, str] | None = None
+) -> np.ndarray:
     """Draw what every row reports against what the other studies predict of it, and how often studies lie how high in that (PIT).
 
     Parameters
@@ -77,7 +87,7 @@ def checks(found, *, ax=None, prob=0.95, labels=None):
             Line2D([], [], color=style.tint(0.45), linewidth=1.2, label=words[TEXTS[2]]),
         ]
         if odd.any():
-            look = {"linestyle": "none", "marker": style.ODD, "markersize": 2.8, "color": style.RED}
+            look: style.Look = {"linestyle": "none", "marker": style.ODD, "markersize": 2.8, "color": style.RED}
             handles.append(Line2D([], [], **look, label=words["Outlying study"]))
         style.legend(axes, own, handles, "", 4)
         if found.fit_warning:

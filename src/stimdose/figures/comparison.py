@@ -1,11 +1,19 @@
 """How models predict studies left out: by study, and in pairs."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import style
+
+if TYPE_CHECKING:
+    from ..model_comparison import ModelComparison
+
 
 CLEAR = 4.0
 """A difference in elpd that is smaller says nothing."""
@@ -21,7 +29,7 @@ TEXTS = (
 )
 
 
-def comparison(found, *, ax=None, labels=None):
+def comparison(found: "ModelComparison", *, ax: np.ndarray | None = None, labels: Mapping[str, str] | None = None) -> np.ndarray:
     """Draw differences in elpd: of every study against the model with the highest sum, and of every two models with standard errors.
 
     Parameters
@@ -56,7 +64,7 @@ def comparison(found, *, ax=None, labels=None):
         _draw_studies(axes[0], differences, words)
         axes[0].set_xlabel(style.filled(words[TEXTS[0]], model=words[str(reference)]))
         _draw_pairs(axes[1], pairs, words)
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], linestyle="none", marker=marker, markersize=4, color=color, label=words[str(name)])
             for name, color, marker in zip(others, style.PALETTE, style.MARKERS, strict=False)
         ]
@@ -99,7 +107,13 @@ def _draw_pairs(ax, pairs, words: dict[str, str]) -> None:
     ax.plot(middle, y, "s", color=style.BLUE, markersize=4, zorder=4, label="_difference")
     ax.set_xlim(*style.limits([middle - ends, middle + ends], [-1.1 * CLEAR, 1.1 * CLEAR], reach=10))
     ax.set(ylim=(len(y) - 0.4, -0.6), yticks=[], xlabel=words["Difference in elpd, first less second"])
-    look = {"textcoords": "offset points", "va": "bottom", "fontsize": style.SMALL, "zorder": 5, "annotation_clip": False}
+    look: style.Look = {
+        "textcoords": "offset points",
+        "va": "bottom",
+        "fontsize": style.SMALL,
+        "zorder": 5,
+        "annotation_clip": False,
+    }
     for at, ((first, second), line) in zip(y, pairs.iterrows(), strict=True):
         numbers = f"{style.number(line['difference'], 1)} ({style.number(line['se'], 1)})"
         pair = style.filled(words["{first} less {second}"], first=words[str(first)], second=words[str(second)])

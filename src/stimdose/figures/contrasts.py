@@ -1,13 +1,21 @@
 """Contrasts between protocols: how much better one does than another, and how surely."""
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ..doses import chance
 from ..errors import FigureError
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..decisions import Contrast
+
 
 NUMBERS = ["mean", "low", "high", "p_positive"]
 ROW, LINE = 0.16, 0.12
@@ -16,7 +24,14 @@ ROW, LINE = 0.16, 0.12
 TEXTS = ("Mean [{prob}]", "P(> 0)", "Below {delta}, the smallest difference that matters")
 
 
-def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
+def contrasts(
+    found: "Contrast | Iterable[Contrast] | pd.DataFrame",
+    *,
+    delta: float | None = None,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw differences of effect between protocols with their intervals, and P(the difference is above zero) beside them.
 
     Parameters
@@ -52,7 +67,7 @@ def contrasts(found, *, delta=None, ax=None, prob=0.95, labels=None):
     names = [style.wrap(words[label], 190) for label in rows.label]
     y = np.arange(len(rows))
     with style.house(own):
-        if own:
+        if ax is None:
             height = 0.9 + len(rows) * (ROW + LINE * (1 + max(name.count("\n") for name in names)))
             ax = plt.subplots(figsize=(style.DOUBLE, height), layout="constrained")[1]
         ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel=words["effect"])
@@ -116,7 +131,12 @@ def _write(ax, rows: pd.DataFrame, words: dict[str, str]) -> None:
     texts = [style.estimate(*row) for row in rows[["low", "high", "mean"]].to_numpy()]
     wide = max(style.text_width(text) for text in texts) + 8
     for column, heading, at in ((texts, words["Mean [{prob}]"], wide), (rows.p_positive.map(chance), words["P(> 0)"], wide + 40)):
-        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "ha": "right"}
+        look: style.Look = {
+            "xycoords": ("axes fraction", "data"),
+            "textcoords": "offset points",
+            "annotation_clip": False,
+            "ha": "right",
+        }
         for y, text in enumerate(column):
             ax.annotate(text, (1, y), (at, 0), va="center", fontsize=style.SMALL, **look)
         ax.annotate(heading, (1, -0.6), (at, 2), va="bottom", fontsize=style.SMALL, fontweight="bold", **look)

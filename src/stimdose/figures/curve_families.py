@@ -1,13 +1,26 @@
 """Several curves of one dose beside each other: one for each shape, prior or model."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
 
 from ..columns import axis_label
 from ..errors import FigureError
 from . import panels, style
 
 
-def curve_families(curves, *, points=None, together=False, ax=None, prob=0.95, labels=None):
+def curve_families(
+    curves: Mapping[str, xr.DataArray],
+    *,
+    points: pd.DataFrame | None = None,
+    together: bool = False,
+    ax: np.ndarray | Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw several curves in small multiples on the same axes, or their means together; dashed beyond the doses that trials tried.
 
     Parameters
@@ -120,5 +133,11 @@ def _name_ends(ax, shown: tuple[panels.Panel, ...], names: list[str], own: bool)
     placed = style.apart(heights, [style.SMALL * 1.25 * (text.count("\n") + 1) for text in texts])
     for end, text, color, up in zip(ends, texts, style.PALETTE, placed - heights, strict=False):
         line = {"arrowstyle": "-", "color": color, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-        look = {"color": color, "fontsize": style.SMALL, "va": "center", "parse_math": False, "annotation_clip": False}
+        look: style.Look = {
+            "color": color,
+            "fontsize": style.SMALL,
+            "va": "center",
+            "parse_math": False,
+            "annotation_clip": False,
+        }
         ax.annotate(text, end, (14, up), textcoords="offset points", arrowprops=line, **look)

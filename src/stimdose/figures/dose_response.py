@@ -1,11 +1,27 @@
 """The dose-response figure: posterior mean curve, its interval, the interval of a new study, and the trials."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+
 from ..columns import axis_label
 from ..errors import FigureError
 from . import panels, style
 
 
-def dose_response(curve, *, new_study=None, points=None, ax=None, prob=0.95, labels=None):
+def dose_response(
+    curve: xr.DataArray,
+    *,
+    new_study: xr.DataArray | None = None,
+    points: pd.DataFrame | None = None,
+    ax: np.ndarray | Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Any:
     """Draw a dose-response curve with its uncertainty and the trials behind it; dashed and faint beyond the observed doses.
 
     Parameters

@@ -1,11 +1,13 @@
 """The forest plot: what each row of the table reports, and what the model makes of it."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -43,7 +45,7 @@ class Line(NamedTuple):
         return max(style.text_width(part, weight=self.weight) for part in self.texts.get(column, "").split("\n"))
 
 
-def forest(table, *, ax=None, prob=0.95, labels=None):
+def forest(table: pd.DataFrame, *, ax: Axes | None = None, prob: float = 0.95, labels: Mapping[str, str] | None = None) -> Axes:
     """Draw reported effects as squares, posterior (shrunken) estimates as dots just below, the pooled effect as a diamond.
 
     Parameters
@@ -78,11 +80,11 @@ def forest(table, *, ax=None, prob=0.95, labels=None):
     heading = _heading(rows, words)
     top = RULE - 0.3 - 0.62 * max(text.count("\n") + 1 for text in heading.texts.values())
     with style.house(own):
-        room = 72 * (style.DOUBLE if own else ax.get_position().width * ax.figure.get_figwidth())
+        room = 72 * (style.DOUBLE if ax is None else ax.get_position().width * ax.figure.bbox.width / ax.figure.dpi)
         lines = _fitted([heading, *lines, *(_line(each) for each in summary)], room)
         ends = _ends(lines)
         width = room - ends["label"] - ends["shrunken"]
-        ax = _new_axes(ends["label"], width, bottom - top, attrs) if own else _narrowed(ax, ends["label"], width)
+        ax = _new_axes(ends["label"], width, bottom - top, attrs) if ax is None else _narrowed(ax, ends["label"], width)
         core = [
             *rows[SHRUNKEN].quantile([0.1, 0.9]).to_numpy().ravel(),
             *(each[end] for each in summary for end in ("low", "high")),
@@ -100,7 +102,7 @@ def forest(table, *, ax=None, prob=0.95, labels=None):
     return ax
 
 
-def _words(table: pd.DataFrame, labels: dict | None, level: str) -> dict[str, str]:
+def _words(table: pd.DataFrame, labels: Mapping | None, level: str) -> dict[str, str]:
     attrs = table.attrs
     said = [attrs.get("warning"), *attrs.get("directions", ()), *(str(name) for name in table.get("group", pd.Series()).dropna())]
     said += [each["pooled"].get("label") for each in [attrs, *attrs.get("by_group", {}).values()] if each.get("pooled")]
@@ -115,7 +117,7 @@ def _checked(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.astype(dict.fromkeys(REPORTED + SHRUNKEN, float)).reset_index(drop=True)
     if rows.empty:
         raise FigureError("the table of a forest plot has no rows")
-    faults = {}
+    faults: dict = {}
     for middle, low, high in (REPORTED, SHRUNKEN):
         missing = ~np.isfinite(rows[[middle, low, high]]).all(axis=1)
         enclosed = rows[middle].between(rows[low], rows[high]) & (rows[low] < rows[high])
@@ -137,7 +139,7 @@ def _cut(text: str, most: int) -> str:
 
 def _placed(rows: pd.DataFrame, attrs: dict, words: dict[str, str]) -> tuple[pd.DataFrame, list[Line], list[dict]]:
     """The rows by group with their heights `y`, their text with that of the group headings, and what sums up each group."""
-    lines, parts, summary, y = [], [], [], 0.0
+    lines, parts, summary, y = list[Line](), [], list[dict](), 0.0
     for name, part in rows.groupby("group", sort=False) if "group" in rows else [(None, rows)]:
         if name is not None:
             lines.append(Line(y, {"label": words[name]}, "bold"))
@@ -222,7 +224,7 @@ def _write(ax, lines: list[Line], ends: dict[str, float]) -> None:
         for column, text in line.texts.items():
             side, at = ("right", (1, line.y)) if column in colors else ("left", (0, line.y))
             offset = (ends[column] if side == "right" else -ends[column], 2 if above else 0)
-            look = {
+            look: style.Look = {
                 "parse_math": False,
                 "ha": side,
                 "va": "bottom" if above else "center_baseline",
@@ -268,6 +270,6 @@ def _finish(ax, attrs: dict, words: dict[str, str], bottom: float) -> None:
     ax.tick_params(labelsize=style.SMALL)
     if directions := attrs.get("directions"):
         for text, x, side in ((f"← {words[directions[0]]}", -6, "right"), (f"{words[directions[1]]} →", 6, "left")):
-            look = {"textcoords": "offset points", "annotation_clip": False, "ha": side, "size": style.SMALL}
+            look: style.Look = {"textcoords": "offset points", "annotation_clip": False, "ha": side, "size": style.SMALL}
             ax.annotate(text, (0, bottom), (x, -21), **look)
     ax.set_xlabel(words["effect"], labelpad=14 if directions else 4)

@@ -1,10 +1,12 @@
 """The funnel plot: effects against their standard errors, with contours of significance; or what is left of them after the dose."""
 
 import re
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -14,10 +16,10 @@ from . import panels, style
 
 LEVELS, GREYS = (0.1, 0.05, 0.01), ("1.0", "0.72", "0.84", "0.95")
 """Two-sided p values, and the greys above, between and below them (1 is white)."""
-SAMPLING = {"color": style.GREY, "linewidth": 0.9, "linestyle": ":"}
-SPREAD = {"color": style.GREY, "linewidth": 0.9, "linestyle": panels.DASHES}
-EXPECTED = {"color": style.BLUE, "linewidth": 1.2}
-TRIALS = {"markerfacecolor": panels.FACE, "markeredgecolor": panels.EDGE, "markeredgewidth": 0.5, "markersize": 4}
+SAMPLING: style.Look = {"color": style.GREY, "linewidth": 0.9, "linestyle": ":"}
+SPREAD: style.Look = {"color": style.GREY, "linewidth": 0.9, "linestyle": panels.DASHES}
+EXPECTED: style.Look = {"color": style.BLUE, "linewidth": 1.2}
+TRIALS: style.Look = {"markerfacecolor": panels.FACE, "markeredgecolor": panels.EDGE, "markeredgewidth": 0.5, "markersize": 4}
 TEXTS = (
     "p > 0.1",
     "p = 0.05 to 0.1",
@@ -32,7 +34,14 @@ TEXTS = (
 )
 
 
-def funnel(table, *, of="effect", ax=None, prob=0.95, labels=None):
+def funnel(
+    table: pd.DataFrame,
+    *,
+    of: str = "effect",
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw effects against their standard errors, over contours of two-sided significance, or their residuals after dose.
 
     Contours tell whether what is missing would have been insignificant, as it is where significance decides what is published (Peters et
@@ -70,7 +79,8 @@ def funnel(table, *, of="effect", ax=None, prob=0.95, labels=None):
     words = style.relabelled(words, labels, (*TEXTS, *panels.said_of(table)), level)
     top = 1.08 * rows["se"].max()
     with style.house(own):
-        ax = plt.subplots(figsize=(style.SINGLE, 3.5), layout="constrained")[1] if own else ax
+        if ax is None:
+            ax = plt.subplots(figsize=(style.SINGLE, 3.5), layout="constrained")[1]
         reach = [2.0 * top, -2.0 * top] if of == "residual" else [0.0]
         ax.set(ylim=(top, 0), xlabel=words["x"], ylabel=words["se"])
         ax.set_xlim(*style.limits([*np.quantile(x, [0.05, 0.95]), *reach], x))
@@ -113,7 +123,7 @@ def _draw_contours(ax, top: float, words: dict[str, str]) -> list:
     for p, grey in zip(LEVELS[::-1], GREYS[-2::-1], strict=True):
         reach = norm.isf(p / 2) * top
         ax.fill([0, reach, -reach], [0, top, top], color=grey, linewidth=0, zorder=0.5, label=f"_p {p}")
-    look = {"edgecolor": style.GREY, "linewidth": 0.4}
+    look: style.Look = {"edgecolor": style.GREY, "linewidth": 0.4}
     return [Patch(facecolor=grey, **look, label=words[text]) for grey, text in zip(GREYS, TEXTS, strict=False)]
 
 

@@ -1,13 +1,22 @@
 """What leaving out each study changes."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..columns import axis_label
 from . import style
 from .study_rows import name_rows, row_axes
+
+if TYPE_CHECKING:
+    from ..checks import Check
+
 
 TEXTS = (
     "Influential",
@@ -18,7 +27,14 @@ TEXTS = (
 )
 
 
-def influence(found, *, dose=None, group=None, ax=None, labels=None):
+def influence(
+    found: "Check",
+    *,
+    dose: str | None = None,
+    group: str | None = None,
+    ax: Axes | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the mean effect, or the best dose, without each study, sorted; studies that are influential or decide a verdict in red.
 
     Medians of a best dose are marked only where it is identified, with all trials or without some study; intervals always.
@@ -56,7 +72,8 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
     verdicts = [] if dose is None else [*table["verdict"], *table["verdict_all"]]
     words = style.relabelled(words | {group: group for group in [group] if group}, labels, (*TEXTS, *verdicts, found.fit_warning))
     with style.house(own):
-        ax = row_axes(len(table)) if own else ax
+        if ax is None:
+            ax = row_axes(len(table))
         is_log = dose is not None and table["low"].min() > 0 and table["high"].max() >= 5 * table["low"].min()
         if dose is None:
             ax.axvspan(-1, 1, color=style.BAND, linewidth=0, zorder=0, label="_band")
@@ -67,7 +84,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             if is_named:
                 at = found.tables["optima"].loc[(dose, group or ""), "best_dose"]
                 ax.axvline(at, color=style.GREY, linewidth=0.6, zorder=1, label="_all")
-            look = {"color": style.tint(0.45), "linewidth": 1.0, "zorder": 2, "label": "_interval"}
+            look: style.Look = {"color": style.tint(0.45), "linewidth": 1.0, "zorder": 2, "label": "_interval"}
             ax.hlines(table.index, table["low"], table["high"], **look)
             style.draw_caps(ax, table.index, table["low"], table["high"], style.tint(0.45))
         for is_odd, color in ((False, style.BLUE), (True, style.RED)):
@@ -81,7 +98,7 @@ def influence(found, *, dose=None, group=None, ax=None, labels=None):
             heading = style.filled(words["{group}, with all trials"], group=words[group]) if group else words["With all trials"]
             style.verdict_above(ax, heading, table["verdict_all"].iloc[0], words)
             _write_changes(ax, table, words)
-        handles = [
+        handles: list[Artist] = [
             Line2D([], [], linestyle="none", marker=style.ODD, markersize=3.5, color=style.RED, label=words["Influential"])
         ]
         if dose is None:
@@ -115,5 +132,10 @@ def _of_dose(found, dose: str, group: str | None) -> pd.DataFrame:
 def _write_changes(ax, table: pd.DataFrame, words: dict[str, str]) -> None:
     """Verdicts that differ without a study, right of the Axes."""
     for line in table[table["changes"].astype(bool)].itertuples():
-        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False, "va": "center"}
+        look: style.Look = {
+            "xycoords": ("axes fraction", "data"),
+            "textcoords": "offset points",
+            "annotation_clip": False,
+            "va": "center",
+        }
         ax.annotate(words[line.verdict], (1, line.Index), (4, 0), fontsize=style.SMALL, color=style.RED, **look)

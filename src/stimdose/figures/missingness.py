@@ -1,9 +1,12 @@
 """Which fields each study reports: the gaps of a table at a glance."""
 
 import re
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
@@ -27,7 +30,7 @@ TEXTS = (
 )
 
 
-def missingness(reported, *, ax=None, labels=None):
+def missingness(reported: pd.DataFrame, *, ax: Axes | None = None, labels: Mapping[str, str] | None = None) -> Axes:
     """Draw which fields each study reports, with the number of studies that report it above each field.
 
     Parameters
@@ -57,8 +60,9 @@ def missingness(reported, *, ax=None, labels=None):
     if not 0 < len(fields) <= MOST:
         raise FigureError(f"{len(fields)} fields that studies report are drawn of 1 to {MOST}: choose columns of the table")
     with style.house(own):
-        ax = _new_axes(*cells.shape, reported.index) if own else ax
-        look = {"cmap": ListedColormap([NO, YES]), "vmin": 0, "vmax": 1, "zorder": 1, "label": "_cells"}
+        if ax is None:
+            ax = _new_axes(len(cells), len(fields), reported.index)
+        look: style.Look = {"cmap": ListedColormap([NO, YES]), "vmin": 0, "vmax": 1, "zorder": 1, "label": "_cells"}
         ax.pcolormesh(np.arange(-0.5, len(fields)), np.arange(-0.5, len(cells)), cells.astype(float), **look)
         ax.vlines(np.arange(len(fields) - 1) + 0.5, -0.5, len(cells) - 0.5, color="white", linewidth=0.8, zorder=2)
         if len(cells) <= RULED:
@@ -69,7 +73,7 @@ def missingness(reported, *, ax=None, labels=None):
         ax.tick_params(axis="x", length=0, pad=2)
         ax.spines["bottom"].set_visible(False)
         for place, count in enumerate(cells.sum(axis=0)):
-            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False}
+            where: style.Look = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "annotation_clip": False}
             ax.annotate(f"{count}", (place, 1), (0, 2), **where, ha="center", va="bottom", rotation=90, fontsize=style.SMALL - 1)
         handles = [Patch(facecolor=color, label=words[text]) for color, text in zip((YES, NO), TEXTS, strict=False)]
         left_out = style.filled(words[TEXTS[3] if silent == 1 else TEXTS[4]], count=silent) if silent else ""

@@ -1,6 +1,11 @@
 """How probable each dose is to be good enough."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..columns import axis_label
@@ -8,11 +13,22 @@ from ..doses import short
 from ..errors import FigureError
 from . import panels, style
 
+if TYPE_CHECKING:
+    from ..optima import Optimum
+
+
 MARK = style.tint(0.45)
 TEXTS = ("Doses with a probability of {prob} or more", "no dose", "{doses} with gaps", panels.NONE_NAMED)
 
 
-def near_best(best, *, chance=None, at_least=0.5, ax=None, labels=None):
+def near_best(
+    best: "Optimum",
+    *,
+    chance: xr.DataArray | None = None,
+    at_least: float = 0.5,
+    ax: np.ndarray | Axes | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Any:
     """Draw P(the effect at a dose is within delta of the best) by dose, with the doses where it is at least 0.5, and the verdict.
 
     Under a verdict that tells of no best dose, and where the fit did not converge, no doses are marked as near it.

@@ -1,7 +1,11 @@
 """The best dose as a posterior, under the curve that it comes from, led by its verdict."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -10,6 +14,10 @@ from ..columns import axis_label
 from ..doses import short
 from ..errors import FigureError
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..optima import Optimum
+
 
 STEPS = 30
 """Of the histogram over the range of doses."""
@@ -25,7 +33,14 @@ TEXTS = (
 )
 
 
-def optimum(best, *, points=None, ax=None, prob=0.95, labels=None):
+def optimum(
+    best: "Optimum",
+    *,
+    points: pd.DataFrame | None = None,
+    ax: np.ndarray | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw the curve and, below it, how probable it is that the effect is largest at each dose; one column of two panels per group.
 
     Draws whose best dose is an end of the range are bars beside the range and never smeared into it. The posterior stands
@@ -126,7 +141,7 @@ def _draw_shares(ax, edges: np.ndarray, posterior: np.ndarray, prior: np.ndarray
         ax.stairs(shares, borders, color=style.GREY, linewidth=0.8, zorder=3, label="_prior")
     for end, x, side, inwards in ((0, edges[0], "left", 3), (-1, edges[-1], "right", 0)):
         if posterior[end] >= 0.01:
-            look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
+            look: style.Look = {"ha": side, "va": "bottom", "fontsize": style.SMALL - 0.5, "color": style.BLUE, "zorder": 4}
             above = max(posterior[end], prior[end])
             ax.annotate(f"{100 * posterior[end]:.0f} %", (x, above), (inwards, 1), textcoords="offset points", **look)
 
@@ -156,7 +171,7 @@ def _new_axes(count: int) -> np.ndarray:
     columns = style.in_a_row(count)
     rows = -(-count // columns)
     size = (style.SINGLE if count == 1 else style.DOUBLE, (4.8 if count == 1 else 4.1) * rows)
-    look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
+    look: style.Look = {"figsize": size, "height_ratios": [1.6, 1] * rows, "squeeze": False, "layout": "constrained"}
     axes = plt.subplots(2 * rows, columns, **look)[1]
     for row in axes:
         for ax in row[1:]:

@@ -171,7 +171,7 @@ def mean_limits(panels: list[Panel]) -> tuple[float, float]:
 
 def frame(ax, x_limits, y_limits, log: bool, zero: bool = True) -> None:
     """Axes of doses and effects, with a line at no effect."""
-    style.dose_axis(ax, *x_limits, log)
+    style.dose_axis(ax, x_limits[0], x_limits[1], log)
     ax.set_ylim(*y_limits)
     if zero:
         ax.axhline(0, color=style.GREY, linewidth=0.6, zorder=2.5, label="_zero")
@@ -195,7 +195,7 @@ def draw(ax, panel: Panel, best_se: float | None = None) -> None:
 def draw_mean(ax, panel: Panel, color: str = style.BLUE) -> None:
     """The mean curve, dashed beyond the doses that trials tried."""
     for part, seen in runs(panel.seen):
-        look = {"color": color, "linestyle": "-" if seen else DASHES, "linewidth": 1.4, "zorder": 3, "label": "_mean"}
+        look: style.Look = {"color": color, "linestyle": "-" if seen else DASHES, "linewidth": 1.4, "zorder": 3, "label": "_mean"}
         ax.plot(panel.doses[part], panel.mean[part], **look)
 
 
@@ -203,7 +203,7 @@ def draw_marks(ax, panel: Panel, color: str, marker: str, place: int, of: int) -
     """Markers at the end of a mean curve and along it, the first of `of` curves at other doses than the next: to tell them apart in grey."""
     x = np.log(panel.doses) if ax.get_xscale() == "log" else panel.doses
     at = np.append(x[0] + np.ptp(x) * (np.arange(MARKS) + (place + 0.5) / of) / (MARKS + 0.5), x[-1])
-    look = {
+    look: style.Look = {
         "color": color,
         "marker": marker,
         "markersize": 4.5,
@@ -225,7 +225,7 @@ def draw_points(ax, rows: pd.DataFrame, best_se: float) -> None:
     ax.hlines(heights[bars], low, high, color=style.GREY, linewidth=0.8, zorder=4, label="_dose")
     style.arrowheads(ax, "<", left, heights[rows.dose_low <= 0])
     style.arrowheads(ax, ">", right, heights[np.isinf(rows.dose_high)])
-    look = {"facecolor": FACE, "edgecolor": EDGE, "linewidth": 0.5, "zorder": 5, "clip_on": False}
+    look: style.Look = {"facecolor": FACE, "edgecolor": EDGE, "linewidth": 0.5, "zorder": 5, "clip_on": False}
     ax.scatter(rows.dose[shown], rows.effect[shown], areas[shown], label="_trials", **look)
 
 
@@ -258,7 +258,7 @@ def handles(words: dict[str, str], panels: list[Panel], color: str = style.BLUE)
         found.append(Patch(facecolor=style.tint(NEW_STUDY), label=words["{prob} interval of a new study"]))
     found += untried(words, panels, color)
     if any(panel.points is not None for panel in panels):
-        bubble = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
+        bubble: style.Look = {"markerfacecolor": FACE, "markeredgecolor": EDGE, "markeredgewidth": 0.5}
         found.append(
             Line2D([], [], linestyle="none", marker="o", markersize=5, label=words["Trials (area: precision)"], **bubble)
         )
@@ -267,6 +267,10 @@ def handles(words: dict[str, str], panels: list[Panel], color: str = style.BLUE)
 
 def untried(words: dict[str, str], panels: list[Panel], color: str = style.BLUE) -> list:
     """What a legend says of dashes, if there are any in some panels."""
-    look = {"color": color, "linewidth": 1.4, "linestyle": (0, (2, 1))}  # shorter than in the figure: a handle has room for two
+    look: style.Look = {
+        "color": color,
+        "linewidth": 1.4,
+        "linestyle": (0, (2, 1)),
+    }  # shorter than in the figure: a handle has room for two
     has = not all(panel.seen.all() for panel in panels)
     return [Line2D([], [], **look, label=words["No trial near these doses"])] * has

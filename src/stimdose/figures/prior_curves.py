@@ -1,11 +1,19 @@
 """Prior and posterior curves under several sets of priors."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.patches import Patch
 
 from ..columns import axis_label
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..prior_comparison import PriorComparison
+
 
 PRIOR = (0.88, 0.88, 0.88)
 """Colour of the prior's band."""
@@ -14,7 +22,15 @@ REACH = 0.75
 TEXTS = ("{prob} interval of the prior",)
 
 
-def prior_curves(found, column=None, *, points=None, ax=None, prob=0.95, labels=None):
+def prior_curves(
+    found: "PriorComparison",
+    column: str | None = None,
+    *,
+    points: pd.DataFrame | None = None,
+    ax: np.ndarray | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw the posterior curve of every set of priors over what the priors alone allow: one row per set, one column per group.
 
     Parameters

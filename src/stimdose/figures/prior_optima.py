@@ -1,12 +1,21 @@
 """The best dose under several sets of priors, each with its verdict."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..columns import axis_label
 from ..doses import short
 from . import panels, style
+
+if TYPE_CHECKING:
+    from ..model_comparison import ModelComparison
+    from ..prior_comparison import PriorComparison
+
 
 ROW = 0.24
 """Height of a set in a figure of its own, inches."""
@@ -19,7 +28,14 @@ TEXTS = (
 )
 
 
-def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
+def prior_optima(
+    found: "PriorComparison | ModelComparison",
+    column: str | None = None,
+    *,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the dose of the largest effect under every set of priors: intervals of its posterior and prior, and the verdict beside them.
 
     Median and interval are printed, and the median marked, where the verdict is "identified", and nowhere else.
@@ -58,7 +74,7 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
     lines = [(group, name, best) for group in groups for name, best in optima.items() if group in best.verdicts]
     y = np.array([k + groups.index(group) * bool(group) + bool(group) for k, (group, _, _) in enumerate(lines)], float)
     with style.house(own):
-        if own:
+        if ax is None:
             ax = plt.subplots(figsize=(style.DOUBLE, 1.1 + ROW * (y[-1] + 1)), layout="constrained")[1]
         ends = np.concatenate([best.curves[column].values[[0, -1]] for best in optima.values()])
         ax.set_ylim(y[-1] + 0.7, -0.7)
@@ -80,7 +96,13 @@ def prior_optima(found, column=None, *, ax=None, prob=0.95, labels=None):
         ax.set_yticks(y, [words[name] for _, name, _ in lines], fontsize=style.SMALL, parse_math=False)
         for group in filter(None, groups):
             first = next(at for at, line in zip(y, lines, strict=True) if line[0] == group)
-            look = {"textcoords": "offset points", "fontsize": style.SMALL, "fontweight": "bold", "ha": "right", "va": "center"}
+            look: style.Look = {
+                "textcoords": "offset points",
+                "fontsize": style.SMALL,
+                "fontweight": "bold",
+                "ha": "right",
+                "va": "center",
+            }
             ax.annotate(words[group], (0, first - 1), (-3, 0), ("axes fraction", "data"), annotation_clip=False, **look)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
@@ -105,7 +127,7 @@ def _write(ax, y: np.ndarray, texts: list[tuple[str, str]], words: dict[str, str
     """Numbers and verdict right of the Axes, in columns under their headings."""
     first = words["Best dose [{prob}]"]
     wide = max(style.text_width(first, weight="bold"), *(style.text_width(text) for text, _ in texts)) + 10
-    look = {
+    look: style.Look = {
         "xycoords": ("axes fraction", "data"),
         "textcoords": "offset points",
         "annotation_clip": False,

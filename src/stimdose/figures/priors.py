@@ -1,9 +1,11 @@
 """Prior against posterior of every parameter: what the trials added."""
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
+import xarray as xr
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -19,12 +21,21 @@ REACH = 4.0
 """How far beyond the posterior, in spans of it, an axis follows the prior."""
 SMOOTH = (1.6, 1.0)
 """Of prior and posterior: priors are smooth, and a fit keeps few draws of them."""
-PRIOR = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 2))}
-POSTERIOR = {"color": style.BLUE, "linewidth": 1.2}
+PRIOR: style.Look = {"color": style.GREY, "linewidth": 1.0, "linestyle": (0, (4, 2))}
+POSTERIOR: style.Look = {"color": style.BLUE, "linewidth": 1.2}
 TEXTS = ("Prior", "Posterior", "Density")
 
 
-def priors(prior, posterior, *, names=None, units=None, warning="", ax=None, labels=None):
+def priors(
+    prior: xr.Dataset,
+    posterior: xr.Dataset,
+    *,
+    names: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    warning: str = "",
+    ax: np.ndarray | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw the prior and posterior density of every parameter; parameters that are doses on a log axis.
 
     Densities are kernel estimates from the draws (`density`). An axis covers the posterior, and the prior as far as four times the
@@ -62,7 +73,7 @@ def priors(prior, posterior, *, names=None, units=None, warning="", ax=None, lab
             log, scaled = _is_dose(name), (before[name], after[name])
             scaled = [np.log(draws) for draws in scaled] if log else scaled
             is_positive = not log and min(draws.min() for draws in scaled) >= 0
-            low, high = _range(*scaled, is_positive)
+            low, high = _range(scaled[0], scaled[1], is_positive)
             each.set(xlabel=style.wrap(words[name], 1.1 * each.get_window_extent().width * 72 / each.figure.dpi))
             if log:
                 style.dose_axis(each, np.exp(low), np.exp(high), log)

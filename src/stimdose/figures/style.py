@@ -3,14 +3,17 @@
 import os
 import textwrap
 import warnings
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import FigureBase
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
@@ -18,6 +21,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ..errors import FigureError, StimdoseWarning
 
+type Look = dict[str, Any]
+"""How something is drawn: keywords of matplotlib."""
 PAPER = Path(__file__).with_name("paper.mplstyle")
 """The house style as a file of matplotlib."""
 HOUSE = mpl.rc_params_from_file(PAPER, use_default_template=False)
@@ -95,7 +100,7 @@ def _fall_back(figure) -> None:
 def _no_word_on_glyphs():
     """Context without matplotlib's warnings of single glyphs."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # `_fall_back` names what no font has
         yield
 
 
@@ -155,12 +160,13 @@ def log_ticks(low: float, high: float, points: float, which: str = "x") -> np.nd
     steps = ((1, 2, 5), (1, 3), (1,), (1, 2, 3, 5), (1, 1.5, 2, 3, 4, 5, 6, 8))
     inside = decades[(decades >= low) & (decades <= high)]
     fewer = [decades, decades[::2], inside[:: max(len(inside) - 1, 1)]]
-    for ticks, least in [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]:
+    tried = [(np.outer(decades, each).ravel(), 3) for each in steps] + [(each, 2) for each in fewer]
+    for ticks, least in tried:
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if len(ticks) >= least and fit(ticks):
             return ticks
     for count in (4, 3, 2, 1):
-        ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = np.asarray(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         ticks = ticks[(ticks >= low) & (ticks <= high)]
         if fit(ticks):
             return ticks
@@ -181,7 +187,7 @@ def dose_axis(ax, low: float, high: float, log: bool, which: str = "x") -> None:
     if log:
         getattr(ax, f"set_{which}scale")("log")
         points = (box.width if which == "x" else box.height) * 72 / ax.figure.dpi
-        axis.set_major_locator(FixedLocator(log_ticks(low, high, points, which)))
+        axis.set_major_locator(FixedLocator(list(log_ticks(low, high, points, which))))
     else:
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=4))
     axis.set_minor_locator(NullLocator())
@@ -218,13 +224,13 @@ def given_axes(ax, count: int) -> np.ndarray:
     return np.ravel(ax)
 
 
-def relabelled(words: dict[str, str], labels: dict | None, texts=(), prob: str = "") -> dict[str, str]:
+def relabelled(words: Mapping, labels: Mapping | None, texts: Iterable[str] = (), prob: str = "") -> dict[str, str]:
     """The texts of a figure by name, with the caller's in place of some. FigureError for one that the figure does not have.
 
     words: the default by name. texts: those that are named by themselves, with numbers left open as "{rows}"; of these "{prob}", an
     interval's probability in words, is filled in here. Empty ones are left out.
     """
-    known = {text: text for text in texts if text} | words
+    known = {text: text for text in texts if text} | dict(words)
     if unknown := set(labels or ()) - set(known):
         raise FigureError(f"labels for {sorted(unknown)}: the texts of this figure are {sorted(known)}")
     return {name: str(text).replace("{prob}", prob) for name, text in (known | dict(labels or {})).items()}
@@ -244,7 +250,7 @@ def rows_of(count: int, words: dict[str, str]) -> str:
 
 def legend(axes, own: bool, handles: list, title: str, columns: int) -> None:
     """Below our own figure, inside the last of the caller's Axes; its title says what is held fixed."""
-    look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
+    look: Look = {"handles": handles, "fontsize": SMALL, "handlelength": 1.4, "columnspacing": 1.2}
     if title:
         look |= {"title": wrap(title, 72 * axes[0].figure.get_figwidth() - 20), "title_fontsize": SMALL}
     if own:
@@ -263,7 +269,15 @@ def arrowheads(ax, marker: str, x, y, color: str = GREY) -> None:
 def draw_caps(ax, at, low, high, color) -> None:
     """Small strokes at the ends of intervals, which show those of no length too."""
     at, low, high = (np.atleast_1d(each) for each in (at, low, high))
-    ends = {"marker": "|", "linestyle": "none", "markersize": 4, "color": color, "clip_on": False, "zorder": 3, "label": "_cap"}
+    ends: Look = {
+        "marker": "|",
+        "linestyle": "none",
+        "markersize": 4,
+        "color": color,
+        "clip_on": False,
+        "zorder": 3,
+        "label": "_cap",
+    }
     ax.plot(np.concatenate([low, high]), np.concatenate([at, at]), **ends)
 
 
@@ -273,7 +287,7 @@ def edge_marks(ax, x, y) -> list[float]:
     x, y: shape (point,), axis units. Returns the height at which each point is marked.
     """
     (bottom, top), box = ax.get_ylim(), ax.get_window_extent()
-    to_points, heights, taken = 72 / ax.figure.dpi, [], set()
+    to_points, heights, taken = 72 / ax.figure.dpi, [], set[tuple]()
     for dose, value in zip(x, y, strict=True):
         text, above = number(value, 1), value > top
         start, width = (ax.transData.transform((dose, bottom))[0] - box.x0) * to_points, text_width(text) + 8
@@ -284,7 +298,7 @@ def edge_marks(ax, x, y) -> list[float]:
         inset = (8 + 11 * row) / (box.height * to_points) * (top - bottom)
         heights.append(top - inset if above else bottom + inset)
         ax.plot(dose, heights[-1], "^" if above else "v", markersize=4, color=GREY, zorder=6, label="_outlier")
-        look = {"ha": "left" if side == 1 else "right", "va": "bottom", "fontsize": SMALL - 0.5, "color": GREY, "zorder": 6}
+        look: Look = {"ha": "left" if side == 1 else "right", "va": "bottom", "fontsize": SMALL - 0.5, "color": GREY, "zorder": 6}
         ax.annotate(text, (dose, heights[-1]), (4 * side, 1), textcoords="offset points", **look)
     return heights
 
@@ -321,7 +335,7 @@ def verdict_above(ax, heading: str, verdict: str, words: dict[str, str], note: s
 def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
     """Print a warning in red, bold and wrapped: across the top of our own figure (at y, if given), which grows with it; above the
     caller's Axes."""
-    look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
+    look: Look = {"color": RED, "fontsize": SMALL, "fontweight": "bold", "ha": "left"}
     if own:
         text = wrap(text, 72 * ax.figure.get_figwidth() - 20)
         ax.figure.set_figheight(ax.figure.get_figheight() + 1.2 * SMALL / 72 * (1 + len(text.split("\n"))))
@@ -331,9 +345,10 @@ def warn_above(ax, text: str, own: bool, y: float | None = None) -> None:
         ax.annotate(text, (0, 1), above, xycoords="axes fraction", textcoords="offset points", va="bottom", **look)
 
 
-def tint(strength: float, color: str = BLUE) -> tuple[float, ...]:
+def tint(strength: float, color: str = BLUE) -> tuple[float, float, float]:
     """The colour mixed with white (strength 0 to 1): opaque, so that bands look alike wherever they overlap."""
-    return tuple(1 - strength * (1 - part) for part in to_rgb(color))
+    red, green, blue = (1 - strength * (1 - part) for part in to_rgb(color))
+    return red, green, blue
 
 
 def _from_the_start(figure) -> None:
@@ -343,7 +358,7 @@ def _from_the_start(figure) -> None:
             ax.set_subplotspec(ax.get_subplotspec())
 
 
-def save(figure, path, formats=("pdf", "png")) -> list[Path]:
+def save(figure: Figure | Axes | np.ndarray, path: str | Path, formats: Iterable[str] = ("pdf", "png")) -> list[Path]:
     """Save a figure for a journal: 300 dpi, embedded TrueType fonts, no margins. The same figure gives the same bytes.
 
     Parameters
@@ -361,7 +376,7 @@ def save(figure, path, formats=("pdf", "png")) -> list[Path]:
     FileNotFoundError if the folder does not exist; FigureError for an unknown format (nothing is then written).
     """
     path = Path(path)
-    figure = (figure if isinstance(figure, FigureBase) else np.ravel(figure)[0]).get_figure(root=True)
+    figure = (figure if isinstance(figure, FigureBase) else np.ravel(np.asarray(figure))[0]).get_figure(root=True)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save figure {path.name!r}: folder {path.parent} does not exist; create it first")
     formats = [formats] if isinstance(formats, str) else list(formats)

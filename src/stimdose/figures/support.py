@@ -1,6 +1,8 @@
 """Which combinations of doses trials tried."""
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,14 +13,25 @@ from ..columns import axis_label
 from ..errors import FigureError
 from . import style
 
+if TYPE_CHECKING:
+    from ..dose_space import Support
+
+
 SIDE = 1.6
 """Of a panel in a figure of its own, inches."""
-BUBBLE = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
+BUBBLE: style.Look = {"markerfacecolor": style.tint(0.45), "markeredgecolor": style.BLUE, "markeredgewidth": 0.5}
 TEXTS = ("Trials (area: rows)", "Most pulses possible, at the highest of the third dose", "{rows} row", "{rows} rows")
-LIMIT = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
+LIMIT: style.Look = {"color": style.RED, "linewidth": 0.8, "linestyle": ":"}
 
 
-def support(found, doses, *, duty_limit=False, ax=None, labels=None):
+def support(
+    found: "Support",
+    doses: pd.DataFrame,
+    *,
+    duty_limit: bool = False,
+    ax: np.ndarray | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> np.ndarray:
     """Draw, for every two doses, where the trials are (log axes), with r of the log doses and the number of rows.
 
     Parameters
@@ -90,7 +103,12 @@ def _draw(ax, pairs: pd.DataFrame) -> None:
     """One bubble for each place, its area proportional to the rows there."""
     places = pairs.value_counts()
     x, y = (places.index.get_level_values(level) for level in (0, 1))
-    look = {"facecolor": BUBBLE["markerfacecolor"], "edgecolor": BUBBLE["markeredgecolor"], "linewidth": 0.5, "alpha": 0.8}
+    look: style.Look = {
+        "facecolor": BUBBLE["markerfacecolor"],
+        "edgecolor": BUBBLE["markeredgecolor"],
+        "linewidth": 0.5,
+        "alpha": 0.8,
+    }
     ax.scatter(x, y, 10 * places.to_numpy(), clip_on=False, zorder=3, label="_trials", **look)
 
 

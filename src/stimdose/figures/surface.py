@@ -1,8 +1,15 @@
 """The effect over two doses, where trials were, and where its best combination lies."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
@@ -12,13 +19,17 @@ from ..columns import axis_label
 from ..errors import FigureError
 from . import panels, style
 
+if TYPE_CHECKING:
+    from ..joint_optima import JointOptimum
+
+
 WIDTH = 5.0
 """Of a figure of its own, inches: one and a half columns."""
 COLOURS = mpl.colormaps["viridis"]
-FADE = {"facecolor": (1, 1, 1, 0.5), "edgecolor": style.GREY, "linewidth": 0}
+FADE: style.Look = {"facecolor": (1, 1, 1, 0.5), "edgecolor": style.GREY, "linewidth": 0}
 HATCH = "///"
-REGION = {"color": style.ORANGE, "linewidth": 1.6}
-RIDGE = {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2))}
+REGION: style.Look = {"color": style.ORANGE, "linewidth": 1.6}
+RIDGE: style.Look = {"color": "black", "linewidth": 1.2, "linestyle": (0, (4, 2))}
 TEXTS = (
     "No trial near these doses",
     "Trials ({rows})",
@@ -29,10 +40,18 @@ TEXTS = (
     "Best {second} for each {first}",
     "{verdict} in {dose}",
 )
-TRIALS = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
+TRIALS: style.Look = {"markerfacecolor": "black", "markeredgecolor": "white", "markeredgewidth": 0.5, "markersize": 4}
 
 
-def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=None):
+def surface(
+    surface: xr.DataArray,
+    optimum: "JointOptimum | None" = None,
+    *,
+    points: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    prob: float = 0.95,
+    labels: Mapping[str, str] | None = None,
+) -> Axes:
     """Draw the mean effect over two doses as filled contours; hatched and faint where no trial was near.
 
     The best second dose for each first one is drawn where the verdict is "identified", and nowhere else.
@@ -71,13 +90,14 @@ def surface(surface, optimum=None, *, points=None, ax=None, prob=0.95, labels=No
     x, y, mean = surface[first].values, surface[second].values, surface.mean(("chain", "draw")).transpose(first, second).values.T
     places = None if points is None else _places(points, first, second, logs)
     with style.house(own):
-        ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1] if own else ax
+        if ax is None:
+            ax = plt.subplots(figsize=(WIDTH, 4.2), layout="constrained")[1]
         for axis, doses in enumerate((x, y)):
             every = doses if places is None else np.concatenate([doses, places[:, axis]])
             style.dose_axis(ax, np.nanmin(every), np.nanmax(every), logs[axis], "xy"[axis])
         ax.set(xlabel=words[first], ylabel=words[second])
         _draw_effect(ax, x, y, mean, words["effect"])
-        handles = []
+        handles: list[Artist] = []
         if "visited" in surface.coords and not surface["visited"].all():
             _fade(ax, x, y, ~surface["visited"].transpose(first, second).values.T)
             handles.append(Patch(**FADE, hatch=HATCH, label=words["No trial near these doses"]))

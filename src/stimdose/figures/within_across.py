@@ -1,7 +1,11 @@
 """The dose slope within trials beside the slope across trials."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -10,14 +14,20 @@ from ..doses import chance, short
 from ..errors import FigureError
 from . import panels, style
 
+if TYPE_CHECKING:
+    from ..ecology import WithinAcross
+
+
 HEIGHT = 0.75
 """Of the highest density; rows are 1 apart."""
-DELTA = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
+DELTA: style.Look = {"color": "black", "linewidth": 0.8, "linestyle": ":"}
 COLOURS = {"within": style.BLUE, "across": style.ORANGE, "difference": style.GREY}
 TEXTS = ("Median, {prob} interval", "±{delta}, the smallest difference that matters")
 
 
-def within_across(slopes, *, ax=None, prob=0.95, labels=None):
+def within_across(
+    slopes: "WithinAcross", *, ax: Axes | None = None, prob: float = 0.95, labels: Mapping[str, str] | None = None
+) -> Axes:
     """Draw the posterior densities of the slope within trials, the slope across trials, and their difference.
 
     Parameters
@@ -57,7 +67,8 @@ def within_across(slopes, *, ax=None, prob=0.95, labels=None):
     words = style.relabelled(words, labels, (*TEXTS, *panels.VERDICT[:1], slopes.verdict), level)
     core = np.concatenate([np.quantile(each, [0.001, 0.999]) for each in values.values()])
     with style.house(own):
-        ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1] if own else ax
+        if ax is None:
+            ax = plt.subplots(figsize=(style.SINGLE, 2.9), layout="constrained")[1]
         ax.set(xlim=style.limits(core, [-slopes.delta, slopes.delta]), ylim=(2.4, -1.0), xlabel=words["effect"])
         ax.axvline(0, color=style.GREY, linewidth=0.6, zorder=1, label="_zero")
         ax.vlines([-slopes.delta, slopes.delta], 2 - HEIGHT, 2, **DELTA, zorder=2.5, label="_delta")
@@ -86,7 +97,8 @@ def _draw(ax, row: int, draws: np.ndarray, prob: float, color: str) -> None:
     from scipy.stats import gaussian_kde
 
     low, middle, high = np.quantile(draws, [(1 - prob) / 2, 0.5, (1 + prob) / 2])
-    at = np.linspace(*ax.get_xlim(), 301)
+    left, right = ax.get_xlim()
+    at = np.linspace(left, right, 301)
     density = gaussian_kde(draws)(at)
     shape = row - HEIGHT * density / density.max()
     ax.fill_between(at, row, shape, color=style.tint(0.35, color), linewidth=0, zorder=2, label="_density")

@@ -22,7 +22,7 @@ from ..sentences import (
 )
 from . import data
 from .findings import Findings
-from .parts import Figure, Section, Table, Text, ended, sentences, text
+from .parts import Block, Figure, Section, Table, Text, ended, sentences, text
 
 FOREST_ROWS = 120
 """A forest of more rows than this does not fit on a page, and is not drawn."""
@@ -60,7 +60,7 @@ def section(found: Findings) -> Section:
     return Section("answer", tuple(blocks))
 
 
-def about_table(found: Findings) -> list[Text]:
+def about_table(found: Findings) -> list[Block]:
     """What the reader must know of the table before any number: that it is invented, or no table of comparisons within trials."""
     lines = [*data.caveats(found), *data.remarks(found)]
     if data.is_synthetic(found):

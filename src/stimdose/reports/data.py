@@ -14,7 +14,7 @@ from ..completeness import reported as reported_by_study
 from ..doses import dose_text
 from ..sentences import dose_words, name_words, unit_of
 from .findings import Findings
-from .parts import Figure, Section, Table, counted, ended, listed, sentences, text
+from .parts import Block, Figure, Section, Table, counted, ended, listed, sentences, text
 
 ESTIMAND = ("measure", "comparator", "design", "score", "outcome")
 """Columns that say what an effect means."""
@@ -40,7 +40,7 @@ def section(found: Findings) -> Section:
     trials, table = found.fit.trials, found.table
     audit = trials.audit()
     dropped = [str(problem) for problem in trials.dropped]
-    blocks = [
+    blocks: list[Block] = [
         *text(described(found), *caveats(found), *remarks(found)),
         Table("estimand", estimand(table), "What the effects mean: rows and studies by kind"),
         *text(*mixed(found)),

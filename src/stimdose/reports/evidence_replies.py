@@ -1,5 +1,7 @@
 """Replies on evidence and its synthesis: the items of PRISMA 2020, and of GRADE on dose-response gradients."""
 
+from collections.abc import Collection
+
 from ..columns import ROB_LEVELS
 from ..completeness import reported
 from ..ecology import WithinAcross
@@ -54,7 +56,11 @@ def synthesis(found: Findings) -> Reply:
 @reply
 def explored(found: Findings) -> Reply:
     spec = found.fit.model
-    kinds = {"dose": found.optima, "group": found.fit.rows.levels, "moderator": [part.column for part in spec.moderator]}
+    kinds: dict[str, Collection[str]] = {
+        "dose": found.optima,
+        "group": found.fit.rows.levels,
+        "moderator": [part.column for part in spec.moderator],
+    }
     parts = [f"{counted(len(names), kind)} ({listed(names)})" for kind, names in kinds.items() if names]
     return Reply(f"By {listed(parts)}." if parts else f"{NOT_DONE}: the model has no dose, group or moderator.", "model")
 

@@ -13,7 +13,7 @@ from ..model import Model
 from ..roles import EFFECT_ROLES, roles
 from ..shapes import SHAPES
 from .findings import Findings
-from .parts import Figure, Section, Table, counted, ended, listed, text
+from .parts import Block, Figure, Section, Table, counted, ended, listed, text
 
 CHAINS = (
     f"r hat: whether the chains agree, at most {RHAT_MAX:g}; ess: how many independent draws they are worth, for the centre (bulk) and the "
@@ -121,7 +121,7 @@ def convergence(found: Findings) -> Section:
     """How the posterior was sampled, and whether the chains agree."""
     check = found.fit.diagnosis
     table = check.table.rename_axis("quantity")
-    blocks = [
+    blocks: list[Block] = [
         *text(sampling(found)),
         *text(ended(f"The fit {check.message}"), kind="plain" if check.converged else "warning"),
         *text(

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +35,13 @@ def render(title: str, lead: str, sections: list[Section], images: Mapping[str, 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.tests |= {"figure": lambda block: isinstance(block, Figure), "table": lambda block: isinstance(block, Table)}
     environment.filters["ended"] = ended
-    environment.globals |= {"cells": cells, "sort_key": sort_key, "image": lambda name: data_uri(images[name])}
+    environment.globals |= {"cells": cells, "sort_key": sort_key, "image": lambda name: data_uri(images[str(name)])}
     return environment.from_string(source("template")).render(
         title=title, lead=lead, sections=sections, policy=policy(), style=source("style"), script=source("script")
     )
 
 
-def sort_key(value: object) -> str:
+def sort_key(value: Any) -> str:
     """What a cell is sorted by: the number with all its digits, or nothing for text, which is sorted as it is shown."""
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
     return repr(float(value)) if is_number and np.isfinite(value) else ""

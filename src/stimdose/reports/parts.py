@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
+type Kind = Literal["plain", "verdict", "note", "warning", "code"]
 LONG = 30
 """The page shows a table of more lines than this folded."""
 
@@ -15,7 +16,7 @@ class Text:
     """Paragraphs of plain text; `kind` is how they stand out. `code` is shown as it is written."""
 
     paragraphs: tuple[str, ...]
-    kind: Literal["plain", "verdict", "note", "warning", "code"] = "plain"
+    kind: Kind = "plain"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Figure:
     """A figure: its file name without suffix, what draws it (Axes out), its caption, and what it shows in words and numbers."""
 
     name: str
-    draw: Callable[[], object]
+    draw: Callable[[], Any]
     caption: str
     alt: str
 
@@ -70,19 +71,22 @@ TITLES = {
 """Titles of the sections, in their order on the page, by the key by which others point to them."""
 
 
+type Block = Text | Figure | Table
+
+
 @dataclass(frozen=True)
 class Section:
     """A section: its key, and its blocks in order."""
 
     key: str
-    blocks: tuple[Text | Figure | Table, ...]
+    blocks: tuple[Block, ...]
 
     @property
     def title(self) -> str:
         return TITLES[self.key]
 
 
-def text(*paragraphs: str, kind: str = "plain") -> list[Text]:
+def text(*paragraphs: str, kind: Kind = "plain") -> list[Block]:
     """Paragraphs that are not empty, if there are any."""
     kept = tuple(paragraph for paragraph in paragraphs if paragraph)
     return [Text(kept, kind)] if kept else []

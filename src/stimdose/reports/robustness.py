@@ -10,7 +10,7 @@ from ..ecology import WithinAcross
 from ..figures.panels import is_named
 from ..sentences import about_slopes, dose_words, name_words
 from .findings import Findings
-from .parts import Figure, Section, Table, first_of, listed, sentences, text
+from .parts import Block, Figure, Section, Table, first_of, listed, sentences, text
 
 FUNNEL_ROWS = 10
 """Fewer rows make no funnel (Sterne et al. 2011, BMJ 343:d4002)."""
@@ -38,8 +38,7 @@ def checks(found: Findings) -> Section:
     """Checks of the fit against its trials."""
     check = found.check
     if isinstance(check, str):
-        blocks = [*text(_sentence("Checks of the fit against its trials", check), kind="note"), *funnels(found)]
-        return Section("checks", tuple(blocks))
+        return Section("checks", (*text(_sentence("Checks of the fit against its trials", check), kind="note"), *funnels(found)))
     tables, pit = check.tables, check.tables["pit"]
     outside = int(((pit["ecdf"] < pit["low"]) | (pit["ecdf"] > pit["high"])).sum())
     rows = tables["rows"]
@@ -48,7 +47,7 @@ def checks(found: Findings) -> Section:
         f"{len(tables['studies'])} studies, outside its band at {outside} of {len(pit)} points (p = {pit.attrs['p']:.2f}). "
         f"Verdict: {check.verdict}."
     )
-    blocks = [
+    blocks: list[Block] = [
         *text(*sentences(check.explanation), kind="verdict"),
         *funnels(found),
         Figure(
@@ -110,7 +109,7 @@ def left_out(found: Findings) -> Section:
         f"Mean effect without each of {len(studies)} studies; with all {line['mean_all']:.2f}. It moves most without {most}, "
         f"to {line['mean_without']:.2f} ({line['mean_change']:+.1f} posterior standard deviations)."
     )
-    blocks = [
+    blocks: list[Block] = [
         *text(
             *(
                 flagged
@@ -163,7 +162,7 @@ def _influence(check, dose: str, group: str) -> Figure:
 
 def slopes(found: Findings) -> Section:
     """The slope of each dose within trials beside that across trials."""
-    blocks = []
+    blocks: list[Block] = []
     for column, each in found.slopes.items():
         if not isinstance(each, WithinAcross):
             blocks += text(_sentence(f"The slope of {name_words(column)} within and across trials", first_of(each)), kind="note")
@@ -190,7 +189,7 @@ def priors(found: Findings) -> Section:
     if isinstance(moved, str):
         return Section("priors", tuple(text(_sentence("Sensitivity to the priors", moved), kind="note")))
     named = bool(moved.table()["verdict"].eq("identified").any())
-    blocks = [
+    blocks: list[Block] = [
         *text(*sentences(moved.explanation)),
         Table(
             "priors-verdicts",

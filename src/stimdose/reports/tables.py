@@ -2,6 +2,7 @@
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,13 +45,14 @@ def latex(text: str) -> str:
     return "".join(LATEX.get(char, char) for char in str(text))
 
 
-def cell(value, column: str) -> str:
+def cell(value: Any, column: str) -> str:
     """A value as a page shows it: three significant digits, chances with two decimals and R-hat with three, EMPTY for what is not there."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return EMPTY
+        value = float(value)
         return f"{value:.3f}" if column == "r_hat" else chance(value) if _is_chance(column, value) else _number(value)
     return EMPTY if value is None or value is pd.NA or value == "" else str(value)
 

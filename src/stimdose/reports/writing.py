@@ -60,7 +60,7 @@ def report(
     An earlier report in the folder is replaced. Raises StimdoseError where delta must be stated, or the folder cannot be written to or
     holds a methods.md that was edited.
     """
-    options = Options(sets_as_values(priors), check, ecology, delta, title)
+    options = Options(sets_as_values(priors or ()), check, ecology, delta, title)
     folder = make_folder(folder)
     check_room(folder)
     return write(findings(fit, options), folder)
