@@ -11,6 +11,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are killed and traced as on Linux"),
     pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # of children that are killed
 ]
 
 
