@@ -1,11 +1,12 @@
 """What becomes of files when a process is killed or stopped, when two write at once, when a disk is full, when bytes are damaged;
 whether anything leaves the machine, and whether seeds give the same bits in new processes. Linux only.
 
-Prints one JSON line for each subject. Usage: python benchmarks/reliability.py [SUBJECT ...] [--kills N] [--smoke]
+Prints one JSON line for each subject. Usage: python benchmarks/reliability.py [SUBJECT ...] [--times N] [--smoke]
 """
 
 import argparse
 import filecmp
+import hashlib
 import json
 import os
 import random
@@ -16,17 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from common import say, show, timed
 from tables import bell_numbers, trials_table
 
 import stimdose as sd
 from stimdose.files import STALE
 from stimdose.manifest import posterior_sha256
+from stimdose.storage import SEAL, write_arrays
 
 HERE = Path(__file__)
 DRAWS = ("--draws", "100", "--tune", "100", "--quiet")
@@ -325,8 +329,6 @@ def damaged(inputs: dict[str, Path], scratch: Path, flips: int) -> dict:
     fit = sd.load_fit(inputs["fit 1"])
     sealed = fit.save(scratch / "sealed.nc")
     arrays = scratch / "batch.npz"
-    from stimdose.storage import SEAL, write_arrays
-
     write_arrays(arrays, fit.tree, fit.trials)
     bare = scratch / "bare.nc"
     bare.write_bytes(sealed.read_bytes().rpartition(SEAL)[0])
@@ -349,19 +351,15 @@ def damaged(inputs: dict[str, Path], scratch: Path, flips: int) -> dict:
     for _ in range(15):
         seconds["save_s"].append(timed(fit.save, sealed)[1])
         seconds["load_s"].append(timed(sd.load_fit, sealed)[1])
-        seconds["hash_s"].append(timed(lambda: __import__("hashlib").sha256(content).hexdigest())[1])
+        seconds["hash_s"].append(timed(hashlib.sha256, content)[1])
     costs = {name: round(float(np.median(values)), 4) for name, values in seconds.items()}
     return {"tries": flips, "mb": round(len(content) / 1e6, 1)} | found | costs
 
 
 def in_a_child_each(path: Path, target: Path, flips: int, rng: random.Random) -> dict:
     """What netCDF makes of damage by itself: each file is read in a process that may crash."""
-    import h5netcdf  # noqa: F401  # loaded once, before the forks
-    import xarray as xr
 
     def digest(name: Path) -> str:
-        import hashlib
-
         with xr.open_datatree(name, engine="h5netcdf") as tree:
             return hashlib.sha256(b"".join(v.values.tobytes() for v in tree["posterior"].load().data_vars.values())).hexdigest()
 
@@ -391,9 +389,9 @@ def full_disk(inputs: dict[str, Path], scratch: Path, sizes: int) -> dict:
     finish(fit_command(inputs, 1, earlier))
     new = scratch / "later"
     finish(fit_command(inputs, 2, new))
-    room = sum(map(len, snapshot(earlier).values()))
+    room = sum(len(content) + 4096 for content in snapshot(earlier).values())
     for k in range(sizes):
-        size = int(room * (1.02 + 0.98 * k / max(sizes - 1, 1)))
+        size = int(room * (1.1 + 1.1 * k / max(sizes - 1, 1)))  # from room for little more than the earlier one to room for both
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
             return {"skipped": "no disk of a stated size can be mounted here"}
         try:
@@ -412,6 +410,11 @@ def full_disk(inputs: dict[str, Path], scratch: Path, sizes: int) -> dict:
     return {"sizes": sizes} | states
 
 
+ASK = """
+import socket
+with socket.socket() as one:
+    one.connect_ex(("127.0.0.1", 9))
+"""
 USE = """
 import sys, warnings, stimdose as sd
 warnings.simplefilter("ignore")
@@ -426,11 +429,12 @@ sd.report(fit, folder + "/report", priors=None, check=False, ecology=False)
 
 
 def network(inputs: dict[str, Path], scratch: Path, rounds: int = 1) -> dict:
-    """Requests that leave the machine, counted by the system: sockets of the internet that are opened, and what is sent."""
+    """Calls to the system that open, connect or use a socket of the internet."""
     if not shutil.which("strace"):
         return {"skipped": "strace is not installed"}
     folder, found = inputs["model"].parent, {}
     commands = {
+        "a request to this machine, which must be seen": [sys.executable, "-c", ASK],
         "import, fit, save, load, figures, refit, report": [sys.executable, "-c", USE, str(folder)],
         "stimdose fit": fit_command(inputs, 1, scratch / "traced"),
         "stimdose report": report_command(inputs, 1, scratch / "traced report"),
@@ -439,10 +443,7 @@ def network(inputs: dict[str, Path], scratch: Path, rounds: int = 1) -> dict:
         log = scratch / "trace"
         finish(["strace", "-f", "-qq", "-e", "trace=%network", "-o", str(log), *command])
         lines = log.read_text().splitlines()
-        found[name] = {
-            "calls": len(lines),
-            "to the internet": len([line for line in lines if re.search(r"AF_INET6?\b", line)]),
-        }
+        found[name] = len([line for line in lines if re.search(r"\bAF_INET6?\b", line)])
     alone = subprocess.run(["unshare", "--net", sys.executable, "-c", USE, str(folder)], capture_output=True)
     return found | {"without any network": "works" if alone.returncode == 0 else alone.stderr.decode()[-300:]}
 
@@ -530,6 +531,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, help="how often")
     parser.add_argument("--smoke", action="store_true", help="a minute")
     asked = parser.parse_args()
+    warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)  # children that are killed, or only read
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(Path(folder))
         for name in asked.subjects or SUBJECTS:
