@@ -87,6 +87,8 @@ def _read_netcdf(content: bytes) -> xr.DataTree:
         raise ValueError("its bytes are not those that were written")
     with xr.open_datatree(io.BytesIO(before if seal else content), engine="h5netcdf", phony_dims="sort") as opened:
         tree = opened.load()
+    for group in tree.subtree:  # netCDF makes numpy's of plain numbers, which JSON does not take
+        group.attrs = {name: value.item() if isinstance(value, np.generic) else value for name, value in group.attrs.items()}
     if "format" in tree.attrs and not seal:
         raise ValueError("its end is cut off, or another program wrote to it")
     if not {"model", "trials_sha256"} & set(tree.attrs):
