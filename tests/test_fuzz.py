@@ -182,3 +182,9 @@ def test_endless_cells(column, decimal):
         found = len({problem.row for problem in error.problems})
         assert len(str(error)) < 400 * len(LONG)  # noqa: PT017
     assert found == len(LONG) or column == "p_value"
+
+
+def test_a_message_cuts_every_long_text():
+    problem = sd.Problem(2, "A" * 5000, "c" * 5000, "v" * 5000, "is wrong")
+    assert len(str(problem)) < 1000
+    assert str(problem).count("...") == 3
