@@ -47,7 +47,7 @@ def test_a_save_that_is_killed_leaves_one_of_the_fits(reliability, inputs, tmp_p
 def test_a_batch_that_is_killed_goes_on(reliability, inputs, tmp_path):
     found = reliability.killed_batches(inputs, tmp_path, 4)
     assert found["orphans"] == found["computed again"] == 0
-    assert found["batches with the same bytes as one never killed"] == 4
+    assert found["batches with the same draws as one never killed"] == 4
 
 
 def test_two_commands_at_once_leave_files_of_one(reliability, inputs, tmp_path):
