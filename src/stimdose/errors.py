@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = [] if self.row is None else [f"row {self.row}"]
-        study, column, value = (text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in self[1:4])
+        study, column, value = map(shortened, self[1:4])
         where += [f"study {study!r}"] if study else []
         where += [f"{column} = {value!r}" if value else column] if column else []
         return ", ".join(where) + f": {self.rule}" if where else self.rule
@@ -88,6 +88,11 @@ class StimdoseWarning(UserWarning):
 
 class ConvergenceWarning(StimdoseWarning):
     """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""
+
+
+def shortened(text: str) -> str:
+    """A text of a table or a library, as much of it as a message can hold."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(name: str, known: Iterable, cutoff: float = 0.6) -> str:

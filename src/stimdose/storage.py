@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from .audit import Conversion
-from .errors import FitError, Problem
+from .errors import FitError, Problem, shortened
 from .files import replacing, write_bytes
 from .trials import Trials
 
@@ -57,7 +57,7 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
             "has written"
         ) from None
     except Exception as error:  # h5py, xarray, zipfile and json raise many kinds; each means that this is not a whole file
-        raise FitError(f"{path} is not a saved fit of stimdose, or is damaged: {error}") from error
+        raise FitError(f"{path} is not a saved fit of stimdose, or is damaged: {shortened(str(error))}") from error
     form = tree.attrs.pop("format", FORMAT)  # files of before there was one are read too
     if form != FORMAT:
         raise FitError(f"{path} is a {form}, and this version of stimdose reads {FORMAT}: use the version that wrote it")
