@@ -26,10 +26,9 @@ from .parts import (
     Dose,
     Intercept,
     Moderator,
-    PriorOrFalse,
     check_spread,
 )
-from .priors import Prior
+from .priors import Prior, PriorOrFalse
 from .validity import Several, Spec, not_text
 
 OF_TABLES = ("residual_sd", "pre_post_r", "sd_spread")

@@ -2,9 +2,9 @@
 
 import itertools
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, WrapValidator, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from . import default_priors as defaults
 from .columns import COLUMNS
@@ -22,20 +22,6 @@ def check_spread(spread: Prior) -> None:
     if not spread.is_positive:
         raise ValueError(f"a spread is a standard deviation: its prior cannot be {spread.family}")
 
-
-def _prior_or_false(value: Any, validate: Any) -> Any:
-    if isinstance(value, Prior | dict):
-        return validate(value)
-    if value is False:
-        return False
-    raise ValueError("it is a prior, or false to leave this level out")
-
-
-if TYPE_CHECKING:
-    PriorOrFalse = Prior | Literal[False]
-else:
-    PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
-"""The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
 
 AS_DOSES, FAR = {"peak", "ed50", "plateau"}, 10.0
 """Non-linear parameters that are doses, and by what factor beyond the usual doses one that is fixed must be an error."""

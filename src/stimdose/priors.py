@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WrapValidator, field_validator, model_validator
 
 from .errors import nearest
 from .families import PARAMETERS, from_quantiles, frozen
@@ -183,3 +183,18 @@ class Prior(Spec):
 
     def __str__(self) -> str:
         return f"{self.family}({', '.join(f'{name}={round(value, 12):.3g}' for name, value in self.parameters.items())})"
+
+
+def _prior_or_false(value: Any, validate: Any) -> Any:
+    if isinstance(value, Prior | dict):
+        return validate(value)
+    if value is False:
+        return False
+    raise ValueError("it is a prior, or false to leave this level out")
+
+
+if TYPE_CHECKING:
+    PriorOrFalse = Prior | Literal[False]
+else:
+    PriorOrFalse = Annotated[Prior, WrapValidator(_prior_or_false)]
+"""The prior of a level of the model, or False where it has no such level (not None: in TOML that could not be written)."""
