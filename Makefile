@@ -23,6 +23,7 @@ docs: .venv/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The demo and the tests of the installed package, each in an environment of its own; LOWEST and NEWEST say which Python.
 LOWEST ?= python3.12

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import xarray as xr
@@ -127,7 +127,11 @@ RULES = {
 """Rules of names that mean the same wherever they are used."""
 
 
-def checked(function=None, /, **own: Rule):
+@overload
+def checked[F: Callable](function: F, /) -> F: ...
+@overload
+def checked[F: Callable](**own: Rule) -> Callable[[F], F]: ...
+def checked(function: Any = None, /, **own: Rule) -> Any:
     """A function whose arguments are checked by RULES, or by rules of its `own`, before it is called.
 
     Raises StimdoseError that lists every argument that breaks its rule.

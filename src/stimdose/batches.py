@@ -78,7 +78,8 @@ def pool(workers: int) -> ProcessPoolExecutor:
 
 def _end_with_parent() -> None:
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        if parent := multiprocessing.parent_process():
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -110,12 +111,12 @@ def run(
     as when a worker was killed. Raises FitError for a folder or an executor that is none, and for a folder that
     cannot be written to. An interrupt (Ctrl-C) cancels what was not started. In each case every result that came back is on disk.
     """
-    faults = [] if isinstance(folder, str | Path | None) else [f"the folder is a path, not {folder!r}"]
+    faults: list[str] = [] if isinstance(folder, str | Path | None) else [f"the folder is a path, not {folder!r}"]
     if not isinstance(executor, Executor | None):
         faults.append(f"the executor is that of `concurrent.futures`, as `batches.pool(2)`, not {executor!r}")
     if faults:
         raise FitError("; ".join(faults))
-    keys, first = [], {}
+    keys, first = [], dict[str, Task]()
     for task in tasks:
         keys.append(task.key)
         first.setdefault(keys[-1], task)
@@ -178,6 +179,7 @@ class _Batch:
         task, error = self.running[future], future.exception()
         if isinstance(error, BrokenExecutor) or not isinstance(error, Exception | None):
             raise error
+        content: Any
         content, failure = (None, _failure(task, error)) if error else future.result()
         if failure:
             self.failures.append(failure)
@@ -223,9 +225,9 @@ class _InProcess(Executor):
 
     _max_workers = 1
 
-    def submit(self, function: Callable, /, *arguments) -> Future:
-        future = Future()
-        future.set_result(function(*arguments))
+    def submit(self, function: Callable, /, *arguments: Any, **options: Any) -> Future:
+        future: Future = Future()
+        future.set_result(function(*arguments, **options))
         return future
 
 
@@ -346,7 +348,7 @@ class _Progress:
         self.drawn, before, self.drawn_text = time.monotonic(), self.drawn_text, self.text()
         if self.live:
             self.live.update(Text(self.drawn_text), refresh=True)
-        elif self.drawn_text != before:
+        elif self.console and self.drawn_text != before:
             self.console.print(self.drawn_text, soft_wrap=True)
 
 

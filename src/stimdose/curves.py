@@ -47,7 +47,7 @@ def curve(
     over: tuple[float, float] | None = None,
     grid: np.ndarray | None = None,
     at: Mapping | None = None,
-    group: Literal["posterior", "prior", "freed"] = "posterior",
+    group: str = "posterior",
     size: int = 201,
     new_group: bool = False,
 ) -> xr.DataArray:

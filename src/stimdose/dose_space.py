@@ -228,7 +228,9 @@ def support(source: Fit | Trials, columns: str | Sequence[str] | None = None) ->
         complete,
         pairs,
         _inseparable(fit, entangled) if fit else pd.DataFrame(columns=PARAMETERS),
-        tuple((own, rival.column) for own in _own(source) for rival in confounders(source, own) if not rival.in_model),
+        tuple(
+            (own, rival.column) for own in _own(source) for rival in (confounders(fit, own) if fit else ()) if not rival.in_model
+        ),
         f"Warning: the fit {fit.diagnosis.message}." if fit and not fit.diagnosis.converged else "",
         tuple(remarks),
     )

@@ -118,9 +118,7 @@ class JointOptimum:
             "effect_label": a["effect_label"],
         } | ({"warning": a["warning"]} if "warning" in a else {})
 
-        def line(surface: xr.DataArray | None) -> xr.DataArray | None:
-            if surface is None:
-                return None
+        def line(surface: xr.DataArray) -> xr.DataArray:
             low = min(int(np.searchsorted(grid, dose, "right")) - 1, len(grid) - 2)
             share = (dose - grid[low]) / (grid[low + 1] - grid[low])
             ends = (surface.isel({held: low + step}, drop=True).drop_vars("visited") for step in (0, 1))
@@ -133,7 +131,7 @@ class JointOptimum:
             line(self.surface),
             line(self.prior_surface),
             delta=self.delta,
-            freed=line(self.free_surface),
+            freed=None if self.free_surface is None else line(self.free_surface),
             rivals=self.rivals[other],
             divergences=self.diagnosis.divergences,
             fit_warning=self.fit_warning,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import pandas as pd
 
@@ -120,7 +121,7 @@ def compare_models(
     *,
     doses: Mapping | None = None,
     delta: float | None = None,
-    exact: str | bool = "auto",
+    exact: Literal["auto"] | bool = "auto",
     seed: int | None = None,
     progress: bool = False,
     **settings,

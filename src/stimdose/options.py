@@ -13,6 +13,10 @@ from .errors import StimdoseError
 from .terminal import as_json
 
 if TYPE_CHECKING:
+    from .sampling import Fit
+
+
+if TYPE_CHECKING:
     from .trials import Trials
 
 
@@ -120,12 +124,12 @@ def pairs(items: list[str] | None, form: str = "column=value") -> dict[str, str]
     return {name: value for name, _, value in split}
 
 
-def protocol(items: list[str] | None, fit) -> dict[str, float | str]:
+def protocol(items: list[str] | None, fit: "Fit") -> dict[str, Any]:
     """What "name=value" items state: words for the groups of a fit, numbers for all else; what is no number stays as written."""
     return {name: value if name in fit.rows.levels else number(value) for name, value in pairs(items).items()}
 
 
-def fixed(items: list[str]) -> dict[str, float | str | None]:
+def fixed(items: list[str]) -> dict[str, Any]:
     """Doses by name, of "name=dose" items; None of a name alone."""
     found = pairs([item if "=" in item else f"{item}=" for item in items], "a dose, or dose=number")
     return {name: number(value) if value else None for name, value in found.items()}
@@ -206,7 +210,7 @@ def model_and_table(
     spec = load_model(model, **({"outcome_sd": outcome_sd} if outcome_sd is not None else {}))
     table = read_table(trials, constants, where, missing="drop" if missing == "drop" else "keep", **reading)
     if unit:
-        table = table.in_units({name: number(value) for name, value in pairs(unit, "outcome=points").items()})
+        table = table.in_units(dict[str, Any]({name: number(value) for name, value in pairs(unit, "outcome=points").items()}))
     _, complete = prepare(spec, table, missing, tuple(allow_mixed or ()))
     if spec.dose and delta is None:
         default_delta(spec, complete)

@@ -164,7 +164,7 @@ def _points_of(points: Points, first: int, last: int) -> Points:
         {column: _dose_points_of(at, first, last) for column, at in points.doses.items()},
         {name: index[first:last] for name, index in points.groups.items()},
         {name: values[first:last] for name, values in points.moderators.items()},
-        points.small_study[first:last] if np.ndim(points.small_study) else points.small_study,
+        points.small_study[first:last] if isinstance(points.small_study, np.ndarray) else points.small_study,
     )
 
 

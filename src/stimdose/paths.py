@@ -144,12 +144,12 @@ def optima_by_path(
         raise StimdoseError(f"cannot hold {column!r}: it is the dose that moves")
     others = {name: at.pop(name, None) for name in TIED if name != column}
     path = lambda fixed, duty: protocol_path(fit, column, fixed=fixed, over=over, size=size, duty=duty).assign(at)
-    paths = {f"{name} fixed": path({name: dose}, duty) for name, dose in reversed(others.items())}
+    paths: dict[str, xr.Dataset | None] = {f"{name} fixed": path({name: dose}, duty) for name, dose in reversed(others.items())}
     paths[USUAL] = path(others, None) if all(name in own for name in others) else None
     stated = at | {name: dose for name, dose in others.items() if dose is not None and name in own}
     optima = {}
     for name, along in paths.items():
-        where = {"over": over, "at": stated} if along is None else {"at": along}
+        where: dict[str, Any] = {"over": over, "at": stated} if along is None else {"at": along}
         found = optimum(fit, column, by=by, delta=delta, benefit=benefit, cost=cost, kind=kind, size=size, **where)
         remarks = () if along is None else along.attrs["remarks"].splitlines()
         optima[name] = replace(found, remarks=(*found.remarks, *remarks, *_unvisited(found)))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -241,7 +242,7 @@ def compare_priors(
     reference: str = OWN,
     doses: Mapping | None = None,
     delta: float | None = None,
-    exact: str | bool = "auto",
+    exact: Literal["auto"] | bool = "auto",
     reweight: bool = True,
     seed: int | None = None,
     progress: bool = False,

@@ -12,6 +12,7 @@ effect is a latent one, and what is observed is the level of the score (see `ord
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -134,7 +135,7 @@ def _integrated(model: Model, rows: Rows, system, values: dict, effect, variance
     fixed = [system[k].column for k in order if isinstance(system[k].column, np.ndarray)]
     moving = [system[k].column for k in order[len(fixed) :]]
     place = {system[k].name: position for position, k in enumerate(order) if system[k].group is None} | {None: -1}
-    return integrated_normal(
+    outputs: Any = integrated_normal(
         effect,
         np.column_stack(fixed) if fixed else np.empty((len(rows.effect), 0)),
         pt.stack(moving, axis=-1) if moving else np.empty((len(rows.effect), 0)),
@@ -148,7 +149,8 @@ def _integrated(model: Model, rows: Rows, system, values: dict, effect, variance
         rows.start,
         rows.correlation,
         rows.block,
-    )[0]
+    )
+    return outputs[0]
 
 
 def _parameters(model: Model, rows: Rows, constants: dict, integrate: bool) -> dict:

@@ -1,7 +1,7 @@
 """Commands that answer a question from a fit: the curve, the best dose, one protocol against another."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -162,7 +162,7 @@ def paths(
     from .sampling import load_fit
 
     fitted, folder = load_fit(fit), opt.folder(out)
-    stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
+    stated: dict[str, Any] = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost, "duty": duty}
     found = optima_by_path(fitted, dose, at=opt.protocol(at, fitted), kind=_kind(new_study), **stated)
     say(found.explanation)
     warn_of(fitted, is_told=True)
@@ -274,7 +274,7 @@ def average(
     names = [fit.model.name for fit in loaded]
     names = names if len(set(names)) == len(names) else [str(path) for path in fits]
     found = average_of(dict(zip(names, loaded, strict=True)))
-    stated = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
+    stated: dict[str, Any] = {"by": by, "over": range_, "delta": delta, "benefit": benefit, "cost": cost}
     best, table = found.optimum(dose, **stated), found.table(dose, **stated)
     say(best.explanation)
     warn_of(*loaded, is_told=True)
@@ -287,5 +287,5 @@ def average(
         say_written(write_average(found, best, table, folder, over=range_))
 
 
-def _kind(new_study: bool) -> str:
+def _kind(new_study: bool) -> Literal["mean", "new study"]:
     return "new study" if new_study else "mean"

@@ -369,7 +369,7 @@ def load_fit(path: str | Path) -> Fit:
     tree, trials = read_tree(path)
     try:
         model = model_from_toml(tree.attrs["model"])
-        _check_draws(tree["posterior"])
+        _check_draws(tree.children["posterior"])
         return Fit(model, trials, tree, diagnose_tree(model, _rows_of(model, trials, tree), tree))
     except Exception as error:  # whatever names, dimensions and types that are not those of a fit lead to
         raise FitError(f"{path} does not hold what its model needs: {error}") from error

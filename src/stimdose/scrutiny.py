@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -90,7 +90,13 @@ def within_across(
     )
     folder = opt.folder(out)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the verdict says it
-    settings = {"draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "progress": not quiet}
+    settings: dict[str, Any] = {
+        "draws": draws,
+        "tune": tune,
+        "chains": chains,
+        "target_accept": target_accept,
+        "progress": not quiet,
+    }
     found = within_across_of(spec, table, dose, delta=delta, missing=missing, seed=seed, **settings)
     say(found.explanation)
     warn_of(found.fit, is_told=True)

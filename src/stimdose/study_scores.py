@@ -1,5 +1,7 @@
 """How well fits predict the studies left out: elpd by study, effective parameters, and differences with their standard errors."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,7 @@ CLEAR_DIFFERENCE, CLEAR_ERRORS = 4.0, 2.0
 """A difference in elpd that is smaller, or within so many standard errors, says nothing (Sivula et al. 2025, Bayesian Analysis)."""
 
 
-def study_scores(fit: Fit, exact: str | bool = "auto") -> pd.DataFrame:
+def study_scores(fit: Fit, exact: Literal["auto"] | bool = "auto") -> pd.DataFrame:
     """By study: elpd, the log predictive density of the study left out; p_loo, the effective parameters it accounts for; pareto_k; and method,
     as `leave_one_study_out` gives them."""
     table = leave_one_study_out(fit, exact).table[["elpd", "p_loo", "pareto_k", "method"]]

@@ -1,6 +1,6 @@
 """The effect over two doses at once as labelled arrays, and the best combination of every draw."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -38,7 +38,7 @@ def surface(
     grid: dict[str, np.ndarray] | None = None,
     at: dict | None = None,
     kind: Kind = "mean",
-    group: Literal["posterior", "prior", "freed"] = "posterior",
+    group: str = "posterior",
     size: tuple[int, int] = (41, 41),
 ) -> xr.DataArray:
     """Draws of the effect over two doses.

@@ -113,7 +113,7 @@ def _broken_percent(value: Percent) -> Broken:
 
 def _with_decimal_point(value: object) -> object:
     text = cell_of(value)
-    if not isinstance(value, str) or text is None or isinstance(value, Broken):
+    if not isinstance(text, str) or not isinstance(value, str) or isinstance(value, Broken):
         return value
     try:
         return with_decimal_point(text)
@@ -203,7 +203,9 @@ class Faults:
     """Collects the faults of one table, each with the position of its row (-1 for the whole table)."""
 
     def __init__(self, cells: pd.DataFrame):
-        self.cells, self.problems, self.positions = cells, [], []
+        self.cells = cells
+        self.problems: list[Problem] = []
+        self.positions: list[int] = []
 
     def add(self, where, column: str, rule: str) -> None:
         """A fault in `column` in every row where the boolean array `where` is true."""

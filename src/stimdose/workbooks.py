@@ -16,7 +16,9 @@ times as much."""
 class Broken(str):
     """A cell that cannot be read, as text, with the rule it breaks; it becomes a fault of its row."""
 
-    def __new__(cls, text: object, rule: str):
+    rule: str
+
+    def __new__(cls, text: object, rule: str) -> "Broken":
         cell = super().__new__(cls, text)
         cell.rule = rule
         return cell
@@ -42,7 +44,7 @@ def read_workbook(path: Path, sheet: int | str) -> list[tuple[int, list]]:
         names = [page.title for page in book.worksheets]
         if sheet not in names and sheet not in range(len(names)):
             raise TrialsError(f"{path} has no sheet {sheet!r}; there are {', '.join(names)}", [])
-        page = book[sheet if sheet in names else names[sheet]]
+        page = book[sheet if isinstance(sheet, str) else names[sheet]]
         with zipfile.ZipFile(file) as parts:
             content = parts.read(page._worksheet_path)
         pages = [page]
@@ -57,7 +59,7 @@ def read_workbook(path: Path, sheet: int | str) -> list[tuple[int, list]]:
 
 def _lines(path: Path, stored, formulas=None) -> list[list]:
     """Rows of values. formulas: the same rows with formulas in the place of their values."""
-    lines, size = [], 0
+    lines, size = list[list](), 0
     for cells, others in zip(stored, itertools.repeat(()) if formulas is None else formulas, strict=formulas is not None):
         size += len(cells)
         if size > MOST_CELLS or len(lines) == MOST_ROWS:
