@@ -136,7 +136,7 @@ def small_fit() -> sd.Fit:
     """A fit of a few draws, to have a file of every part."""
     trials = sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)
+        warnings.simplefilter("ignore", sd.ConvergenceWarning)  # a fit of a few draws
         return sd.fit(sd.load_model("sessions-by-phase"), trials, seed=1, draws=4, tune=10, chains=2, cores=1, progress=False)
 
 
@@ -193,7 +193,7 @@ def attempt(reader: Reader, content: object, random: Random) -> tuple[bool, str]
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", sd.StimdoseWarning)
+        warnings.simplefilter("ignore", sd.StimdoseWarning)  # remarks on what is read are answers
         try:
             accepted, crash = reader.read(Path(folder), content, random), ""
         except sd.StimdoseError as error:

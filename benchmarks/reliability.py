@@ -418,7 +418,7 @@ with socket.socket() as one:
 """
 USE = """
 import sys, warnings, stimdose as sd
-warnings.simplefilter("ignore")
+warnings.simplefilter("ignore", sd.ConvergenceWarning)  # short fits
 folder = sys.argv[1]
 model, trials = sd.load_model(folder + "/model.toml"), sd.read_trials(folder + "/trials.csv")
 fit = sd.load_fit(sd.fit(model, trials, seed=1, draws=100, tune=200, progress=False).save(folder + "/used.nc"))
@@ -454,7 +454,7 @@ import hashlib, json, sys, warnings
 from pathlib import Path
 import numpy as np, stimdose as sd
 from stimdose.manifest import posterior_sha256
-warnings.simplefilter("ignore")
+warnings.simplefilter("ignore", sd.ConvergenceWarning)  # short fits
 
 def of(values):
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]

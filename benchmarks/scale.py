@@ -138,7 +138,7 @@ def main() -> None:
     asked = parser.parse_args()
     sizes = SMALL if asked.smoke else SIZES
     if asked.one:
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)
+        warnings.simplefilter("ignore", sd.ConvergenceWarning)  # the line of JSON says it
         with tempfile.TemporaryDirectory() as name:
             found = PARTS[asked.one](sizes[asked.one], asked.figures or Path(name))
         print(json.dumps(found))

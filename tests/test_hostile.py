@@ -63,7 +63,7 @@ def found():
         dose = sd.Dose(column="sessions", shape="log-linear", by="site")
         model = sd.Model(name=name, description=words, intercept=sd.Intercept(), dose=[dose], moderator=[groups])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", sd.ConvergenceWarning)
+            warnings.simplefilter("ignore", sd.ConvergenceWarning)  # a short fit: what is written is what counts
             fit = sd.fit(model, read, seed=1, draws=100, tune=200, chains=2, progress=False)
         both.append(findings(fit, replace(off(), title=words)))
     return both

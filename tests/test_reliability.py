@@ -10,7 +10,7 @@ from conftest import benchmark_module
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are killed and traced as on Linux"),
-    pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning"),  # short fits
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # of children that are killed
 ]
 
