@@ -17,7 +17,7 @@ test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -s
 
 docs: .venv/ready
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W -E --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python -m pytest -m page -n 2
 
 lint: .venv/ready
