@@ -17,7 +17,7 @@ test-slow: .venv/ready
 	$(BIN)/python -m pytest -m slow -s
 
 docs: .venv/ready
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W -E --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python -m pytest -m page -n 2
 
 lint: .venv/ready
@@ -56,6 +56,9 @@ bench-smoke: .venv/ready
 	$(BIN)/python benchmarks/calibration.py --smoke
 	$(BIN)/python benchmarks/missing_doses.py 1 "at random, truth from the prior"
 	$(BIN)/python benchmarks/operating.py --smoke flat "two phases, one peaked" "product, sessions do nothing"
+	$(BIN)/python benchmarks/reliability.py --smoke
+	$(BIN)/python benchmarks/fuzz.py --smoke
+	$(BIN)/python benchmarks/scale.py --smoke
 
 bench-brms: .venv/ready
 	$(BIN)/python benchmarks/vs_brms.py

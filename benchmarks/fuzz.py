@@ -1,4 +1,4 @@
-"""Every reader, given files that are changed at random (`mutations`): none may end in anything but an answer or an error of stimdose.
+"""Every reader, given files changed at random (`mutations`, `mutated_files`): it ends in an answer or an error of stimdose, and in nothing else.
 
 Each input has a time and a memory limit, and any warning that is not of stimdose counts as a crash. Inputs follow from the seed, the reader and
 their number: `--only NUMBER` reads one of them again. Readers work in processes of their own, so that one that dies is counted too.
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import mutated_files
 import mutations
 from common import peak_mib, say, show
 
@@ -135,7 +136,7 @@ def small_fit() -> sd.Fit:
     """A fit of a few draws, to have a file of every part."""
     trials = sd.load_dataset("rtms_upper_limb_strata").subset(stratified_by="sessions")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", sd.ConvergenceWarning)
+        warnings.simplefilter("ignore", sd.ConvergenceWarning)  # a fit of a few draws
         return sd.fit(sd.load_model("sessions-by-phase"), trials, seed=1, draws=4, tune=10, chains=2, cores=1, progress=False)
 
 
@@ -149,7 +150,7 @@ def fits() -> list[tuple[str, bytes]]:
 
 def changed_fit(random: Random, seeds: list[tuple[str, bytes]]) -> tuple[str, bytes]:
     name, content = random.choice(seeds)
-    change = mutations.netcdf_file if name.endswith(".nc") else mutations.arrays_file
+    change = mutated_files.netcdf_file if name.endswith(".nc") else mutated_files.arrays_file
     return name, change(random, content)
 
 
@@ -177,7 +178,7 @@ READERS = {
     "toml": Reader(specs, mutations.toml, read_spec),
     "priors": Reader(prior_sets, mutations.toml, read_priors),
     "csv": Reader(tables, lambda random, seeds: mutations.csv_file(random, *seeds), read_csv),
-    "xlsx": Reader(tables, lambda random, seeds: mutations.excel_file(random, *seeds), read_excel),
+    "xlsx": Reader(tables, lambda random, seeds: mutated_files.excel_file(random, *seeds), read_excel),
     "manifest": Reader(reports, changed_report, read_report),
     "fit": Reader(fits, changed_fit, read_fit),
 }
@@ -192,7 +193,7 @@ def attempt(reader: Reader, content: object, random: Random) -> tuple[bool, str]
     before = peak_mib()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", sd.StimdoseWarning)
+        warnings.simplefilter("ignore", sd.StimdoseWarning)  # remarks on what is read are answers
         try:
             accepted, crash = reader.read(Path(folder), content, random), ""
         except sd.StimdoseError as error:
@@ -210,6 +211,7 @@ def work(name: str, seed: int, first: int, seconds: float, state, crashes) -> No
     """Read inputs from number `first` on, until the seconds are spent. state: number, when it was begun, accepted, own errors, seconds of
     the slowest, its number, MiB at most, seconds spent."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))  # so that nothing else on the machine suffers
     faulthandler.register(signal.SIGPROF, chain=True)  # says where it hangs, and ends it
     reader = READERS[name]
     seeds, number = reader.seeds(), first

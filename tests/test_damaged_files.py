@@ -81,6 +81,14 @@ def test_other_programs_read_a_saved_fit(saved, bell_fit):
         assert tree.attrs["format"] == "stimdose fit 1"
 
 
+def test_a_fit_comes_back_from_either_kind_of_file_the_same(saved, bell_fit, tmp_path):
+    loaded = sd.load_fit(saved)
+    again = sd.load_fit(write_arrays(tmp_path / "fit.npz", loaded.tree, loaded.trials))
+    for fit in (loaded, again):
+        assert fit.tree.identical(bell_fit.tree)
+        assert {type(value) for value in fit.tree.attrs.values()} == {int, str}
+
+
 def test_a_file_that_another_program_wrote_to_is_refused(whole, tmp_path):
     path = tmp_path / "fit.nc"
     path.write_bytes(whole)

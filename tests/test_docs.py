@@ -12,7 +12,7 @@ from stimdose.shapes import SHAPES
 
 QUICK = ("your-table",)
 """Pages whose code takes a few seconds; that of the others is run by `make docs`."""
-BY_HAND = re.compile(r"((\.venv/bin/)?(pip|python3?)|make|git|pre-commit|bash \.ci/run)\b")
+BY_HAND = re.compile(r"((\.venv/bin/)?(pip|python3?)|make|pytest|git|pre-commit|bash \.ci/run)\b")
 """Commands that set things up, in `console` blocks: CI runs them itself."""
 PROGRAMS = [
     name for name, path in PAGES.items() if any(block.language in RUN for block in blocks(path.read_text(encoding="utf-8")))

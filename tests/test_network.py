@@ -39,7 +39,7 @@ def test_a_request_would_be_heard(asked):
     assert "socket.connect" in asked
 
 
-@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning")  # a short fit
 def test_fits_figures_and_commands_ask_nothing_of_the_network(bell_model, run, asked, tmp_path):
     make_table().to_csv(tmp_path / "t.csv", index=False)
     trials = sd.read_trials(tmp_path / "t.csv")

@@ -1,4 +1,4 @@
-"""Laws of specs, on random ones: a valid model is the same after TOML, to the last letter; an invalid one is refused by the name of its fault."""
+"""Laws of specs, on random ones: a valid model is the same after TOML, to the last letter; an invalid one is refused by name."""
 
 import tomllib
 
@@ -163,7 +163,7 @@ def test_specs_as_editors_save_them(tmp_path, encoding, end):
     if encoding == "utf-8-sig":
         assert sd.load_model(path).description == "Größe"
     else:
-        with pytest.raises(sd.ModelError, match="it is not UTF-8 text .*; save it as UTF-8"):
+        with pytest.raises(sd.ModelError, match=r"it is not UTF-8 text .*; save it as UTF-8"):
             sd.load_model(path)
 
 
@@ -172,5 +172,5 @@ def test_specs_as_editors_save_them(tmp_path, encoding, end):
 )
 def test_names_that_no_file_has(name):
     for load in (sd.load_model, sd.load_prior_set):
-        with pytest.raises(sd.ModelError, match="no shipped model|no prior set|cannot read"):
+        with pytest.raises(sd.ModelError, match=r"no shipped model|no prior set|cannot read"):
             load(name)

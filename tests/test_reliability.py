@@ -10,7 +10,8 @@ from conftest import benchmark_module
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are killed and traced as on Linux"),
-    pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::stimdose.ConvergenceWarning"),  # short fits
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # of children that are killed
 ]
 
 
@@ -46,7 +47,7 @@ def test_a_save_that_is_killed_leaves_one_of_the_fits(reliability, inputs, tmp_p
 def test_a_batch_that_is_killed_goes_on(reliability, inputs, tmp_path):
     found = reliability.killed_batches(inputs, tmp_path, 4)
     assert found["orphans"] == found["computed again"] == 0
-    assert found["batches with the same bytes as one never killed"] == 4
+    assert found["batches with the same draws as one never killed"] == 4
 
 
 def test_two_commands_at_once_leave_files_of_one(reliability, inputs, tmp_path):
@@ -76,7 +77,9 @@ def test_a_full_disk_leaves_the_earlier_fit_or_has_the_new_one(reliability, inpu
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_the_system_sees_no_request(reliability, inputs, tmp_path):
     found = reliability.network(inputs, tmp_path)
-    assert [traced["to the internet"] for traced in found.values() if isinstance(traced, dict)] == [0, 0, 0]
+    assert found.pop("without any network") == "works"
+    assert found.pop("a request to this machine, which must be seen") > 0
+    assert set(found.values()) == {0}
 
 
 def test_seeds_give_the_same_bits_in_new_processes(reliability, inputs, tmp_path):

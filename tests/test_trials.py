@@ -791,7 +791,7 @@ def trials_or_error(source, missing):
         return error
 
 
-@quick
+@few
 @given(tables(), st.sampled_from(["error", "drop", "keep"]))
 def test_any_cells_give_trials_or_a_trials_error(frame, missing):
     trials = trials_or_error(frame, missing)

@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any
 
-_NUMBER = r"((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)"
+_NUMBER = r"((?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)"
 _SIGNED = re.compile(rf"[+-]?{_NUMBER}", re.ASCII | re.IGNORECASE)
 _RANGE = re.compile(rf"{_NUMBER}\s*(?:[-\u2010-\u2014]|to)\s*{_NUMBER}", re.ASCII | re.IGNORECASE)
 _AT_LEAST = re.compile(rf"(?:\u2265|>=?)\s*{_NUMBER}|{_NUMBER}\s*\+", re.ASCII | re.IGNORECASE)
@@ -57,8 +57,8 @@ def parse_p(cell: object) -> float:
 
     Raises ValueError, with the rule that the cell breaks, for a number that is no p value.
     """
-    text = re.sub(r"^p\s*(?==|<|>|\u2264|\u2265|\d|\.)|[*\u2020\u2021]+$", "", _plain(cell), flags=re.IGNORECASE).strip()
-    text = text.removeprefix("=").strip()
+    text = re.sub(r"^p\s*(?==|<|>|\u2264|\u2265|\d|\.)", "", _plain(cell).rstrip("*\u2020\u2021"), flags=re.IGNORECASE)
+    text = text.strip().removeprefix("=").strip()
     if not _SIGNED.fullmatch(text) and re.search(r"[<>\u2264\u2265]|[^\W\d_]", text):
         return float("nan")
     value = parse_number(text)

@@ -31,9 +31,9 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         where = [] if self.row is None else [f"row {self.row}"]
-        where += [f"study {self.study!r}"] if self.study else []
-        value = self.value if len(self.value) <= LONGEST else f"{self.value[:LONGEST]}..."
-        where += [f"{self.column} = {value!r}" if value else self.column] if self.column else []
+        study, column, value = map(shortened, self[1:4])
+        where += [f"study {study!r}"] if study else []
+        where += [f"{column} = {value!r}" if value else column] if column else []
         return ", ".join(where) + f": {self.rule}" if where else self.rule
 
 
@@ -88,6 +88,11 @@ class StimdoseWarning(UserWarning):
 
 class ConvergenceWarning(StimdoseWarning):
     """The sampler did not converge, or a quantity derived from its draws did not; carries the remedy."""
+
+
+def shortened(text: str) -> str:
+    """A text of a table or a library, as much of it as a message can hold."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(name: str, known: Iterable, cutoff: float = 0.6) -> str:

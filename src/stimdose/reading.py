@@ -142,9 +142,9 @@ def _check_columns(cells: pd.DataFrame, faults: Faults, required: tuple[str, ...
 
 
 def _names_to_doubt(cells: pd.DataFrame) -> list[str]:
-    notes = []
+    notes, absent = [], [known for known in COLUMNS if known not in cells]
     for name in cells.columns.difference([*COLUMNS, "row"], sort=False):
-        if close := nearest(name, [known for known in COLUMNS if known not in cells], cutoff=0.85):
+        if close := nearest(name, absent, cutoff=0.85):
             notes.append(f"column {name!r} is not in the vocabulary and passes through unchecked{close}")
     return notes
 
@@ -153,8 +153,8 @@ def _formulas_to_doubt(cells: pd.DataFrame) -> list[str]:
     """A remark on each column of words in which a spreadsheet that opens our CSV files would see formulas."""
     notes = []
     for name in [name for name in cells.columns.drop("row") if name not in COLUMNS or not COLUMNS[name].is_numeric]:
-        texts = cells[name].map(lambda cell: isinstance(cell, str) and not isinstance(cell, Broken) and bool(FORMULA.match(cell)))
-        if rows := list(cells["row"][texts.astype(bool)]):
+        texts = [isinstance(cell, str) and not isinstance(cell, Broken) and FORMULA.match(cell) for cell in cells[name]]
+        if rows := [row for row, text in zip(cells["row"], texts, strict=True) if text]:
             notes.append(
                 f"column {name!r} begins like a formula in {count(len(rows), 'row', 'rows')} (the first is row {rows[0]}): it is read and "
                 "written as text; where a spreadsheet opens CSV files written from this table, import the column as text"

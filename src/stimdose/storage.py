@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from .audit import Conversion
-from .errors import FitError, Problem
+from .errors import FitError, Problem, shortened
 from .files import replacing, write_bytes
 from .trials import Trials
 
@@ -57,7 +57,7 @@ def read_tree(path: str | Path) -> tuple[xr.DataTree, Trials]:
             "has written"
         ) from None
     except Exception as error:  # h5py, xarray, zipfile and json raise many kinds; each means that this is not a whole file
-        raise FitError(f"{path} is not a saved fit of stimdose, or is damaged: {error}") from error
+        raise FitError(f"{path} is not a saved fit of stimdose, or is damaged: {shortened(str(error))}") from error
     form = tree.attrs.pop("format", FORMAT)  # files of before there was one are read too
     if form != FORMAT:
         raise FitError(f"{path} is a {form}, and this version of stimdose reads {FORMAT}: use the version that wrote it")
@@ -87,6 +87,8 @@ def _read_netcdf(content: bytes) -> xr.DataTree:
         raise ValueError("its bytes are not those that were written")
     with xr.open_datatree(io.BytesIO(before if seal else content), engine="h5netcdf", phony_dims="sort") as opened:
         tree = opened.load()
+    for group in tree.subtree:  # netCDF makes numpy's of plain numbers, which JSON does not take
+        group.attrs = {name: value.item() if isinstance(value, np.generic) else value for name, value in group.attrs.items()}
     if "format" in tree.attrs and not seal:
         raise ValueError("its end is cut off, or another program wrote to it")
     if not {"model", "trials_sha256"} & set(tree.attrs):
