@@ -56,6 +56,7 @@ def test_a_trial_that_says_nothing_changes_nothing(bell_fit):
     np.testing.assert_allclose(found.table["ratio_error"], widths.std(axis=1, ddof=1) / found.present_width / np.sqrt(40))
 
 
+@pytest.mark.slow
 def test_what_is_expected_of_a_trial_keeps_the_law_of_total_variance(bell_fit):
     """On average a trial moves the best dose nowhere, and takes from its variance what the means of its posteriors vary by."""
     found = sd.design(bell_fit, "frequency_hz", [5, 20], se=0.05, at=AT, simulations=400, seed=2, method="reweight").simulations

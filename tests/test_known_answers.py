@@ -530,6 +530,7 @@ def integrated_and_explicit(model: sd.Model, **settings) -> tuple[dict, dict]:
     return found
 
 
+@pytest.mark.slow
 def test_integrated_and_explicit_posteriors_agree_whatever_the_order_of_rows():
     integrated, explicit = integrated_and_explicit(TWIN_MODEL)
     assert {"frequency_hz_amplitude_between_study", "session_min_slope_between_study", "within_study"} <= set(integrated)
@@ -681,7 +682,7 @@ def exact_intervals() -> dict[str, dict[str, float]]:
     return known
 
 
-@pytest.mark.parametrize("integrate", [True, False])
+@pytest.mark.parametrize("integrate", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_doses_printed_as_intervals(integrate):
     fit = sd.fit(INTERVAL_MODEL, read(interval_table()), seed=7, draws=5000, integrate=integrate, allow_mixed=("design",))
     true = fit.tree["posterior"]["session_min_true"]

@@ -88,7 +88,7 @@ def exact_tiny() -> dict[str, tuple[float, float]]:
     return known
 
 
-@pytest.mark.parametrize("integrate", [True, False])
+@pytest.mark.parametrize("integrate", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_missing_dose_and_an_interval_agree_with_quadrature(integrate):
     fit = sd.fit(TINY_MODEL, read(TINY), seed=5, draws=2000, integrate=integrate, missing="impute", progress=False)
     values = fit.tree["posterior"]

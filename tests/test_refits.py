@@ -200,6 +200,7 @@ def test_other_effects_are_positive_where_they_are_a_benefit(trials):
     assert np.array_equal(found["effect_reported"], -np.arange(30.0))
 
 
+@pytest.mark.slow
 def test_a_batch_in_a_pool_gives_the_fits_of_one_process_and_keeps_them(bell_fit, tmp_path):
     requests = requests_of(bell_fit)
     here = sd.batch(requests, progress=False)

@@ -55,7 +55,7 @@ def test_flat_directions_and_impossible_places_do_no_harm():
     assert (found[:, 0] > 0).all()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_a_bell_by_phase_has_no_chain_in_a_trough(seed):
     """From the middle of the prior, one chain in four stayed in a trough, 16 below the peak in log density."""
     model = sd.Model(
