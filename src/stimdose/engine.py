@@ -9,7 +9,7 @@ from .rows import Rows
 
 NOTICE_AFTER = 5.0
 EXPLICIT_NOTICE = "stimdose samples the coefficients too, in PyMC: with selection, or of levels, they cannot be integrated out"
-NOTICE = "stimdose compiles the density that all models share: once on this machine, about half a minute"
+NOTICE = "stimdose loads the density that all models share; the first time on a machine it is compiled, which takes about half a minute"
 
 
 def sample(model: Model, rows: Rows, seed: int, settings: dict, progress: bool, geometry=None) -> tuple[dict, dict]:

@@ -8,7 +8,7 @@ from .surfaces import argmax_counts, best_cells, best_doses, flat
 from .verdicts import CERTAINTY, FORM, PRIOR
 
 WORDS = {
-    "did not converge": "the chains disagree about the best doses; sample longer before reading anything below",
+    "did not converge": "the chains disagree about the best doses, or their draws are too few; sample longer before reading anything below",
     "identified": "the best combination lies among those tried: the effect there exceeds all at their border by more than {delta:g}",
     "still rising": "the effect rises with {dose} over what was tried and is best at the upper end; the best dose may lie beyond",
     "still falling": "the effect falls with {dose} over what was tried and is best at the lower end",

@@ -14,7 +14,7 @@ CERTAINTY = 0.9
 """Probability from which a verdict is given."""
 
 WORDS = {
-    "did not converge": "the chains disagree about the best dose; sample longer before reading anything below",
+    "did not converge": "the chains disagree about the best dose, or their draws are too few; sample longer before reading anything below",
     "identified": "the best dose lies inside the range: the curve there exceeds both ends by more than {delta:g}",
     "still rising": "the effect rises over the range and is best at its upper end; the best dose may lie beyond what was tried",
     "still falling": "the effect falls over the range and is best at its lower end",
