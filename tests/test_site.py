@@ -46,13 +46,11 @@ def test_pages_ask_for_nothing_outside_their_folder(site, name, chromium):
 def test_search_finds_pages_offline(site, chromium):
     async def use(page):
         await page.open(f"{(site / 'search.html').as_uri()}?q=sceptical")
-        for _ in range(50):
-            found = await page.run(
-                "[...document.querySelectorAll('#search-results li a')].map((link) => link.getAttribute('href'))"
-            )
-            if found:
+        for _ in range(100):
+            if "finished" in await page.run("document.querySelector('#search-results').innerText"):
                 break
             await page.run("new Promise((resolve) => setTimeout(resolve, 100))")
+        found = await page.run("[...document.querySelectorAll('#search-results li a')].map((link) => link.getAttribute('href'))")
         return found, requests(page)
 
     found, asked = chromium.with_page(use)
