@@ -2,9 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_table
 from scipy.stats import norm
@@ -209,3 +211,13 @@ def test_build_returns_a_plain_pymc_model(bell_model, trials):
     truth = pm.do(explicit, {"frequency_hz_peak": 12.0, "between_study": 0.1})
     assert "frequency_hz_peak" not in [v.name for v in truth.free_RVs]
     assert pm.draw(explicit["effect_observed"], draws=2, random_seed=1).shape == (2, len(trials))
+
+
+def test_a_seed_gives_the_same_posterior_under_every_python_up_to_monte_carlo_error(bell_fit):
+    """Of Python 3.13 with the versions of constraints.txt; with the same versions of numpy, numba and nutpie the draws are the same."""
+    stored = pd.read_csv(Path(__file__).parent / "oracles" / "seeded_fit.csv", index_col="parameter")
+    found = bell_fit.summary()
+    assert list(found.index) == list(stored.index)
+    errors = [table["sd"] / np.sqrt(table["ess_bulk"]) for table in (found, stored)]
+    assert (abs(found["mean"] - stored["mean"]) < 4.5 * np.hypot(*errors)).all()
+    np.testing.assert_allclose(found["sd"], stored["sd"], rtol=0.15)

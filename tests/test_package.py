@@ -221,6 +221,7 @@ def test_a_wheel_and_an_editable_install_find_models_and_data(tmp_path):
     subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
+    assert {"stimdose/py.typed", "stimdose/__init__.pyi"} <= set(names)
     assert {"stimdose/models/stimulation.toml", "stimdose/scales.toml", "stimdose/figures/paper.mplstyle"} <= set(names)
     assert "stimdose/data/stroke_therapy_hours/README.md" in names
     of_reports = ("page.html", "page.css", "sort.js", "references.toml", "items/barg.toml", "items/grade.toml")

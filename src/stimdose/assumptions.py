@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ def sensitivity(
     *,
     prob: float = 0.95,
     reading: dict | None = None,
-    **settings,
+    **settings: Any,
 ) -> pd.DataFrame:
     """Fit the model once for each value of an assumption, such as column="pre_post_r", values=[0.3, 0.5, 0.7, 0.9].
 
@@ -61,7 +62,7 @@ def vary_spread(
     prob: float = 0.95,
     delta: float | None = None,
     seed: int | None = None,
-    **settings,
+    **settings: Any,
 ) -> pd.DataFrame:
     """The best dose by group where the priors of all spreads between groups are made narrower and wider.
 

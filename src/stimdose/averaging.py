@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,14 @@ class Average:
 
     @checked
     def curve(
-        self, column: str, *, by: str | None = None, at: Mapping | None = None, group: str = "posterior", grid=None, **arguments
+        self,
+        column: str,
+        *,
+        by: str | None = None,
+        at: Mapping | None = None,
+        group: str = "posterior",
+        grid: np.ndarray | None = None,
+        **arguments: Any,
     ) -> xr.DataArray:
         """Draws of the averaged curve (chain, draw, dose[, group]): draws of every fit in proportion to its weight, evenly spaced in
         its chains. Arguments and attributes as of `curve`; what only some models have is held in these.
@@ -89,7 +96,7 @@ class Average:
         cost: float = 0.0,
         kind: Kind = "mean",
         size: int = 401,
-        **arguments,
+        **arguments: Any,
     ) -> Optimum:
         """The optimum of the averaged curve, with the verdict of `optimum`; its prior is the mixture of the models' priors with the
         same weights. Arguments as of `optimum`."""
@@ -121,7 +128,7 @@ class Average:
 
     @checked
     def table(
-        self, column: str, *, by: str | None = None, at: Mapping | None = None, prob: float = 0.95, **arguments
+        self, column: str, *, by: str | None = None, at: Mapping | None = None, prob: float = 0.95, **arguments: Any
     ) -> pd.DataFrame:
         """What each model says of the best dose, and their average: one line per model and group, with verdict, best dose, its interval
         (low, high), and the columns of `elpd`. Other arguments as of `optimum`."""

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ def calibrate(
     folder: str | Path | None = None,
     executor: Executor | None = None,
     progress: bool = True,
-    **settings,
+    **settings: Any,
 ) -> Calibration:
     """Simulation-based calibration of a model on a design: truths from the prior, effects from the model, a fit to each.
 

@@ -1,5 +1,7 @@
 """What an ordinal fit says of the levels of the score."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -11,7 +13,7 @@ from .sampling import Fit
 
 
 @checked
-def category_probabilities(fit: Fit, column: str, **options) -> xr.DataArray:
+def category_probabilities(fit: Fit, column: str, **options: Any) -> xr.DataArray:
     """Draws of the probability of each level of the score after treatment, along one dose.
 
     options: by, kind, over, grid, at, group, size, new_group, as of `curve`. `at` also holds the score before treatment, where that is a

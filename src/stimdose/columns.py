@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .checklists import REPORTING, ROB_DOMAINS
@@ -297,7 +298,7 @@ def axis_label(name: str) -> str:
     return COLUMNS[name].label if name in COLUMNS else name.replace("_", " ").capitalize()
 
 
-def level_order(name: str, values) -> list[str]:
+def level_order(name: str, values: Iterable) -> list[str]:
     """The levels among `values`: in the order of the vocabulary, others after them by alphabet, numbers by size."""
     present = {str(value) for value in values}
     known = COLUMNS[name].levels if name in COLUMNS else ()

@@ -1,7 +1,7 @@
 """The dose slope within trials beside the slope across trials: do they differ (ecological bias)?"""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -127,7 +127,7 @@ def within_across(
     difference: Prior = DIFFERENCE,
     missing: Literal["error", "drop"] = "error",
     seed: int | None = None,
-    **settings,
+    **settings: Any,
 ) -> WithinAcross:
     """The slope of a dose within trials (arms of one trial with different doses) beside the slope across trials.
 

@@ -3,7 +3,7 @@
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ class LeaveOneOut:
         """Studies whose pareto_k is above 0.7 and that were not refitted."""
         return self.table.index[(self.table["method"] == SAMPLED) & ~(self.table["pareto_k"] <= PARETO_K_MAX)]
 
-    def elpd_data(self):
+    def elpd_data(self) -> Any:
         """The same as ELPDData of arviz, for `arviz.compare`; pareto_k of a refitted study is 0, as arviz has it."""
         from arviz_stats.utils import ELPDDataLOO
 

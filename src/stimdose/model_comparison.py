@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -124,7 +124,7 @@ def compare_models(
     exact: Literal["auto"] | bool = "auto",
     seed: int | None = None,
     progress: bool = False,
-    **settings,
+    **settings: Any,
 ) -> ModelComparison:
     """Compare models of the same trials by how well they predict studies left out, and by what they say of the dose.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def _short(value: float) -> str:
 
 
 def bayes_factors(
-    fits: Mapping[str, Fit] | Iterable[Fit], *, factors: tuple[float, ...] = FACTORS, seed: int | None = None, **settings
+    fits: Mapping[str, Fit] | Iterable[Fit], *, factors: tuple[float, ...] = FACTORS, seed: int | None = None, **settings: Any
 ) -> BayesFactors:
     """Bayes factors between models of the same trials, by `marginal_likelihood`, with their dependence on the priors of effects.
 

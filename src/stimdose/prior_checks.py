@@ -1,6 +1,7 @@
 """What the priors allow before any effect is seen: dose-response curves and effects, on the scale of the outcome."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ _SOURCE = Rule(
 
 @checked(source=_SOURCE, limit=POSITIVE.or_none())
 def prior_curves(
-    source: Fit | tuple[Model, Trials], column: str, *, limit: float | None = None, missing: Missing = "error", **asked
+    source: Fit | tuple[Model, Trials], column: str, *, limit: float | None = None, missing: Missing = "error", **asked: Any
 ) -> xr.DataArray:
     """Dose-response curves that the priors allow, on the scale of the effect.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -246,7 +246,7 @@ def compare_priors(
     reweight: bool = True,
     seed: int | None = None,
     progress: bool = False,
-    **settings,
+    **settings: Any,
 ) -> PriorComparison:
     """One model under several sets of priors; nothing is compiled for another set.
 

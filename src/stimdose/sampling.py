@@ -153,7 +153,7 @@ class Fit:
         trials: Trials | None = None,
         effects: np.ndarray | None = None,
         seed: int | None = None,
-        **settings,
+        **settings: Any,
     ) -> "Request":
         """What `refit` does, to be done in a `batch`. Arguments as of `refit`."""
         if trials is not None and effects is not None:
@@ -172,7 +172,7 @@ class Fit:
         settings = checked_settings(own | REFIT | settings)
         return Request(model, trials, checked_seed(seed), settings, self._geometry, is_prepared)
 
-    def refit(self, **changes) -> "Fit":
+    def refit(self, **changes: Any) -> "Fit":
         """The same model fitted again, with something changed. Nothing is compiled, and the sampler starts from what this fit knows of
         the posterior, so a short tuning is enough; the draws are exact whatever it starts from.
 

@@ -6,6 +6,7 @@ inside it, so that it cannot be read as advice.
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from . import joint_verdicts, verdicts
 from .checks import Check
@@ -97,7 +98,7 @@ def estimate(mean: float, low: float, high: float, unit: str = "") -> str:
     return f"{mean:.2f}{f' {unit}' * bool(unit)} [{low:.2f} to {high:.2f}]"
 
 
-def unit_of(effects) -> str:
+def unit_of(effects: pd.DataFrame | xr.DataArray) -> str:
     """What effects (curves, or `study_effects`) are in, without the words on their direction."""
     return str(effects.attrs.get("effect_label", "")).partition(" (")[0]
 
@@ -214,7 +215,7 @@ def _of(group: str) -> str:
     return f"{group}: " if group else ""
 
 
-def curve_in_numbers(curves, prob: float = 0.95) -> str:
+def curve_in_numbers(curves: xr.DataArray, prob: float = 0.95) -> str:
     """A curve at the ends of the doses that trials (of each group) tried, and in their middle, for those who cannot see it."""
     column, ends, lines = curves.attrs["dose"], [(1 - prob) / 2, (1 + prob) / 2], []
     group = next((dim for dim in curves.dims if dim not in ("chain", "draw", column)), None)

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ def models() -> pd.DataFrame:
     ).set_index("name")
 
 
-def load_model(name_or_path: str | Path, **fields) -> Model:
+def load_model(name_or_path: str | Path, **fields: Any) -> Model:
     """Read a shipped model by name, or a TOML file by path; `fields` replace those of the file.
 
     Raises ModelError if there is no such model, or the file is not a valid spec.

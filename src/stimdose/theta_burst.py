@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def theta_burst_axes(
     dose: str = "frequency_hz",
     delta: float | None = None,
     reading: Mapping | None = None,
-    **settings,
+    **settings: Any,
 ) -> ThetaBurstAxes:
     """Fit the model once for each place of theta burst on the axis of frequency, and once without it.
 

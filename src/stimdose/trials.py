@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -132,7 +132,7 @@ class Trials:
             raise TrialsError("rows that are not independent need more than leaving rows out:", unclear)
         return kept
 
-    def subset(self, **levels) -> "Trials":
+    def subset(self, **levels: Any) -> "Trials":
         """Rows whose column holds the given value, or one of a list of values: trials.subset(phase=["acute", "subacute"])."""
         keep = np.ones(len(self.table), bool)
         for name, wanted in levels.items():
@@ -157,7 +157,7 @@ class Trials:
             raise TrialsError(f"there is no study but {study!r}", [])
         return self.keep_rows(others, remarks=[f"without study {study}"])
 
-    def with_effects(self, effects, remark: str = "effects are simulated") -> "Trials":
+    def with_effects(self, effects: Any, remark: str = "effects are simulated") -> "Trials":
         """The same trials with other effects (rows,), positive = benefit, in the order of the table; `remark` says what they are."""
         try:
             effects = np.asarray(effects, float)
